@@ -1,0 +1,1 @@
+"""Where meter bytes enter: the processes that talk to meters."""

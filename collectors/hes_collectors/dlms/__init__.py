@@ -1,0 +1,1 @@
+"""The DLMS/COSEM collector on trio: outbound sessions, inbound pushes."""

@@ -1,0 +1,1 @@
+"""The head-end application: composition root, capabilities, storage, API and console."""

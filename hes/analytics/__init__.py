@@ -1,0 +1,1 @@
+"""Losses, tampering and load analysis. Its turn comes after the roll-ups."""

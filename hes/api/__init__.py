@@ -1,0 +1,1 @@
+"""aiohttp routes, schemas, OpenAPI and the one table from error to HTTP status."""

@@ -1,0 +1,1 @@
+"""The `hes` command: nouns, then verbs; data on stdout, chatter on stderr."""

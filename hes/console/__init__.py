@@ -1,0 +1,1 @@
+"""The web console: TypeScript sources in web/, built assets in static/, served by hes.api."""

@@ -1,0 +1,135 @@
+"""Meters, the associations through which we talk to them, and what we have learnt of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from uuid import UUID
+
+import attrs
+
+from hes_protocol.cosem import Obis
+
+
+class Transport(StrEnum):
+    """What carries APDUs to and from a meter."""
+
+    WRAPPER = "wrapper"
+    HDLC = "hdlc"
+
+
+class Mechanism(IntEnum):
+    """Authentication mechanism_id (IEC 62056-5-3)."""
+
+    NONE = 0
+    LLS = 1
+    HLS = 2
+    HLS_MD5 = 3
+    HLS_SHA1 = 4
+    HLS_GMAC = 5
+    HLS_SHA256 = 6
+    HLS_ECDSA = 7
+
+
+class Policy(IntEnum):
+    """
+    The least protection that an association accepts; anything weaker is a security event.
+
+    The values are the protection bits of `security_control`.
+    """
+
+    PLAIN = 0x00
+    AUTHENTICATED = 0x10
+    ENCRYPTED = 0x20
+    AUTHENTICATED_ENCRYPTED = 0x30
+
+
+@attrs.frozen
+class Secrets:
+    """
+    An association's secrets in clear. Lives only in a collector's memory; prints as nothing.
+
+    `secret` is the LLS password or HLS secret, `ek` the global unicast encryption key, `ak` the
+    authentication key.
+    """
+
+    secret: bytes | None = attrs.field(default=None, repr=False)
+    ek: bytes | None = attrs.field(default=None, repr=False)
+    ak: bytes | None = attrs.field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return "Secrets(…)"
+
+
+@attrs.frozen
+class Association:
+    """How one client of ours talks to one meter; secrets are kept apart, see `KeyPort`."""
+
+    client_sap: int = 1
+    server_sap: int = 1
+    mechanism: Mechanism = Mechanism.NONE
+    suite: int = 0
+    policy: Policy = Policy.PLAIN
+
+
+@attrs.frozen
+class Meter:
+    """
+    A meter in the inventory.
+
+    `address` and `port` are None for meters that only push. `peer` names the configured line, an
+    address or network, by which a push without any identity in its frame is known. `id_object`
+    is the object whose value in a push names this meter (its `serial`, unless the model says
+    otherwise). `timezone` is an IANA name.
+    """
+
+    meter_id: UUID
+    serial: str
+    timezone: str
+    transport: Transport
+    association: Association
+    commissioned_at: datetime
+    system_title: bytes | None = None
+    address: str | None = None
+    port: int | None = None
+    model: str | None = None
+    id_object: Obis | None = None
+    peer: str | None = None
+
+
+@attrs.frozen
+class CaptureColumn:
+    """One capture object of a profile with the scaler and unit of the register it comes from."""
+
+    class_id: int
+    obis: Obis
+    attribute_index: int
+    data_index: int
+    scaler: int = 0
+    unit: int = 255
+
+
+@attrs.frozen
+class ProfileKnowledge:
+    """What a load profile looks like: learnt once per meter and kept."""
+
+    obis: Obis
+    capture_period_s: int
+    columns: tuple[CaptureColumn, ...]
+
+
+@attrs.frozen
+class ObjectEntry:
+    """One object of the meter's object list."""
+
+    class_id: int
+    version: int
+    obis: Obis
+
+
+@attrs.frozen
+class MeterKnowledge:
+    """What a collector learns of a meter in its first session: objects and profiles."""
+
+    objects: tuple[ObjectEntry, ...]
+    profiles: tuple[ProfileKnowledge, ...]

@@ -1,0 +1,208 @@
+"""
+The narrow ports through which collectors reach storage; `hes.wiring` injects what stands behind.
+
+All are synchronous and thread-safe: trio and asyncio call them in bounded worker threads
+(architecture.md section 3). Each method is one transaction: it has happened when it returns, and
+has not when it raises `StorageUnavailableError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol
+from uuid import UUID
+
+import attrs
+
+from hes.domain.meters import Meter, MeterKnowledge, Secrets
+from hes.domain.readings import ReadingBatch, Receipt
+from hes_protocol.cosem import Obis
+
+
+@attrs.frozen
+class Lease:
+    """
+    The right to talk to one meter until `lease_s` after it was taken, fenced by `token`.
+
+    `marks` tells per profile up to when its rows are committed (None: nothing yet).
+    """
+
+    meter: Meter
+    token: int
+    due_at: datetime
+    lease_s: float
+    attempts: int
+    marks: tuple[tuple[Obis, datetime], ...] = ()
+
+
+class LeasePort(Protocol):
+    """Due work, taken in batches; nobody talks to one meter twice at a time."""
+
+    def take(self, *, holder: str, limit: int, lease_s: float) -> Sequence[Lease]:
+        """Up to `limit` meters that are due, most overdue first; none twice until given back."""
+
+    def give_back(self, lease: Lease, *, due_at: datetime, failed: bool) -> None:
+        """
+        End a lease and say when the meter is due next.
+
+        Raises: LeaseLostError: it ran out and somebody else may hold it.
+        """
+
+
+class SessionOutcome(StrEnum):
+    """How a session ended, by error class."""
+
+    OK = "ok"
+    TRANSPORT = "transport"
+    APPLICATION = "application"
+    SECURITY = "security"
+    STORAGE = "storage"
+
+
+class SessionPhase(StrEnum):
+    """Where in its life a session was when it ended."""
+
+    CONNECT = "connect"
+    ASSOCIATE = "associate"
+    REQUEST = "request"
+    STORE = "store"
+    RELEASE = "release"
+    DONE = "done"
+
+
+@attrs.frozen
+class SessionReport:
+    """One finished session; `cause` is a code of `hes_protocol.errors` or of our own, or None."""
+
+    session_id: UUID
+    meter_id: UUID
+    inbound: bool
+    started_at: datetime
+    ended_at: datetime
+    phase: SessionPhase
+    outcome: SessionOutcome
+    cause: str | None
+    octets_in: int
+    octets_out: int
+    clock_drift_s: float | None = None
+
+
+class SessionPort(Protocol):
+    """Keeps what operators ask about sessions and security."""
+
+    def record(self, report: SessionReport) -> None:
+        """Keep one finished session."""
+
+    def security_event(
+        self, meter_id: UUID | None, code: str, detail: str, peer: str | None
+    ) -> None:
+        """Keep one security event; `detail` holds no secrets and no payload."""
+
+
+class KeyPort(Protocol):
+    """Secrets in clear, for the time of a session."""
+
+    def secrets(self, meter_id: UUID, client_sap: int) -> Secrets:
+        """
+        Unwrap an association's secrets.
+
+        Raises: KeyUnavailableError: none are kept, or the KEK does not open them.
+        """
+
+
+@attrs.frozen
+class CounterBlock:
+    """Invocation counters `first`..`last` (inclusive), ours alone, reserved durably."""
+
+    first: int
+    last: int
+
+
+class CounterPort(Protocol):
+    """Invocation counters: no (key, system title, counter) is ever used twice."""
+
+    def reserve(self, meter_id: UUID, client_sap: int, *, size: int) -> CounterBlock:
+        """
+        Reserve the next `size` of our own counters for this association, durably, before use.
+
+        What a caller does not use is discarded. Raises: PermanentError: the counter would pass
+        2^32 - 1 and the key must be changed first.
+        """
+
+    def last_accepted(self, meter_id: UUID, client_sap: int) -> int | None:
+        """The highest counter accepted from the meter on this association, None if none yet."""
+
+    def accept(self, meter_id: UUID, client_sap: int, counter: int) -> None:
+        """
+        Remember a counter from a verified frame.
+
+        Raises: CounterReplayedError: it is not above the last one.
+        """
+
+
+class KnowledgePort(Protocol):
+    """What was learnt of a meter and need not be asked again."""
+
+    def load(self, meter_id: UUID) -> MeterKnowledge | None:
+        """What is known, None if the meter was never explored."""
+
+    def save(self, meter_id: UUID, knowledge: MeterKnowledge) -> None:
+        """Keep it, in place of what was known before."""
+
+
+class BatchSink(Protocol):
+    """Takes batches; the bus `direct` writes them in this process."""
+
+    def publish(self, batch: ReadingBatch) -> Receipt:
+        """
+        Hand a batch over and wait until it is committed.
+
+        A COMMIT whose outcome is unknown is settled before this returns or raises.
+        Raises: StorageUnavailableError: nothing of it is stored; publish it again.
+        """
+
+
+@attrs.frozen
+class Sender:
+    """
+    What a push says of where it comes from.
+
+    `identities` are texts found in the frame under objects that name a meter, with the object.
+    """
+
+    peer: IPv4Address | IPv6Address
+    system_title: bytes | None = None
+    identities: tuple[tuple[Obis | None, str], ...] = ()
+
+
+class InboundPort(Protocol):
+    """Who a push comes from, and what becomes of it if nobody knows."""
+
+    def by_system_title(self, system_title: bytes) -> Meter | None:
+        """The meter with this system title."""
+
+    def by_sender(self, sender: Sender) -> Meter | None:
+        """
+        The meter that a push names, by system title, then id object, then configured line.
+
+        The line counts only where the frame itself names nobody.
+        """
+
+    def quarantine(
+        self,
+        sender: Sender,
+        reason: str,
+        raw: bytes,
+        *,
+        meter_id: UUID | None,
+        received_at: datetime,
+    ) -> None:
+        """
+        Keep a frame that is no reading (yet), with its raw octets and the reason.
+
+        Raises: QuarantineFullError: the limits for unknown senders or quarantined octets are
+        reached.
+        """

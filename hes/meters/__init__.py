@@ -1,0 +1,1 @@
+"""The inventory: meters, their associations and addresses, import from files."""

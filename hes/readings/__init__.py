@@ -1,0 +1,1 @@
+"""What operators and billing ask of the readings: ranges by meter and channel."""

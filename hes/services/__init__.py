@@ -1,0 +1,1 @@
+"""Servers that `hes up` and the tests start, health-check and stop."""

@@ -1,0 +1,1 @@
+"""PostgreSQL/TimescaleDB by synchronous psycopg: migrations, one module per aggregate."""

@@ -1,0 +1,1 @@
+"""The composition root: the only module besides cli that may import everything."""

@@ -1,0 +1,1 @@
+"""Meter-model tables: parses text that is passed in; what collectors and simulators both know."""

@@ -1,0 +1,1 @@
+"""What a push says: values by OBIS, recognised by the structure of the payload."""

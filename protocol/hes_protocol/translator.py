@@ -1,0 +1,1 @@
+"""Octets of any transport -> frames, APDUs and readings: the engineer's view."""

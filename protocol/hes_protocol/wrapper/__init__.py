@@ -1,0 +1,1 @@
+"""The TCP/UDP wrapper (IEC 62056-47)."""
