@@ -1,0 +1,116 @@
+"""Local meter time to UTC: deviation first, then the zone, with the hours that clocks repeat."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hes.domain.quality import Quality
+from hes.domain.readings import microseconds
+from hes.ingest.time import to_utc
+from hes_protocol.cosem import DEVIATION_UNSPECIFIED
+
+ZONES = [
+    "Europe/Berlin",
+    "Europe/Dublin",
+    "Asia/Kolkata",
+    "America/St_Johns",
+    "UTC",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+]
+
+
+def convert(
+    local: datetime, zone: str, deviation: int = DEVIATION_UNSPECIFIED, status: int = 0xFF
+) -> tuple[datetime, Quality]:
+    local_us = microseconds(local.replace(tzinfo=UTC))
+    at, quality = to_utc(
+        np.array([local_us]), np.array([deviation], np.int32), np.array([status], np.int32), zone
+    )
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(at[0])), Quality(
+        int(quality[0])
+    )
+
+
+def test_local_time_plus_deviation_is_utc_whatever_the_zone_says() -> None:
+    at, quality = convert(datetime(2026, 7, 1, 12), "Asia/Kolkata", deviation=-120, status=0x80)
+    assert at == datetime(2026, 7, 1, 10, tzinfo=UTC)
+    assert quality == 0
+
+
+@pytest.mark.parametrize("deviation", [DEVIATION_UNSPECIFIED, 0x7FFF, -1000, 900])
+def test_without_a_usable_deviation_the_zone_decides(deviation: int) -> None:
+    at, _ = convert(datetime(2026, 7, 1, 12), "Europe/Berlin", deviation=deviation)
+    assert at == datetime(2026, 7, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("status", "hour_utc", "flags"),
+    [
+        (0x80, 0, Quality(0)),  # DST bit set: the first pass
+        (0x00, 1, Quality(0)),  # clear: the second
+        (0xFF, 0, Quality.TIME_AMBIGUOUS),  # not specified
+        (0x83, 0, Quality.CLOCK_INVALID | Quality.CLOCK_DOUBTFUL),
+    ],
+)
+def test_the_repeated_hour(status: int, hour_utc: int, flags: Quality) -> None:
+    at, quality = convert(datetime(2026, 10, 25, 2, 15), "Europe/Berlin", status=status)
+    assert at == datetime(2026, 10, 25, hour_utc, 15, tzinfo=UTC)
+    assert quality == flags
+
+
+def test_the_skipped_hour_is_standard_time_and_flagged() -> None:
+    at, quality = convert(datetime(2026, 3, 29, 2, 30), "Europe/Berlin")
+    assert at == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    assert quality == Quality.TIME_NONEXISTENT
+
+
+def test_days_of_92_96_and_100_quarters_come_out_without_gap_or_double() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    for day, quarters in ((29, 92), (30, 96)):
+        start = datetime(2026, 3, day, tzinfo=zone).astimezone(UTC)
+        _check_day(start, quarters, zone)
+    _check_day(datetime(2026, 10, 25, tzinfo=zone).astimezone(UTC), 100, zone)
+
+
+def _check_day(start: datetime, quarters: int, zone: ZoneInfo) -> None:
+    instants = [start + timedelta(minutes=15 * n) for n in range(quarters)]
+    local = [instant.astimezone(zone) for instant in instants]
+    assert local[-1].hour == 23
+    assert (local[-1] + timedelta(minutes=15)).hour == 0
+    at, quality = to_utc(
+        np.array([microseconds(moment.replace(tzinfo=UTC)) for moment in local]),
+        np.full(quarters, DEVIATION_UNSPECIFIED, np.int32),
+        np.array([0x80 if moment.dst() else 0 for moment in local], np.int32),
+        zone.key,
+    )
+    assert at.tolist() == [microseconds(instant) for instant in instants]
+    assert not quality.any()
+
+
+@given(st.datetimes(datetime(1995, 1, 1), datetime(2037, 12, 31)), st.sampled_from(ZONES))
+def test_agrees_with_zoneinfo_wherever_the_local_time_is_unique(
+    instant: datetime, zone_name: str
+) -> None:
+    zone = ZoneInfo(zone_name)
+    instant = instant.replace(tzinfo=UTC)
+    local = instant.astimezone(zone)
+    first, second = local.replace(fold=0), local.replace(fold=1)
+    at, quality = convert(local.replace(tzinfo=None), zone_name)
+    if first.utcoffset() == second.utcoffset():
+        assert at == instant
+        assert quality == 0
+    else:
+        assert quality & (Quality.TIME_AMBIGUOUS | Quality.TIME_NONEXISTENT)
+        assert at in {first.astimezone(UTC), second.astimezone(UTC)}
+
+
+def test_years_that_no_meter_means_neither_raise_nor_take_long() -> None:
+    for year in (1, 1970, 2099, 9999):
+        convert(datetime(year, 6, 1), "Europe/Berlin")
