@@ -1,0 +1,203 @@
+"""
+The way to the database: a small pool of connections, one transaction per use.
+
+Owns connecting, time-outs and the translation of errors; knows no table. Everything above it works
+in `with database.connection() as connection:` and lets `StorageUnavailableError` pass.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from hes.domain.errors import StorageUnavailableError
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_SETTINGS = """
+SELECT set_config('TimeZone', 'UTC', false),
+       set_config('statement_timeout', %(statement_timeout)s, false),
+       set_config('lock_timeout', %(lock_timeout)s, false),
+       set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, false),
+       -- What we acknowledge must survive the loss of power. A stronger setting of the server
+       -- (remote_apply) stays.
+       CASE WHEN current_setting('synchronous_commit') = 'off'
+            THEN set_config('synchronous_commit', 'on', false) END
+"""
+
+_TRANSPORT = {
+    # Without these a connection whose other end vanished is noticed after two hours.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+class OutcomeUnknownError(StorageUnavailableError):
+    """
+    The connection was lost after COMMIT was sent: it has happened, or it has not.
+
+    Who must know (the writer, by `batch_key`) asks again on a new connection; for the others it
+    is as good as any other `StorageUnavailableError`, since what they do may be done twice.
+    """
+
+
+class Database:
+    """
+    PostgreSQL >= 15 behind a URL.
+
+    Opens lazily, so that a process starts while the database is away, and reconnects by itself.
+    Thread-safe.
+
+    Args:
+        url: `postgresql://…`.
+        max_connections: how many transactions may run at a time; more wait for `wait_s`.
+        statement_timeout_s: after it the server gives up a statement.
+        lock_timeout_s: after it the server gives up waiting for a lock.
+        wait_s: how long `connection` waits for a free or a new connection.
+        application_name: what the server shows in pg_stat_activity.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        max_connections: int = 8,
+        statement_timeout_s: float = 30.0,
+        lock_timeout_s: float = 10.0,
+        wait_s: float = 5.0,
+        application_name: str = "hes",
+    ) -> None:
+        self._settings = {
+            "statement_timeout": _milliseconds(statement_timeout_s),
+            "lock_timeout": _milliseconds(lock_timeout_s),
+            "idle_timeout": _milliseconds(2 * statement_timeout_s),
+        }
+        self._last_error: str | None = None
+        self._opening = threading.Lock()
+        self._opened = False
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            url,
+            connection_class=_reporting_connection(self._note_error),
+            kwargs={"application_name": application_name, "connect_timeout": 5, **_TRANSPORT},
+            min_size=0,
+            max_size=max_connections,
+            open=False,
+            configure=self._configure,
+            # An idle connection may have died with its server; ask before lending it.
+            check=ConnectionPool.check_connection,
+            timeout=wait_s,
+            # Short, so that after an outage the next caller starts a new attempt at once instead
+            # of waiting for one that backs off.
+            reconnect_timeout=1.0,
+            num_workers=2,
+        )
+
+    @contextmanager
+    def connection(self, *, statement_timeout_s: float | None = None) -> Iterator[Connection]:
+        """
+        Lend a connection for one transaction: COMMIT at the end, ROLLBACK on any exception.
+
+        Args:
+            statement_timeout_s: another statement time-out for this transaction.
+
+        Raises:
+            StorageUnavailableError: no connection, a lost one, or a server that refused (time-out,
+                deadlock, disk full, shutting down); nothing has happened.
+            OutcomeUnknownError: the connection was lost while COMMIT was under way.
+        """
+        connection = self._lend()
+        committing = False
+        try:
+            if statement_timeout_s is not None:
+                connection.execute(
+                    "SELECT set_config('statement_timeout', %s, true)",
+                    (_milliseconds(statement_timeout_s),),
+                )
+            yield connection
+            if connection.info.transaction_status is TransactionStatus.INERROR:
+                # Somebody caught a failed statement; COMMIT would roll back without a word.
+                raise psycopg.errors.InFailedSqlTransaction("a statement failed and was ignored")
+            committing = True
+            connection.commit()
+        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+            if committing and connection.closed:
+                raise OutcomeUnknownError(str(exc)) from exc
+            _roll_back(connection)
+            raise StorageUnavailableError(str(exc)) from exc
+        except BaseException:
+            _roll_back(connection)
+            raise
+        finally:
+            self._pool.putconn(connection)
+
+    def close(self) -> None:
+        """Close all connections; using the database afterwards raises StorageUnavailableError."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _lend(self) -> Connection:
+        try:
+            if not self._opened:
+                with self._opening:
+                    self._pool.open()
+                    self._opened = True
+            return self._pool.getconn()
+        except PoolTimeout as exc:
+            detail = self._last_error or "all connections are in use"
+            raise StorageUnavailableError(f"{exc}: {detail}") from exc
+        except (PoolClosed, psycopg.OperationalError) as exc:
+            raise StorageUnavailableError(str(exc)) from exc
+
+    def _configure(self, connection: Connection) -> None:
+        connection.execute(_SETTINGS, self._settings)
+        connection.commit()
+        self._last_error = None
+
+    def _note_error(self, error: Exception) -> None:
+        self._last_error = str(error)
+
+
+def _reporting_connection(on_error: Callable[[Exception], None]) -> type[Connection]:
+    """Make a connection class that tells why it could not connect; the pool only logs it."""
+
+    class ReportingConnection(psycopg.Connection[tuple[Any, ...]]):
+        @classmethod
+        def connect(cls, *args: Any, **kwargs: Any) -> Self:
+            try:
+                return super().connect(*args, **kwargs)
+            except psycopg.Error as exc:
+                on_error(exc)
+                raise
+
+    return ReportingConnection
+
+
+def _roll_back(connection: Connection) -> None:
+    try:
+        connection.rollback()
+    except psycopg.Error:
+        # Lost: the server has rolled back, or will when it notices. The pool discards it.
+        connection.close()
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
