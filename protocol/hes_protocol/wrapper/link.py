@@ -1,0 +1,65 @@
+"""The wrapper as a link between one server SAP and one client SAP (IEC 62056-47)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hes_protocol.errors import LocalProtocolError
+from hes_protocol.wrapper.frame import WrapperFrame, WrapperReceiver
+
+MAX_APDU: Final = 0xFFFF
+
+
+class WrapperLink:
+    """
+    Carries APDUs in wrapper frames between `source` and a peer.
+
+    Frames that are not addressed to `source`, or not sent by the expected peer, are dropped and
+    counted in `frames_discarded`.
+
+    Args:
+        source: our SAP (wPort).
+        destination: the peer's SAP; None for a server, which answers whoever asked last.
+        max_apdu: the longest APDU that is taken, octets.
+    """
+
+    def __init__(
+        self, source: int, destination: int | None = None, max_apdu: int = MAX_APDU
+    ) -> None:
+        self.source = source
+        self.destination = destination
+        self.peer_sap = destination
+        self.frames_discarded = 0
+        self._receiver = WrapperReceiver(max_apdu)
+
+    def wrap(self, apdu: bytes) -> bytes:
+        """
+        One frame from us to the peer.
+
+        Raises: LocalProtocolError: no peer is known yet.
+        """
+        if self.peer_sap is None:
+            raise LocalProtocolError("no peer has been heard and none is set")
+        return WrapperFrame(self.source, self.peer_sap, apdu).to_octets()
+
+    def receive_data(self, data: bytes) -> None:
+        """
+        Take octets that came from the transport.
+
+        Raises: FramingError, LimitError: octets that are no wrapper frame.
+        """
+        self._receiver.receive_data(data)
+
+    def next_apdu(self) -> bytes | None:
+        """
+        The APDU of the next frame addressed to us, or None until more octets come.
+
+        Raises: FramingError, LimitError: octets that are no wrapper frame.
+        """
+        while (frame := self._receiver.next_frame()) is not None:
+            expected = self.destination is None or frame.source == self.destination
+            if frame.destination == self.source and expected:
+                self.peer_sap = frame.source
+                return frame.apdu
+            self.frames_discarded += 1
+        return None
