@@ -8,7 +8,8 @@ each tag carries in Python:
 |---|---|
 | NULL_DATA, DONT_CARE | None |
 | BOOLEAN | bool |
-| integers, ENUM, BCD | int |
+| integers, ENUM | int |
+| BCD | int, the octet as sent (two digits) |
 | FLOAT32, FLOAT64 | float |
 | OCTET_STRING | bytes |
 | VISIBLE_STRING, UTF8_STRING | bytes as sent; `text()` reads them |
@@ -87,7 +88,7 @@ INTEGER_TAGS = frozenset(
 STRING_TAGS = frozenset({DataTag.OCTET_STRING, DataTag.VISIBLE_STRING, DataTag.UTF8_STRING})
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class BitString:
     """`length` bits, the first bit being the most significant one of `octets`."""
 
@@ -100,7 +101,7 @@ class BitString:
         return bool(self.octets[index >> 3] & (0x80 >> (index & 7)))
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class TypeDescription:
     """
     The type of one element of a compact array.
@@ -114,7 +115,7 @@ class TypeDescription:
     count: int = 0
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class CompactArray:
     """A compact array (tag 19): its type description once, then elements that carry no tags."""
 
@@ -122,7 +123,7 @@ class CompactArray:
     elements: tuple[Data, ...]
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Data:
     """One COSEM value with its tag; see the module's table for what `value` holds."""
 
