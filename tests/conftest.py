@@ -1,0 +1,137 @@
+"""
+Fixtures that every test may use: real servers, and the folder of real captures.
+
+A server starts when the first test asks for it and ends with the session. One that is missing is a
+failure, not a skip, unless HES_TEST_ALLOW_MISSING=1. Set HES_DATABASE_URL or HES_REDIS_URL to run
+against servers of your own (the database role needs CREATEDB).
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from hes.services import Postgres, ServerMissingError, Service, database_service
+
+ROOT = Path(__file__).resolve().parents[1]
+SERVERS = Path(os.environ.get("HES_DATA") or ROOT / ".hes") / "servers"
+
+
+def _say(line: str) -> None:
+    print(line)
+
+
+@contextlib.contextmanager
+def _missing_is_a_failure() -> Iterator[None]:
+    try:
+        yield
+    except ServerMissingError as error:
+        if os.environ.get("HES_TEST_ALLOW_MISSING") == "1":
+            pytest.skip(str(error))
+        pytest.fail(str(error), pytrace=False)
+
+
+class Databases:
+    """Fresh databases on the test session's server."""
+
+    def __init__(self, server_url: str) -> None:
+        self._server_url = server_url
+        self._prefix = f"t{secrets.token_hex(4)}"
+        self._count = 0
+
+    def create(self, template: str | None = None) -> str:
+        """Make a database, empty or a copy of `template` (its name), and return its URL."""
+        self._count += 1
+        name = f"{self._prefix}_{self._count}"
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template is not None:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(statement)
+        return self._url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database that `create` made, whoever is still connected."""
+        name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(str(name)))
+            )
+
+    def _url(self, name: str) -> str:
+        base, _, query = self._server_url.partition("?")
+        return f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+
+@pytest.fixture(scope="session")
+def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The session's PostgreSQL; without fsync, so fit for everything but tests of durability."""
+    with _missing_is_a_failure():
+        service = database_service(
+            tmp_path_factory.mktemp("database"),
+            url=os.environ.get("HES_DATABASE_URL"),
+            servers=SERVERS,
+            durable=False,
+            report=_say,
+        )
+    with service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def databases(database_server: Service) -> Databases:
+    """Maker of databases: `create(template=None) -> url`, `drop(url)`."""
+    return Databases(database_server.url)
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """URL of an empty database of the test's own, with TimescaleDB in it if there is any."""
+    url = databases.create()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def postgres_factory(tmp_path: Path) -> Iterator[Callable[[], Postgres]]:
+    """
+    Make durable servers that the test may `kill()` with -9 and `start()` again.
+
+    Each call gives one, not yet started, on data of its own; all are stopped afterwards.
+    """
+    made: list[Postgres] = []
+
+    def make() -> Postgres:
+        with _missing_is_a_failure():
+            service = database_service(
+                tmp_path / f"server-{len(made)}", servers=SERVERS, durable=True, report=_say
+            )
+        assert isinstance(service, Postgres)
+        made.append(service)
+        return service
+
+    yield make
+    for service in made:
+        service.stop()
+
+
+@pytest.fixture
+def postgres_server(postgres_factory: Callable[[], Postgres]) -> Postgres:
+    """One running durable server, for this test alone."""
+    server = postgres_factory()
+    server.start()
+    return server
+
+
+@pytest.fixture(scope="session")
+def hes_vectors() -> Path:
+    """Folder with `captures.jsonl`, the frames of real meters, which are never committed."""
+    folder = Path(os.environ.get("HES_VECTORS") or ROOT.parent / "shared" / "vectors")
+    if not (folder / "captures.jsonl").exists():
+        pytest.skip(f"no captures.jsonl in {folder}: set HES_VECTORS")
+    return folder
