@@ -26,6 +26,8 @@ SELECT set_config('TimeZone', 'UTC', false),
        set_config('statement_timeout', %(statement_timeout)s, false),
        set_config('lock_timeout', %(lock_timeout)s, false),
        set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, false),
+       -- The writer's second statement must see what others committed after its first.
+       set_config('default_transaction_isolation', 'read committed', false),
        -- What we acknowledge must survive the loss of power. A stronger setting of the server
        -- (remote_apply) stays.
        CASE WHEN current_setting('synchronous_commit') = 'off'
@@ -123,9 +125,7 @@ class Database:
                     (_milliseconds(statement_timeout_s),),
                 )
             yield connection
-            if connection.info.transaction_status is TransactionStatus.INERROR:
-                # Somebody caught a failed statement; COMMIT would roll back without a word.
-                raise psycopg.errors.InFailedSqlTransaction("a statement failed and was ignored")
+            _refuse_failed(connection)
             committing = True
             connection.commit()
         except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
@@ -189,6 +189,12 @@ def _reporting_connection(on_error: Callable[[Exception], None]) -> type[Connect
                 raise
 
     return ReportingConnection
+
+
+def _refuse_failed(connection: Connection) -> None:
+    if connection.info.transaction_status is TransactionStatus.INERROR:
+        # Somebody caught a failed statement; COMMIT would roll back without a word.
+        raise psycopg.errors.InFailedSqlTransaction("a statement failed and was ignored")
 
 
 def _roll_back(connection: Connection) -> None:
