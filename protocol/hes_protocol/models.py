@@ -100,7 +100,7 @@ def _text(table: Mapping[str, Any], key: str) -> str:
 def _layout(model: str, table: Mapping[str, Any]) -> PushLayout:
     unknown = table.keys() - {"marker", "objects", "scalers"}
     if unknown:
-        raise ValueError(f"push has no {sorted(unknown)[0]}")
+        raise ValueError(f"push has no {min(unknown)}")
     return PushLayout(
         model=model,
         marker=_text(table, "marker"),

@@ -243,9 +243,7 @@ def _is_push_setup(obis: Obis) -> bool:
     return (a, c, d) == (0, 25, 9)
 
 
-def _value(
-    obis: Obis | None, data: Data, scaler: int = 0, unit: int = _NO_UNIT
-) -> PushValue:
+def _value(obis: Obis | None, data: Data, scaler: int = 0, unit: int = _NO_UNIT) -> PushValue:
     return PushValue(obis, _class_id(obis, data), 2, data, scaler, unit)
 
 
@@ -289,5 +287,5 @@ def names_meter(obis: Obis) -> bool:
     """
     a, _, c, d, e, _ = obis.octets
     if a == 0:
-        return (c, d) == (96, 1) and e <= 9 and e != 7 or (c, d, e) == (42, 0, 0)
+        return ((c, d) == (96, 1) and e <= 9 and e != 7) or (c, d, e) == (42, 0, 0)
     return a <= 9 and (c, d) == (0, 0) and e <= 9

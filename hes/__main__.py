@@ -1,0 +1,5 @@
+"""`python -m hes` is the `hes` command."""
+
+from hes.cli import main
+
+main()
