@@ -81,8 +81,13 @@ class Child:
         reached: Sequence[Path] = (),
         death_signal: signal.Signals = signal.SIGTERM,
         cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start it; its output is added to `log_file`, which begins anew past 10 MB."""
+        """
+        Start it; its output is added to `log_file`, which begins anew past 10 MB.
+
+        `environment` is added to the clean one; secrets go by file, never by value.
+        """
         argv = guarded(command, account=account, reached=reached, death_signal=death_signal)
         if log_file.exists() and log_file.stat().st_size > _LOG_OCTETS_MAX:
             log_file.unlink()
@@ -97,7 +102,7 @@ class Child:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=clean_environment(),
+                    env=clean_environment(environment),
                     cwd=cwd or log_file.parent,
                     start_new_session=True,
                 )
