@@ -14,9 +14,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 from psycopg import sql
 
-from hes.services import Postgres, ServerMissingError, Service, database_service
+from hes.services import (
+    Postgres,
+    ServerMissingError,
+    Service,
+    database_service,
+    mqtt_service,
+    redis_service,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVERS = Path(os.environ.get("HES_DATA") or ROOT / ".hes") / "servers"
@@ -126,6 +134,41 @@ def postgres_server(postgres_factory: Callable[[], Postgres]) -> Postgres:
     server = postgres_factory()
     server.start()
     return server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The session's Redis."""
+    with _missing_is_a_failure():
+        service = redis_service(
+            tmp_path_factory.mktemp("redis"), url=os.environ.get("HES_REDIS_URL")
+        )
+    with service:
+        yield service
+
+
+@pytest.fixture
+def redis_url(redis_server: Service) -> str:
+    """URL of the session's Redis, emptied before the test (unless it is one of your own)."""
+    if "HES_REDIS_URL" not in os.environ:
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def mqtt_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The session's MQTT broker."""
+    with _missing_is_a_failure():
+        service = mqtt_service(tmp_path_factory.mktemp("mqtt"), url=os.environ.get("HES_MQTT_URL"))
+    with service:
+        yield service
+
+
+@pytest.fixture
+def mqtt_url(mqtt_server: Service) -> str:
+    """`mqtt://user:password@host:port` of the session's broker."""
+    return mqtt_server.url
 
 
 @pytest.fixture(scope="session")

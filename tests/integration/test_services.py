@@ -8,8 +8,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 
-from hes.services import Postgres, Service, database_service
+from hes.services import (
+    Mosquitto,
+    Postgres,
+    Redis,
+    Service,
+    database_service,
+    mosquitto,
+    redis_service,
+)
 from hes.services.errors import ServiceStartError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +77,7 @@ def test_committed_rows_survive_kill_and_stop(postgres_server: Postgres) -> None
 def test_second_server_on_the_same_data_is_refused(
     postgres_server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hes.services.postgres._RETRY_S", 0.2)
+    monkeypatch.setattr("hes.services.postgres._PREDECESSOR_S", 0.2)
     second = database_service(tmp_path / "server-0", servers=SERVERS)
     with pytest.raises(ServiceStartError, match="already serves"):
         second.start()
@@ -126,3 +135,35 @@ def test_missing_external_server_is_told_at_start(tmp_path: Path) -> None:
     assert "secret" not in service.origin
     with pytest.raises(ServiceStartError, match="HES_DATABASE_URL"):
         service.start()
+
+
+def test_redis_keeps_its_data_and_asks_for_the_password(tmp_path: Path) -> None:
+    with redis_service(tmp_path) as server:
+        url = server.url
+        with redis.Redis.from_url(url) as client:
+            client.set("k", "v")
+        bare = url.replace(url[len("redis://") : url.index("@") + 1], "")
+        with redis.Redis.from_url(bare) as client, pytest.raises(redis.AuthenticationError):
+            client.get("k")
+    assert not server.healthy()
+    with redis_service(tmp_path) as again:
+        assert again.url == url
+        with redis.Redis.from_url(again.url) as client:
+            assert client.get("k") == b"v"
+
+
+def test_redis_comes_back_after_kill(tmp_path: Path) -> None:
+    server = redis_service(tmp_path)
+    assert isinstance(server, Redis)
+    with server:
+        server.kill()
+        assert not server.healthy()
+        server.start()
+        assert server.healthy()
+
+
+def test_mqtt_broker_accepts_its_password_only(mqtt_server: Service) -> None:
+    assert mqtt_server.healthy()
+    assert mosquitto.answers(mqtt_server.url)
+    if isinstance(mqtt_server, Mosquitto):
+        assert not mosquitto.answers(mqtt_server.url.replace("@", "x@"))
