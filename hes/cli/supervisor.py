@@ -1,0 +1,313 @@
+"""
+The supervisor behind `hes up`: servers first, then the schema, then our own processes.
+
+Owns the order of starting and stopping, the restart of a process that dies, and the live line.
+Every child has a session of its own and a parent-death signal (`hes.services.processes`), so that
+Ctrl-C reaches only us and even our own death leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import attrs
+import click
+
+from hes import wiring
+from hes.domain.errors import PermanentError, StorageUnavailableError
+from hes.services import (
+    ServerMissingError,
+    Service,
+    ServiceError,
+    database_service,
+    mqtt_service,
+    redis_service,
+)
+from hes.services.processes import Child
+from hes.settings import Settings
+from hes.storage.database import Database
+from hes.storage.stats import StatsStore
+
+_DEMO_NETWORK: Final = "127.16.0.0/16"
+_DEMO_READ_EVERY_S: Final = "60"
+_TICK_S: Final = 1.0
+_TICKS_PER_LINE: Final = 5
+_STOP: Final = ((signal.SIGTERM, 15.0),)
+_RESTART_S: Final = (1.0, 2.0, 5.0, 15.0)
+
+
+@attrs.frozen
+class Options:
+    """What the command line said."""
+
+    meters: int
+    seed: int
+    data: Path | None
+    port: int | None
+
+
+@attrs.define
+class _Process:
+    """One of our own processes, started again when it dies."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log_file: Path
+    child: Child | None = None
+    deaths: int = 0
+    restart_at: float = 0.0
+
+    def start(self) -> None:
+        self.child = Child(
+            self.command,
+            log_file=self.log_file,
+            cwd=Path.cwd(),
+            environment=self.environment,
+        )
+
+    def watch(self, now: float) -> str | None:
+        """Start it again if it died and has waited; returns a line for a person, if any."""
+        if self.child is None:
+            if now >= self.restart_at:
+                self.start()
+            return None
+        if self.child.exit_code is None:
+            return None
+        code, words = self.child.exit_code, self.child.last_words
+        self.child = None
+        pause_s = _RESTART_S[min(self.deaths, len(_RESTART_S) - 1)]
+        self.deaths += 1
+        self.restart_at = now + pause_s
+        last = words.splitlines()[-1] if words else "it said nothing"
+        return (
+            f"{self.name} ended with {code} ({last}); again in {pause_s:.0f} s, "
+            f"log: {self.log_file}"
+        )
+
+    def stop(self) -> None:
+        if self.child is not None:
+            self.child.stop(*_STOP)
+            self.child = None
+
+
+class Supervisor:
+    """Runs until SIGINT or SIGTERM."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        settings = wiring.settings()
+        if options.data is not None:
+            settings = attrs.evolve(settings, data=str(options.data))
+        if options.port is not None:
+            settings = attrs.evolve(settings, api=attrs.evolve(settings.api, port=options.port))
+        self._settings: Settings = settings
+        self._data = settings.data_path
+        self._stopping = threading.Event()
+
+    def run(self) -> int:
+        """
+        Start everything, watch it, stop it in order.
+
+        Returns: the exit code.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(_sole_owner(self._data))
+                self._check_port()
+                self._serve(stack)
+        except (ServiceError, PermanentError, StorageUnavailableError) as error:
+            if not self._stopping.is_set():
+                click.echo(f"hes: {error}", err=True)
+                return 1
+        return 0
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._stopping.set()
+
+    def _check_port(self) -> None:
+        host, port = self._settings.api.host, self._settings.api.port
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise PermanentError(
+                    f"api.port: {host}:{port} cannot be used ({error.strerror}); "
+                    "choose another with --port"
+                ) from None
+
+    def _serve(self, stack: ExitStack) -> None:
+        database_server = self._start(
+            stack,
+            database_service(self._data, url=self._settings.database.url or None, report=_say),
+        )
+        redis_server = self._start(
+            stack,
+            redis_service(self._data, url=self._settings.redis.url or None, report=_say),
+        )
+        try:
+            self._start(
+                stack,
+                mqtt_service(self._data, url=self._settings.mqtt.url or None, report=_say),
+            )
+        except ServerMissingError:
+            _say("no MQTT broker on this machine: MQTT devices cannot connect")
+        if self._stopping.is_set():
+            return
+        environment = self._environment(database_server, redis_server)
+        settings = attrs.evolve(
+            self._settings,
+            database=attrs.evolve(self._settings.database, url=database_server.url),
+        )
+        database = wiring.open_database(settings)
+        stack.callback(database.close)
+        wiring.migrate(database)
+        processes = list(self._processes(environment))
+        if self._options.meters:
+            fleet = self._fleet(environment)
+            stack.callback(fleet.stop)
+            fleet.start()
+            processes.append(fleet)
+            self._import_fleet(settings, database)
+        for process in processes:
+            if process.child is None:
+                stack.callback(process.stop)
+                process.start()
+        self._watch(processes, StatsStore(database))
+        if sys.stdout.isatty():
+            click.echo()
+        _say("stopping")
+
+    def _start(self, stack: ExitStack, service: Service) -> Service:
+        service.start()
+        stack.callback(service.stop)
+        return service
+
+    def _environment(self, database: Service, redis: Service) -> dict[str, str]:
+        """Settings for the children; addresses with passwords go by file, never by value."""
+        folder = self._data / "run"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith("HES_") and name not in {"HES_DATABASE_URL", "HES_REDIS_URL"}
+        }
+        networks = (*self._settings.collector.allowed_networks,)
+        demo: dict[str, str] = {}
+        if self._options.meters:
+            demo = {
+                "HES_COLLECTOR_ALLOWED_NETWORKS": ",".join((*networks, _DEMO_NETWORK)),
+                "HES_COLLECTOR_READ_EVERY_S": _DEMO_READ_EVERY_S,
+            }
+        return {
+            **demo,
+            **inherited,
+            "HES_DATA": str(self._data),
+            "HES_API_PORT": str(self._settings.api.port),
+            "HES_DATABASE_URL_FILE": str(_secret_file(folder / "database_url", database.url)),
+            "HES_REDIS_URL_FILE": str(_secret_file(folder / "redis_url", redis.url)),
+        }
+
+    def _processes(self, environment: Mapping[str, str]) -> Iterator[_Process]:
+        for name, arguments in (("collect-dlms", ("collect", "dlms")), ("api", ("api",))):
+            yield self._process(name, arguments, environment)
+
+    def _process(
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> _Process:
+        logs = self._data / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "hes", *arguments]
+        return _Process(name, command, environment, logs / f"{name}.log")
+
+    @property
+    def _fleet_file(self) -> Path:
+        return self._data / "sim" / f"meters-{self._options.meters}-{self._options.seed}.jsonl"
+
+    def _fleet(self, environment: Mapping[str, str]) -> _Process:
+        self._fleet_file.parent.mkdir(parents=True, exist_ok=True)
+        self._fleet_file.unlink(missing_ok=True)
+        arguments = (
+            "sim", "run",
+            "--meters", str(self._options.meters),
+            "--seed", str(self._options.seed),
+            "--network", _DEMO_NETWORK,
+            "--security", "gmac",
+            "--keys-out", str(self._fleet_file),
+        )  # fmt: skip
+        return self._process("sim", arguments, environment)
+
+    def _import_fleet(self, settings: Settings, database: Database) -> None:
+        deadline = time.monotonic() + 60
+        while not self._fleet_file.exists() and time.monotonic() < deadline:
+            if self._stopping.wait(0.05):
+                return
+        if not self._fleet_file.exists():
+            raise PermanentError(
+                f"the simulated fleet did not start; log: {self._data / 'logs' / 'sim.log'}"
+            )
+        with self._fleet_file.open(encoding="utf-8") as lines:
+            wiring.inventory(settings, database).import_file(lines)
+
+    def _watch(self, processes: Sequence[_Process], stats: StatsStore) -> None:
+        address = f"http://{self._settings.api.host}:{self._settings.api.port}/"
+        click.echo(f"console: {address}")
+        live = sys.stdout.isatty()
+        tick = 0
+        while not self._stopping.wait(_TICK_S):
+            for process in processes:
+                if (line := process.watch(time.monotonic())) is not None:
+                    _say(line)
+            try:
+                now = stats.read()
+            except StorageUnavailableError as error:
+                _say(f"the database is away: {error}")
+                continue
+            line = (
+                f"{address}  {now.meters} meters, {now.sessions_per_s:.1f} sessions/s, "
+                f"{now.readings} readings"
+            )
+            if live:
+                click.echo(f"\r\x1b[K{line}", nl=False)
+            elif tick % _TICKS_PER_LINE == 0:
+                click.echo(line)
+            tick += 1
+
+
+@contextmanager
+def _sole_owner(data: Path) -> Iterator[None]:
+    """Two supervisors on one data folder would fight over its servers."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PermanentError(
+                f"another `hes up` runs on {data}; stop it, or choose another folder with --data"
+            ) from None
+        yield
+
+
+def _secret_file(path: Path, text: str) -> Path:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    return path
+
+
+def _say(line: str) -> None:
+    click.echo(f"hes: {line}", err=True)
