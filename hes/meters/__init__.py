@@ -1,1 +1,31 @@
-"""The inventory: meters, their associations and addresses, import from files."""
+"""
+The inventory: meters, their associations and addresses, import from files.
+
+`Inventory` is the service; `rows` holds the rules for a row of a meter file.
+"""
+
+from hes.meters.imports import ImportedRowError, ImportReport, OnExisting
+from hes.meters.inventory import BadCursorError, Inventory, MeterPage
+from hes.meters.lines import bounded_lines
+from hes.storage.meters import (
+    AssociationRow,
+    DueWork,
+    KnowledgeSummary,
+    MeterDetail,
+    MeterRow,
+)
+
+__all__ = [
+    "AssociationRow",
+    "BadCursorError",
+    "DueWork",
+    "ImportReport",
+    "ImportedRowError",
+    "Inventory",
+    "KnowledgeSummary",
+    "MeterDetail",
+    "MeterPage",
+    "MeterRow",
+    "OnExisting",
+    "bounded_lines",
+]

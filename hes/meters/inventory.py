@@ -1,0 +1,169 @@
+"""The inventory: who our meters are, for people and for files."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import attrs
+
+from hes.domain.errors import PermanentError, UnknownMeterError
+from hes.keys import KeyService
+from hes.meters.imports import Import, ImportReport, OnExisting
+from hes.storage.database import Database
+from hes.storage.meter_changes import MeterChangeStore
+from hes.storage.meters import MeterDetail, MeterRow, MeterStore
+
+PAGE_LIMIT: Final = 1000
+LAST_SESSIONS: Final = 20
+
+
+class BadCursorError(PermanentError):
+    """A cursor that no page of ours has given out."""
+
+
+@attrs.frozen
+class MeterPage:
+    """
+    Meters in the order of their serials.
+
+    `next_cursor` is None on the last page. `total_estimate` is exact up to 10,000.
+    """
+
+    items: tuple[MeterRow, ...]
+    next_cursor: str | None
+    total_estimate: int
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Inventory:
+    """
+    Reads and changes the inventory. Thread-safe; secrets go in and never come out.
+
+    Args:
+        database: where it lies.
+        keys: wraps the secrets of what is imported.
+        clock: the time now, as an aware datetime.
+    """
+
+    def __init__(
+        self, database: Database, keys: KeyService, *, clock: Callable[[], datetime] = _now
+    ) -> None:
+        self._meters = MeterStore(database)
+        self._changes = MeterChangeStore(database)
+        self._keys = keys
+        self._clock = clock
+
+    def import_file(
+        self,
+        lines: Iterable[bytes | str],
+        dry_run: bool = False,
+        on_existing: OnExisting | str = OnExisting.KEEP,
+    ) -> ImportReport:
+        """
+        Import a meter file (`contracts.md`): JSON lines, one meter each.
+
+        Args:
+            lines: the file's lines; `hes.meters.lines.bounded_lines` reads them safely.
+            dry_run: do everything, keep nothing.
+            on_existing: what becomes of rows whose serial is known: `keep` the meter as it is,
+                `replace` it (its association, addresses and secrets become those of the row; its
+                readings, and its commissioning unless the row says otherwise, stay), or `error`.
+
+        Raises:
+            StorageUnavailableError: the database went away; rows before that may be written.
+        """
+        return Import(
+            self._changes,
+            self._keys,
+            dry_run=dry_run,
+            on_existing=OnExisting(on_existing),
+            clock=self._clock,
+        ).run(lines)
+
+    def page(
+        self, cursor: str | None = None, limit: int = 100, search: str | None = None
+    ) -> MeterPage:
+        """
+        One page of meters.
+
+        Args:
+            cursor: `next_cursor` of the page before, None for the first.
+            limit: 1..1000 meters.
+            search: part of a serial, an address or a system title in hex.
+
+        Raises:
+            BadCursorError: the cursor is not one of ours.
+            StorageUnavailableError: the database is away.
+        """
+        if not 1 <= limit <= PAGE_LIMIT:
+            raise ValueError(f"a page of {limit} meters")
+        text = _searchable(search)
+        after = None if cursor is None else _read_cursor(cursor)
+        rows = self._meters.page(after, limit=limit + 1, search=text)
+        more = len(rows) > limit
+        items = tuple(rows[:limit])
+        return MeterPage(
+            items=items,
+            next_cursor=_write_cursor(items[-1]) if more else None,
+            total_estimate=self._meters.count(text),
+        )
+
+    def get(self, meter_id: UUID) -> MeterDetail:
+        """
+        Everything about one meter but its secrets.
+
+        Raises:
+            UnknownMeterError: no such meter.
+            StorageUnavailableError: the database is away.
+        """
+        detail = self._meters.detail(meter_id, sessions=LAST_SESSIONS)
+        if detail is None:
+            raise UnknownMeterError(f"no meter {meter_id}")
+        return detail
+
+    def find(self, name: str) -> UUID:
+        """
+        The id of the meter with this serial or id.
+
+        Raises:
+            UnknownMeterError: no such meter.
+            StorageUnavailableError: the database is away.
+        """
+        meter_id = self._meters.find(_storable(name))
+        if meter_id is not None:
+            return meter_id
+        try:
+            return UUID(name)
+        except ValueError:
+            raise UnknownMeterError(f"no meter {name!r}") from None
+
+
+def _searchable(search: str | None) -> str | None:
+    return _storable((search or "").strip()) or None
+
+
+def _storable(text: str) -> str:
+    """The text without NUL and lone surrogates, which PostgreSQL takes in no text."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def _write_cursor(row: MeterRow) -> str:
+    place = json.dumps([row.serial, row.meter_id.hex], ensure_ascii=False)
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[str, UUID]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        serial, meter_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        return _storable(serial), UUID(hex=meter_id)
+    except (ValueError, TypeError, AttributeError, RecursionError) as exc:
+        raise BadCursorError("no cursor of a page of meters") from exc

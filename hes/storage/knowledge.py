@@ -1,0 +1,109 @@
+"""What was learnt of a meter, as JSON in one row: read whole, written whole, never searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from hes.domain.errors import UnknownMeterError
+from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
+from hes.storage.database import Database
+from hes_protocol.cosem import Obis
+
+# Raised whenever the meaning of the document changes: what an older version has learnt is then
+# learnt anew, at the price of one longer session per meter.
+_VERSION: Final = 1
+
+
+class KnowledgeStore:
+    """`KnowledgePort` on PostgreSQL. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self, meter_id: UUID) -> MeterKnowledge | None:
+        """
+        What is known, None if the meter was never explored (by this version of the code).
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            row = connection.execute(
+                "SELECT knowledge FROM meter_knowledge WHERE meter_id = %s", (meter_id,)
+            ).fetchone()
+        return None if row is None else from_document(row[0])
+
+    def save(self, meter_id: UUID, knowledge: MeterKnowledge) -> None:
+        """
+        Keep it, in place of what was known before.
+
+        Raises:
+            UnknownMeterError: no such meter.
+            StorageUnavailableError: the database is away.
+        """
+        try:
+            with self._database.connection() as connection:
+                connection.execute(
+                    "INSERT INTO meter_knowledge (meter_id, knowledge) VALUES (%s, %s)"
+                    " ON CONFLICT (meter_id) DO UPDATE"
+                    " SET knowledge = excluded.knowledge, learnt_at = excluded.learnt_at",
+                    (meter_id, Jsonb(to_document(knowledge))),
+                )
+        except psycopg.errors.ForeignKeyViolation as exc:
+            raise UnknownMeterError(f"no meter {meter_id}") from exc
+
+
+def to_document(knowledge: MeterKnowledge) -> Mapping[str, Any]:
+    """The JSON form: logical names dotted, an object or column as a short list."""
+    return {
+        "version": _VERSION,
+        "objects": [
+            [entry.class_id, entry.version, str(entry.obis)] for entry in knowledge.objects
+        ],
+        "profiles": [
+            {
+                "obis": str(profile.obis),
+                "capture_period_s": profile.capture_period_s,
+                "columns": [
+                    [
+                        column.class_id,
+                        str(column.obis),
+                        column.attribute_index,
+                        column.data_index,
+                        column.scaler,
+                        column.unit,
+                    ]
+                    for column in profile.columns
+                ],
+            }
+            for profile in knowledge.profiles
+        ],
+    }
+
+
+def from_document(document: Mapping[str, Any]) -> MeterKnowledge | None:
+    """The reverse of `to_document`; None for a document of another version."""
+    if document.get("version") != _VERSION:
+        return None
+    return MeterKnowledge(
+        objects=tuple(
+            ObjectEntry(class_id, version, Obis.parse(obis))
+            for class_id, version, obis in document["objects"]
+        ),
+        profiles=tuple(
+            ProfileKnowledge(
+                obis=Obis.parse(profile["obis"]),
+                capture_period_s=profile["capture_period_s"],
+                columns=tuple(
+                    CaptureColumn(class_id, Obis.parse(obis), *numbers)
+                    for class_id, obis, *numbers in profile["columns"]
+                ),
+            )
+            for profile in document["profiles"]
+        ),
+    )

@@ -1,0 +1,273 @@
+"""
+Changes to the inventory: meters and their associations, written in chunks.
+
+One chunk is one transaction. All changes to who a meter is take turns on one advisory lock, so
+that what a chunk has looked up (serials, system titles) still holds when it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import attrs
+
+from hes.domain.meters import Meter
+from hes.storage.associations import WrappedSecrets
+from hes.storage.database import Connection, Database
+from hes_protocol.cosem import Obis
+
+_ADVISORY_LOCK: Final = 0x4845_5301  # the migrations hold ...00
+
+_METERS: Final = """
+SELECT * FROM unnest(
+    %(meter_id)s::uuid[], %(serial)s::text[], %(system_title)s::bytea[], %(timezone)s::text[],
+    %(transport)s::text[], %(address)s::text[], %(port)s::int4[], %(model)s::text[],
+    %(peer)s::inet[], %(id_object)s::bytea[], %(id_value)s::text[],
+    %(commissioned_at)s::timestamptz[]
+)
+"""
+
+_COLUMNS: Final = """meter_id, serial, system_title, timezone, transport, address, port, model,
+    peer, id_object, id_value, commissioned_at"""
+
+_INSERT_METERS: Final = f"INSERT INTO meter ({_COLUMNS}) {_METERS}"
+
+_UPDATE_METERS: Final = f"""
+UPDATE meter m
+SET system_title = n.system_title, timezone = n.timezone, transport = n.transport,
+    address = n.address, port = n.port, model = n.model, peer = n.peer, id_object = n.id_object,
+    id_value = n.id_value, commissioned_at = n.commissioned_at
+FROM ({_METERS}) AS n ({_COLUMNS}) WHERE m.meter_id = n.meter_id
+"""  # noqa: S608 - constants only
+
+_UPSERT_ASSOCIATIONS: Final = """
+INSERT INTO association (meter_id, client_sap, server_sap, mechanism, suite, policy,
+                         secret_wrapped, ek_wrapped, ak_wrapped, kek_id, key_fingerprint,
+                         accepted_counter)
+SELECT * FROM unnest(
+    %(meter_id)s::uuid[], %(client_sap)s::int4[], %(server_sap)s::int4[], %(mechanism)s::int2[],
+    %(suite)s::int2[], %(policy)s::int2[], %(secret)s::bytea[], %(ek)s::bytea[], %(ak)s::bytea[],
+    %(kek_id)s::text[], %(key_fingerprint)s::bytea[], %(accepted_counter)s::int8[]
+)
+ON CONFLICT (meter_id, client_sap) DO UPDATE
+SET server_sap = excluded.server_sap, mechanism = excluded.mechanism, suite = excluded.suite,
+    policy = excluded.policy, secret_wrapped = excluded.secret_wrapped,
+    ek_wrapped = excluded.ek_wrapped, ak_wrapped = excluded.ak_wrapped, kek_id = excluded.kek_id,
+    key_fingerprint = excluded.key_fingerprint, accepted_counter = excluded.accepted_counter
+"""
+
+
+@attrs.frozen
+class MeterChange:
+    """
+    A meter as it shall be, with its one association and the secrets for that, wrapped.
+
+    `id_value` is what pushes call the meter under its `id_object` where that is not the serial.
+    """
+
+    meter: Meter
+    id_value: str | None
+    wrapped: WrappedSecrets
+
+
+@attrs.frozen
+class KeptMeter:
+    """What a change must know of the meter that is there already; `leased`: being read now."""
+
+    meter_id: UUID
+    system_title: bytes | None
+    commissioned_at: datetime
+    key_fingerprints: frozenset[bytes]
+    leased: bool
+
+
+class MeterChanges:
+    """One chunk of changes, within one transaction; made by `MeterChangeStore.chunk`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def kept(self, serials: Collection[str]) -> dict[str, KeptMeter]:
+        """
+        The meters among these serials that are there already, by serial.
+
+        Their due work and associations stay locked until the end of the chunk: nobody takes a
+        lease on them, or moves their counters, meanwhile.
+        """
+        found = self._connection.execute(
+            "SELECT serial, meter_id, system_title, commissioned_at FROM meter"
+            " WHERE serial = ANY(%s) ORDER BY meter_id FOR NO KEY UPDATE",
+            (list(serials),),
+        ).fetchall()
+        meter_ids = [row[1] for row in found]
+        leased = {
+            meter_id
+            for meter_id, is_leased in self._connection.execute(
+                "SELECT meter_id, coalesce(leased_until > clock_timestamp(), false)"
+                " FROM due_work WHERE meter_id = ANY(%s) ORDER BY meter_id FOR UPDATE",
+                (meter_ids,),
+            )
+            if is_leased
+        }
+        fingerprints: dict[UUID, set[bytes]] = {}
+        for meter_id, fingerprint in self._connection.execute(
+            "SELECT meter_id, key_fingerprint FROM association WHERE meter_id = ANY(%s)"
+            " AND key_fingerprint IS NOT NULL ORDER BY meter_id, client_sap FOR UPDATE",
+            (meter_ids,),
+        ):
+            fingerprints.setdefault(meter_id, set()).add(fingerprint)
+        return {
+            serial: KeptMeter(
+                meter_id,
+                title,
+                commissioned_at,
+                frozenset(fingerprints.get(meter_id, ())),
+                meter_id in leased,
+            )
+            for serial, meter_id, title, commissioned_at in found
+        }
+
+    def titles(self, system_titles: Collection[bytes]) -> dict[bytes, str]:
+        """The serials of the meters that have one of these system titles."""
+        rows = self._connection.execute(
+            "SELECT system_title, serial FROM meter WHERE system_title = ANY(%s)",
+            (list(system_titles),),
+        )
+        return dict(rows.fetchall())
+
+    def named_in_pushes(self, names: Collection[tuple[Obis, str]]) -> dict[tuple[Obis, str], str]:
+        """The serials of the meters that pushes name by one of these objects and values."""
+        rows = self._connection.execute(
+            "SELECT id_object, coalesce(id_value, serial), serial FROM meter"
+            " WHERE coalesce(id_value, serial) = ANY(%s) AND id_object IS NOT NULL",
+            ([value for _, value in names],),
+        )
+        return {(Obis(octets), value): serial for octets, value, serial in rows}
+
+    def insert(self, changes: Sequence[MeterChange]) -> None:
+        """Write new meters; those with an address are due at once."""
+        if changes:
+            self._connection.execute(_INSERT_METERS, _meter_arrays(changes))
+            self._connection.execute(
+                _UPSERT_ASSOCIATIONS, _association_arrays(changes, [None] * len(changes))
+            )
+            self._set_due_work(changes)
+
+    def replace(self, changes: Sequence[MeterChange]) -> None:
+        """
+        Write meters in place of those with the same `meter_id`.
+
+        The association in `changes` becomes the meter's only one. A counter that was accepted
+        from the meter stays as long as its key and its system title do.
+        """
+        if not changes:
+            return
+        accepted = self._accepted_counters(changes)
+        meter_arrays = _meter_arrays(changes)
+        association_arrays = _association_arrays(changes, accepted)
+        self._connection.execute(_UPDATE_METERS, meter_arrays)
+        self._connection.execute(
+            "DELETE FROM association a"
+            " USING unnest(%(meter_id)s::uuid[], %(client_sap)s::int4[]) n (meter_id, client_sap)"
+            " WHERE a.meter_id = n.meter_id AND a.client_sap <> n.client_sap",
+            association_arrays,
+        )
+        self._connection.execute(_UPSERT_ASSOCIATIONS, association_arrays)
+        self._set_due_work(changes)
+
+    def _accepted_counters(self, changes: Sequence[MeterChange]) -> list[int | None]:
+        rows = self._connection.execute(
+            "SELECT a.meter_id, a.key_fingerprint, m.system_title, max(a.accepted_counter)"
+            " FROM association a JOIN meter m USING (meter_id)"
+            " WHERE a.meter_id = ANY(%s) GROUP BY a.meter_id, a.key_fingerprint, m.system_title",
+            ([change.meter.meter_id for change in changes],),
+        ).fetchall()
+        accepted = {
+            (meter_id, fingerprint): (title, counter)
+            for meter_id, fingerprint, title, counter in rows
+        }
+        kept: list[int | None] = []
+        for change in changes:
+            title, counter = accepted.get(
+                (change.meter.meter_id, change.wrapped.key_fingerprint), (None, None)
+            )
+            # Another system title is another meter, whose counter is another one.
+            same = title in (None, change.meter.system_title)
+            kept.append(counter if same else None)
+        return kept
+
+    def _set_due_work(self, changes: Sequence[MeterChange]) -> None:
+        self._connection.execute(
+            "INSERT INTO due_work (meter_id, due_at) SELECT meter_id, now()"
+            " FROM unnest(%s::uuid[]) AS n (meter_id) ORDER BY meter_id ON CONFLICT DO NOTHING",
+            ([change.meter.meter_id for change in changes if change.meter.address is not None],),
+        )
+        self._connection.execute(
+            "DELETE FROM due_work WHERE meter_id = ANY(%s)",
+            ([change.meter.meter_id for change in changes if change.meter.address is None],),
+        )
+
+
+class MeterChangeStore:
+    """Opens chunks of changes. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextmanager
+    def chunk(self, *, dry_run: bool) -> Iterator[MeterChanges]:
+        """
+        One transaction of changes, rolled back at its end if it is a dry run.
+
+        Raises:
+            StorageUnavailableError: the database is away; nothing of the chunk is written.
+        """
+        with (
+            self._database.connection() as connection,
+            connection.transaction(force_rollback=dry_run),
+        ):
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
+            yield MeterChanges(connection)
+
+
+def _meter_arrays(changes: Sequence[MeterChange]) -> dict[str, list[object]]:
+    meters = [change.meter for change in changes]
+    return {
+        "meter_id": [meter.meter_id for meter in meters],
+        "serial": [meter.serial for meter in meters],
+        "system_title": [meter.system_title for meter in meters],
+        "timezone": [meter.timezone for meter in meters],
+        "transport": [meter.transport.value for meter in meters],
+        "address": [meter.address for meter in meters],
+        "port": [meter.port for meter in meters],
+        "model": [meter.model for meter in meters],
+        "peer": [meter.peer for meter in meters],
+        "id_object": [meter.id_object and meter.id_object.octets for meter in meters],
+        "id_value": [change.id_value for change in changes],
+        "commissioned_at": [meter.commissioned_at for meter in meters],
+    }
+
+
+def _association_arrays(
+    changes: Sequence[MeterChange], accepted: Sequence[int | None]
+) -> dict[str, list[object]]:
+    associations = [change.meter.association for change in changes]
+    wrapped = [change.wrapped for change in changes]
+    return {
+        "meter_id": [change.meter.meter_id for change in changes],
+        "client_sap": [association.client_sap for association in associations],
+        "server_sap": [association.server_sap for association in associations],
+        "mechanism": [association.mechanism.value for association in associations],
+        "suite": [association.suite for association in associations],
+        "policy": [association.policy.value for association in associations],
+        "secret": [each.secret for each in wrapped],
+        "ek": [each.ek for each in wrapped],
+        "ak": [each.ak for each in wrapped],
+        "kek_id": [each.kek_id for each in wrapped],
+        "key_fingerprint": [each.key_fingerprint for each in wrapped],
+        "accepted_counter": list(accepted),
+    }

@@ -1,0 +1,335 @@
+"""
+The inventory as it is read: meters for collectors, rows and details for people.
+
+Owns the reading of `meter` and what hangs on it; `meter_changes` writes it. No secrets pass
+through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+
+from hes.domain.meters import (
+    Association,
+    Mechanism,
+    Meter,
+    Policy,
+    ProfileKnowledge,
+    Transport,
+)
+from hes.domain.ports import SessionOutcome, SessionReport
+from hes.storage.database import Connection, Database
+from hes.storage.knowledge import from_document
+from hes.storage.sessions import select_sessions
+from hes_protocol.cosem import Obis
+
+COUNTED_EXACTLY: Final = 10_000
+
+# A meter is talked to as its lowest client that is not the public one (client SAP 16), which can
+# read a meter's name and counters but no values; as the public one only if there is no other.
+METER_SOURCE: Final = """meter m CROSS JOIN LATERAL (
+    SELECT client_sap, server_sap, mechanism, suite, policy FROM association
+    WHERE association.meter_id = m.meter_id ORDER BY client_sap = 16, client_sap LIMIT 1
+) a"""
+
+METER_COLUMNS: Final = """m.meter_id, m.serial, m.timezone, m.transport, m.commissioned_at,
+    m.system_title, m.address, m.port, m.model, m.id_object, abbrev(m.peer),
+    a.client_sap, a.server_sap, a.mechanism, a.suite, a.policy"""
+
+_ROW_COLUMNS: Final = """m.meter_id, m.serial, m.system_title, m.model, m.transport, m.address,
+    m.port, m.timezone, m.state, m.commissioned_at, a.mechanism, s.ended_at, s.outcome, s.cause,
+    greatest(r.captured_at, p.captured_at)"""
+
+_ROW_JOINS: Final = """
+LEFT JOIN LATERAL (
+    SELECT mechanism FROM association
+    WHERE association.meter_id = m.meter_id ORDER BY client_sap = 16, client_sap LIMIT 1
+) a ON true
+LEFT JOIN LATERAL (
+    SELECT ended_at, outcome, cause FROM session
+    WHERE session.meter_id = m.meter_id ORDER BY ended_at DESC LIMIT 1
+) s ON true
+LEFT JOIN LATERAL (
+    SELECT max(captured_at) AS captured_at FROM mark WHERE mark.meter_id = m.meter_id
+) r ON true
+LEFT JOIN LATERAL (
+    -- Marks tell of profiles only: of pushes, the latest value of each series.
+    SELECT max(latest.captured_at) AS captured_at
+    FROM channel JOIN series USING (channel_id) CROSS JOIN LATERAL (
+        SELECT captured_at FROM reading
+        WHERE reading.series_id = series.series_id ORDER BY captured_at DESC LIMIT 1
+    ) latest
+    WHERE channel.meter_id = m.meter_id AND channel.source IS NULL
+) p ON true
+"""
+
+_MATCHES: Final = """(%(text)s::text IS NULL
+    OR m.serial ILIKE %(pattern)s
+    OR m.address ILIKE %(pattern)s
+    OR encode(m.system_title, 'hex') LIKE lower(%(pattern)s))"""
+
+
+@attrs.frozen
+class MeterRow:
+    """
+    A meter in a list.
+
+    `last_session_at`, `last_outcome` and `last_cause` tell of its last session, None if it had
+    none; `last_reading_at` is the latest `captured_at` that is stored of its profiles and pushes.
+    """
+
+    meter_id: UUID
+    serial: str
+    system_title: bytes | None
+    model: str | None
+    transport: Transport
+    address: str | None
+    port: int | None
+    timezone: str
+    state: str
+    commissioned_at: datetime
+    mechanism: Mechanism | None
+    last_session_at: datetime | None
+    last_outcome: SessionOutcome | None
+    last_cause: str | None
+    last_reading_at: datetime | None
+
+
+@attrs.frozen
+class AssociationRow:
+    """
+    An association without its secrets.
+
+    `accepted_counter` is the meter's last invocation counter, `reserved_to` the last of ours that
+    was given out under the association's key (which other meters may share).
+    """
+
+    client_sap: int
+    server_sap: int
+    mechanism: Mechanism
+    suite: int
+    policy: Policy
+    has_secret: bool
+    has_ek: bool
+    has_ak: bool
+    accepted_counter: int | None
+    reserved_to: int | None
+
+
+@attrs.frozen
+class DueWork:
+    """When a meter is read next; `leased_until` and `holder` are None while nobody reads it."""
+
+    due_at: datetime
+    attempts: int
+    holder: str | None
+    leased_until: datetime | None
+
+
+@attrs.frozen
+class KnowledgeSummary:
+    """What was learnt of a meter: how many objects it has, and its profiles."""
+
+    learnt_at: datetime
+    objects: int
+    profiles: tuple[ProfileKnowledge, ...]
+
+
+@attrs.frozen
+class MeterDetail:
+    """Everything about one meter but secrets. `sessions`: the last ones, latest first."""
+
+    row: MeterRow
+    created_at: datetime
+    peer: str | None
+    id_object: Obis | None
+    id_value: str | None
+    associations: tuple[AssociationRow, ...]
+    due: DueWork | None
+    knowledge: KnowledgeSummary | None
+    sessions: tuple[SessionReport, ...]
+
+
+class MeterStore:
+    """Reads the inventory. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(
+        self, after: tuple[str, UUID] | None, *, limit: int, search: str | None
+    ) -> Sequence[MeterRow]:
+        """
+        Meters in the order of (serial, meter_id), those after a given one.
+
+        Args:
+            search: part of the serial, the address or the system title in hex; any case.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        serial, meter_id = after if after is not None else (None, None)
+        values = {**_search(search), "serial": serial, "meter_id": meter_id, "limit": limit}
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                f"SELECT {_ROW_COLUMNS} FROM ("  # noqa: S608 - constants only
+                " SELECT * FROM meter m WHERE (%(serial)s::text IS NULL"
+                "  OR (m.serial, m.meter_id) > (%(serial)s, %(meter_id)s::uuid))"
+                f" AND {_MATCHES} ORDER BY m.serial, m.meter_id LIMIT %(limit)s"
+                f") m {_ROW_JOINS} ORDER BY m.serial, m.meter_id",
+                values,
+            ).fetchall()
+        return [_row(row) for row in rows]
+
+    def count(self, search: str | None) -> int:
+        """
+        About how many meters match: exact up to `COUNTED_EXACTLY`.
+
+        Above that it is the server's estimate for all meters, and `COUNTED_EXACTLY` for a search.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        values = {**_search(search), "limit": COUNTED_EXACTLY}
+        with self._database.connection() as connection:
+            counted = connection.execute(
+                f"SELECT count(*) FROM (SELECT FROM meter m WHERE {_MATCHES}"  # noqa: S608
+                " LIMIT %(limit)s) AS counted",
+                values,
+            ).fetchone()
+            assert counted is not None
+            if counted[0] < COUNTED_EXACTLY or search:
+                return int(counted[0])
+            estimated = connection.execute(
+                "SELECT reltuples FROM pg_class WHERE oid = 'meter'::regclass"
+            ).fetchone()
+        assert estimated is not None
+        return max(int(estimated[0]), COUNTED_EXACTLY)
+
+    def find(self, name: str) -> UUID | None:
+        """
+        The meter with this serial.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            row = connection.execute(
+                "SELECT meter_id FROM meter WHERE serial = %s", (name,)
+            ).fetchone()
+        return None if row is None else row[0]
+
+    def detail(self, meter_id: UUID, *, sessions: int) -> MeterDetail | None:
+        """
+        Everything about one meter but secrets, with its last `sessions`; None if there is none.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            row = connection.execute(
+                f"SELECT {_ROW_COLUMNS}, m.created_at, abbrev(m.peer), m.id_object, m.id_value"  # noqa: S608
+                f" FROM meter m {_ROW_JOINS} WHERE m.meter_id = %s",
+                (meter_id,),
+            ).fetchone()
+            if row is None:
+                return None
+            created_at, peer, id_object, id_value = row[-4:]
+            return MeterDetail(
+                row=_row(row[:-4]),
+                created_at=created_at,
+                peer=peer,
+                id_object=None if id_object is None else Obis(id_object),
+                id_value=id_value,
+                associations=_associations(connection, meter_id),
+                due=_due(connection, meter_id),
+                knowledge=_knowledge(connection, meter_id),
+                sessions=tuple(select_sessions(connection, meter_id, limit=sessions)),
+            )
+
+
+def meter_from_row(row: Sequence[Any]) -> Meter:
+    """A `Meter` from `METER_COLUMNS`, in their order."""
+    return Meter(
+        meter_id=row[0],
+        serial=row[1],
+        timezone=row[2],
+        transport=Transport(row[3]),
+        commissioned_at=row[4],
+        system_title=row[5],
+        address=row[6],
+        port=row[7],
+        model=row[8],
+        id_object=None if row[9] is None else Obis(row[9]),
+        peer=row[10],
+        association=Association(
+            client_sap=row[11],
+            server_sap=row[12],
+            mechanism=Mechanism(row[13]),
+            suite=row[14],
+            policy=Policy(row[15]),
+        ),
+    )
+
+
+def _row(row: Sequence[Any]) -> MeterRow:
+    return MeterRow(
+        meter_id=row[0],
+        serial=row[1],
+        system_title=row[2],
+        model=row[3],
+        transport=Transport(row[4]),
+        address=row[5],
+        port=row[6],
+        timezone=row[7],
+        state=row[8],
+        commissioned_at=row[9],
+        mechanism=None if row[10] is None else Mechanism(row[10]),
+        last_session_at=row[11],
+        last_outcome=None if row[12] is None else SessionOutcome(row[12]),
+        last_cause=row[13],
+        last_reading_at=row[14],
+    )
+
+
+def _associations(connection: Connection, meter_id: UUID) -> tuple[AssociationRow, ...]:
+    rows = connection.execute(
+        "SELECT client_sap, server_sap, mechanism, suite, policy, secret_wrapped IS NOT NULL,"
+        "       ek_wrapped IS NOT NULL, ak_wrapped IS NOT NULL, accepted_counter, reserved_to"
+        " FROM association LEFT JOIN own_counter USING (key_fingerprint)"
+        " WHERE meter_id = %s ORDER BY client_sap",
+        (meter_id,),
+    ).fetchall()
+    return tuple(
+        AssociationRow(row[0], row[1], Mechanism(row[2]), row[3], Policy(row[4]), *row[5:])
+        for row in rows
+    )
+
+
+def _due(connection: Connection, meter_id: UUID) -> DueWork | None:
+    row = connection.execute(
+        "SELECT due_at, attempts, holder, leased_until FROM due_work WHERE meter_id = %s",
+        (meter_id,),
+    ).fetchone()
+    return None if row is None else DueWork(*row)
+
+
+def _knowledge(connection: Connection, meter_id: UUID) -> KnowledgeSummary | None:
+    row = connection.execute(
+        "SELECT learnt_at, knowledge FROM meter_knowledge WHERE meter_id = %s", (meter_id,)
+    ).fetchone()
+    knowledge = None if row is None else from_document(row[1])
+    if row is None or knowledge is None:
+        return None
+    return KnowledgeSummary(row[0], len(knowledge.objects), knowledge.profiles)
+
+
+def _search(search: str | None) -> dict[str, str | None]:
+    # The search text is data: none of its characters is a wildcard.
+    escaped = (search or "").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return {"text": search or None, "pattern": f"%{escaped}%"}
