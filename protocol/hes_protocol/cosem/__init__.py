@@ -7,11 +7,32 @@ from hes_protocol.cosem.date_time import (
     CosemDateTime,
 )
 from hes_protocol.cosem.obis import Obis
+from hes_protocol.cosem.objects import (
+    Attribute,
+    CaptureObject,
+    EntrySelection,
+    Method,
+    ObjectListEntry,
+    RangeSelection,
+    ScalerUnit,
+)
+from hes_protocol.cosem.units import COUNT, UNITS, Unit, unit_code
 
 __all__ = [
+    "COUNT",
     "DEVIATION_UNSPECIFIED",
     "STATUS_UNSPECIFIED",
+    "UNITS",
+    "Attribute",
+    "CaptureObject",
     "ClockStatus",
     "CosemDateTime",
+    "EntrySelection",
+    "Method",
     "Obis",
+    "ObjectListEntry",
+    "RangeSelection",
+    "ScalerUnit",
+    "Unit",
+    "unit_code",
 ]
