@@ -14,7 +14,7 @@ security of simulated models join it with the simulators.
     objects = ["1.1.0.2.129.255", ...]   # what its elements are, in order, where they are bare
 
     [push.scalers]                       # scaler and unit that the frame leaves out
-    "1.0.31.7.0.255" = [-3, "A"]
+    "1.0.31.7.0.255" = [-3, "A"]         # "" for a count
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 import attrs
 
 from hes_protocol.cosem import Obis
-from hes_protocol.cosem.units import unit_code
+from hes_protocol.cosem.units import COUNT, unit_code
 from hes_protocol.errors import LocalProtocolError
 
 
@@ -106,7 +106,7 @@ def _layout(model: str, table: Mapping[str, Any]) -> PushLayout:
         marker=_text(table, "marker"),
         objects=tuple(Obis.parse(obis) for obis in table.get("objects", [])),
         scalers={
-            Obis.parse(obis): (int(scaler), unit_code(unit))
+            Obis.parse(obis): (int(scaler), unit_code(unit) if unit else COUNT.code)
             for obis, (scaler, unit) in table.get("scalers", {}).items()
         },
     )

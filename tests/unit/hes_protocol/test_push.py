@@ -165,7 +165,7 @@ def test_the_kept_models_parse_and_name_their_source() -> None:
         'name = "a"\nmaker = "b"\nsource = ""',
         'name = "a"\nmaker = "b"\nsource = "c"\n[[push]]\n',
         'name = "a"\nmaker = "b"\nsource = "c"\n[[push]]\nmarker = "m"\nfoo = 1',
-        'name = "a"\nmaker = "b"\nsource = "c"\n[[push]]\nmarker = "m"\nobjects = ["1.2"]',
+        'name = "a"\nmaker = "b"\nsource = "c"\n[[push]]\nmarker = "m"\nobjects = ["1-0"]',
         (
             'name = "a"\nmaker = "b"\nsource = "c"\n[[push]]\nmarker = "m"\n'
             '[push.scalers]\n"1.0.1.8.0.255" = [0, "furlong"]'
