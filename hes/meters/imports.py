@@ -19,6 +19,7 @@ from hes.domain.meters import Meter
 from hes.keys import KeyService
 from hes.meters.rows import MeterSpec, RowError, parse_row
 from hes.storage.meter_changes import KeptMeter, MeterChange, MeterChanges, MeterChangeStore
+from hes_protocol.cosem import Obis
 
 CHUNK_ROWS: Final = 1000
 ERRORS_LISTED: Final = 1000
@@ -157,7 +158,7 @@ class Import:
         kept = 0
         with self._changes.chunk(dry_run=self._dry_run) as changes:
             there = changes.kept([spec.serial for _, spec in chunk])
-            taken = _taken_names(changes, [spec for _, spec in chunk])
+            taken = _Taken.among(changes, [spec for _, spec in chunk])
             for number, spec in chunk:
                 existing = there.get(spec.serial)
                 if existing is not None and self._on_existing is OnExisting.KEEP:
@@ -179,9 +180,7 @@ class Import:
         for number, failure in failed:
             self._fail(number, failure)
 
-    def _check_change(
-        self, spec: MeterSpec, existing: KeptMeter | None, taken: Mapping[object, str]
-    ) -> None:
+    def _check_change(self, spec: MeterSpec, existing: KeptMeter | None, taken: _Taken) -> None:
         """
         Refuse what contradicts the inventory.
 
@@ -191,12 +190,7 @@ class Import:
         """
         if existing is not None and self._on_existing is OnExisting.ERROR:
             raise RowError("serial", "is in the inventory already", spec.serial)
-        owner = taken.get(spec.system_title, spec.serial)
-        if owner != spec.serial:
-            raise RowError("system_title", f"is that of meter {owner}", spec.serial)
-        owner = taken.get(_name_in_pushes(spec), spec.serial)
-        if owner != spec.serial:
-            raise RowError("id_object", f"names meter {owner} already", spec.serial)
+        taken.check(spec)
         # The session has the old key and would use it with the new key's counters: a pair of key
         # and counter could come twice. Nobody takes a lease until this chunk is committed.
         if existing is not None and existing.leased:
@@ -235,21 +229,39 @@ class Import:
             self._errors.append(ImportedRowError(line, error.serial, error.field, error.message))
 
 
-def _name_in_pushes(spec: MeterSpec) -> tuple[object, str]:
+def _name_in_pushes(spec: MeterSpec) -> tuple[Obis | None, str]:
     return spec.id_object, spec.id_value if spec.id_value is not None else spec.serial
 
 
-def _taken_names(changes: MeterChanges, specs: Sequence[MeterSpec]) -> Mapping[object, str]:
+@attrs.frozen
+class _Taken:
     """Whose the system titles and names in pushes of a chunk are already."""
-    titles = changes.titles([spec.system_title for spec in specs if spec.system_title is not None])
-    names = changes.named_in_pushes(
-        [
-            (spec.id_object, spec.id_value if spec.id_value is not None else spec.serial)
-            for spec in specs
-            if spec.id_object is not None
-        ]
-    )
-    taken: dict[object, str] = {}
-    taken.update(titles)
-    taken.update(names)
-    return taken
+
+    titles: Mapping[bytes, str]
+    names: Mapping[tuple[Obis, str], str]
+
+    @classmethod
+    def among(cls, changes: MeterChanges, specs: Sequence[MeterSpec]) -> _Taken:
+        """Look them up."""
+        names = [_name_in_pushes(spec) for spec in specs]
+        return cls(
+            changes.titles([spec.system_title for spec in specs if spec.system_title is not None]),
+            changes.named_in_pushes([(obis, text) for obis, text in names if obis is not None]),
+        )
+
+    def check(self, spec: MeterSpec) -> None:
+        """
+        Refuse what is another meter's.
+
+        Raises:
+            RowError: the system title, or the name in pushes, is.
+        """
+        if spec.system_title is not None:
+            owner = self.titles.get(spec.system_title, spec.serial)
+            if owner != spec.serial:
+                raise RowError("system_title", f"is that of meter {owner}", spec.serial)
+        if spec.id_object is not None:
+            name = spec.id_value if spec.id_value is not None else spec.serial
+            owner = self.names.get((spec.id_object, name), spec.serial)
+            if owner != spec.serial:
+                raise RowError("id_object", f"names meter {owner} already", spec.serial)
