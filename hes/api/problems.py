@@ -1,0 +1,196 @@
+"""
+The one table from what went wrong to what HTTP says of it (RFC 9457, problem+json).
+
+`detail` is for the caller and holds no internals; what the operator of the head-end needs goes to
+the log under the same `request_id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import msgspec
+
+from hes.domain.errors import HesError, StorageUnavailableError, UnknownMeterError
+
+CONTENT_TYPE = "application/problem+json"
+
+
+@attrs.frozen
+class ProblemKind:
+    """One row of the table. `advice` is what the reader of `type` finds there."""
+
+    code: str
+    status: int
+    title: str
+    advice: str
+    retry_after_s: int | None = None
+
+
+_TABLE = (
+    ProblemKind(
+        "parameter_unknown",
+        400,
+        "Unknown parameter",
+        "Each operation takes only the parameters that /openapi.json lists. Check the spelling.",
+    ),
+    ProblemKind(
+        "parameter_invalid",
+        400,
+        "Invalid parameter",
+        "`errors` names each parameter that was refused and why. Nothing was done.",
+    ),
+    ProblemKind(
+        "cursor_invalid",
+        400,
+        "Invalid cursor",
+        "Use `next_cursor` of the page before, unchanged, with the same filters; or start again "
+        "without a cursor.",
+    ),
+    ProblemKind(
+        "range_invalid",
+        400,
+        "Invalid time range",
+        "Ranges are half-open, [from, to): `from` must be before `to`.",
+    ),
+    ProblemKind(
+        "not_found",
+        404,
+        "Nothing here",
+        "The path is not one of /openapi.json.",
+    ),
+    ProblemKind(
+        "meter_not_found",
+        404,
+        "No such meter",
+        "No meter in the inventory has this id. GET /v1/meters?q=… finds meters by serial.",
+    ),
+    ProblemKind(
+        "channel_not_found",
+        404,
+        "No such channel",
+        "GET /v1/meters/{meter_id}/channels lists what this meter has.",
+    ),
+    ProblemKind(
+        "method_not_allowed",
+        405,
+        "Method not allowed here",
+        "`Allow` in the answer lists what the path takes.",
+    ),
+    ProblemKind(
+        "payload_too_large",
+        413,
+        "Too much in one request",
+        "Send less in one request.",
+    ),
+    ProblemKind(
+        "host_not_allowed",
+        421,
+        "Not served under this host name",
+        "Until people can log in, the head-end answers only under loopback names such as "
+        "127.0.0.1 and localhost; this also keeps foreign web pages from reading it.",
+    ),
+    ProblemKind(
+        "request_malformed",
+        400,
+        "Malformed request",
+        "The request could not be read as HTTP or its parts could not be decoded.",
+    ),
+    ProblemKind(
+        "internal_error",
+        500,
+        "The head-end failed",
+        "This is a fault of ours. Report it with the `request_id`; the log has the cause.",
+    ),
+    ProblemKind(
+        "overloaded",
+        503,
+        "Too many requests at a time",
+        "Try again after `Retry-After` seconds, with fewer requests in parallel.",
+        retry_after_s=1,
+    ),
+    ProblemKind(
+        "storage_unavailable",
+        503,
+        "The database cannot be reached",
+        "Nothing was done. Try again after `Retry-After` seconds; `hes doctor` says more.",
+        retry_after_s=5,
+    ),
+)
+
+PROBLEMS: Mapping[str, ProblemKind] = {kind.code: kind for kind in _TABLE}
+
+_BY_ERROR: tuple[tuple[type[HesError], str], ...] = (
+    (StorageUnavailableError, "storage_unavailable"),
+    (UnknownMeterError, "meter_not_found"),
+)
+
+_BY_STATUS: Mapping[int, str] = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+}
+
+
+@attrs.frozen
+class InvalidField:
+    """One part of a request that was refused; `pointer` is `/query/NAME` or `/path/NAME`."""
+
+    pointer: str
+    message: str
+
+
+@attrs.frozen
+class Problem:
+    """What went wrong (RFC 9457). `code` never changes its meaning; texts may."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    errors: Sequence[InvalidField] = ()
+
+
+class ProblemError(Exception):
+    """Ends a request with the problem `code`; raised by handlers."""
+
+    def __init__(self, code: str, detail: str = "", errors: Sequence[InvalidField] = ()) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.kind = PROBLEMS[code]
+        self.detail = detail
+        self.errors = tuple(errors)
+
+
+def problem_of_status(status: int) -> ProblemError:
+    """The problem for a status that aiohttp itself decided on."""
+    fallback = "request_malformed" if 400 <= status < 500 else "internal_error"
+    return ProblemError(_BY_STATUS.get(status, fallback))
+
+
+def problem_of_error(error: HesError) -> ProblemError | None:
+    """The problem for an error of a capability, None if it is a fault of ours."""
+    for kind, code in _BY_ERROR:
+        if isinstance(error, kind):
+            return ProblemError(code)
+    return None
+
+
+def problem_body(error: ProblemError, *, instance: str, request_id: str) -> bytes:
+    """The JSON document of a problem."""
+    kind = error.kind
+    return msgspec.json.encode(
+        Problem(
+            type=f"/problems/{kind.code}",
+            title=kind.title,
+            status=kind.status,
+            detail=error.detail or kind.advice,
+            instance=instance,
+            code=kind.code,
+            request_id=request_id,
+            errors=error.errors,
+        )
+    )
