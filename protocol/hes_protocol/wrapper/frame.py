@@ -1,0 +1,115 @@
+"""
+Wrapper frames and the receiver that cuts a stream into them (IEC 62056-47).
+
+Eight octets stand before each APDU: version 0x0001, source wPort, destination wPort, length. There
+is nothing to find the next frame by once a header is wrong, so an error is final for its stream.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from hes_protocol.errors import FramingError, LocalProtocolError
+
+VERSION: Final = 0x0001
+HEADER_OCTETS: Final = 8
+MAX_LENGTH: Final = 0xFFFF
+
+
+@attrs.frozen
+class WrapperFrame:
+    """One APDU between two wPorts; on TCP and UDP a wPort is a client or server SAP."""
+
+    source: int
+    destination: int
+    apdu: bytes
+
+    def to_octets(self) -> bytes:
+        """
+        The frame as it is sent.
+
+        Raises: LocalProtocolError: a wPort above 16 bits, an APDU of 0 or above 65535 octets.
+        Source: IEC 62056-47, "Wrapper protocol data unit".
+        """
+        if not (0 <= self.source <= 0xFFFF and 0 <= self.destination <= 0xFFFF):
+            raise LocalProtocolError("a wPort has 16 bits")
+        if not 1 <= len(self.apdu) <= MAX_LENGTH:
+            raise LocalProtocolError(f"{len(self.apdu)} octets do not fit one wrapper frame")
+        return (
+            b"\x00\x01"
+            + self.source.to_bytes(2, "big")
+            + self.destination.to_bytes(2, "big")
+            + len(self.apdu).to_bytes(2, "big")
+            + self.apdu
+        )
+
+
+class WrapperReceiver:
+    """
+    Cuts a stream into wrapper frames, however the stream is split.
+
+    Holds what it was given and no more: a claimed length allocates nothing.
+
+    Args: max_apdu: the longest APDU that is taken, octets.
+    """
+
+    def __init__(self, max_apdu: int = MAX_LENGTH) -> None:
+        self._max_apdu = max_apdu
+        self._buffer = bytearray()
+        self._offset = 0
+        self._error: FramingError | None = None
+
+    @property
+    def offset(self) -> int:
+        """Where in the stream the next frame begins, octets."""
+        return self._offset
+
+    @property
+    def buffered_octets(self) -> int:
+        """Octets of a frame that is not complete; 0 means that the stream may end here."""
+        return len(self._buffer)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets that came from the transport; after an error they are dropped."""
+        if self._error is None:
+            self._buffer += data
+
+    def next_frame(self) -> WrapperFrame | None:
+        """
+        The next frame, or None until more octets come.
+
+        Raises:
+            FramingError: "bad-version", "bad-length" (0), "too-long" (above `max_apdu`), with the
+                offset in the stream; from then on always, since the stream is lost.
+        Source: IEC 62056-47, "Wrapper protocol data unit".
+        """
+        if self._error is not None:
+            raise self._error
+        buffer = self._buffer
+        if not b"\x00\x01".startswith(buffer[:2]):
+            raise self._lost("bad-version", 0, f"0x{buffer[:2].hex()}")
+        if len(buffer) < HEADER_OCTETS:
+            return None
+        length = buffer[6] << 8 | buffer[7]
+        if length == 0:
+            raise self._lost("bad-length", 6, "an APDU of no octets")
+        if length > self._max_apdu:
+            raise self._lost("too-long", 6, f"{length} octets, {self._max_apdu} are taken")
+        end = HEADER_OCTETS + length
+        if len(buffer) < end:
+            return None
+        frame = WrapperFrame(
+            source=buffer[2] << 8 | buffer[3],
+            destination=buffer[4] << 8 | buffer[5],
+            apdu=bytes(buffer[HEADER_OCTETS:end]),
+        )
+        del buffer[:end]
+        self._offset += end
+        return frame
+
+    def _lost(self, code: str, place: int, detail: str) -> FramingError:
+        self._error = FramingError(code, detail, offset=self._offset + place)
+        self._buffer.clear()
+        return self._error
