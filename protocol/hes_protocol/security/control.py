@@ -14,6 +14,7 @@ _AUTHENTICATED: Final = 0x10
 _ENCRYPTED: Final = 0x20
 _BROADCAST: Final = 0x40
 _COMPRESSED: Final = 0x80
+_AES_128_SUITES: Final = (0, 1)
 
 
 class Protection(IntEnum):
@@ -55,13 +56,8 @@ class SecurityControl:
 
     @classmethod
     def from_octet(cls, octet: int) -> SecurityControl:
-        """Read the octet; every value has a meaning."""
-        return cls(
-            protection=Protection(octet & 0x30),
-            suite=octet & _SUITE,
-            broadcast=bool(octet & _BROADCAST),
-            compressed=bool(octet & _COMPRESSED),
-        )
+        """Read the octet; every value has a meaning, and one object."""
+        return _ALL[octet]
 
     def to_octet(self) -> int:
         """The octet."""
@@ -74,11 +70,26 @@ class SecurityControl:
 
     def require_supported(self) -> None:
         """
-        Refuse what this package cannot check.
+        Refuse what this package cannot decipher.
 
-        Raises: SecurityError: a suite other than 0, or compression.
+        Suite 1 ciphers exactly as suite 0 (AES-GCM-128; it differs in key agreement and
+        signatures), and meters such as the Kaifa MA309 push with it; an association still
+        insists on its own suite.
+
+        Raises: SecurityError: another suite, or compression.
         """
-        if self.suite != 0:
+        if self.suite not in _AES_128_SUITES:
             raise SecurityError("suite-unsupported", f"security suite {self.suite}")
         if self.compressed:
             raise SecurityError("suite-unsupported", "compressed plaintext")
+
+
+_ALL: Final = tuple(
+    SecurityControl(
+        protection=Protection(octet & 0x30),
+        suite=octet & _SUITE,
+        broadcast=bool(octet & _BROADCAST),
+        compressed=bool(octet & _COMPRESSED),
+    )
+    for octet in range(256)
+)

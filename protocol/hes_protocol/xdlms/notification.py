@@ -1,11 +1,27 @@
-"""data-notification and event-notification: what a server sends unasked (IEC 62056-5-3)."""
+"""
+data-notification and event-notification: what a server sends unasked (IEC 62056-5-3).
+
+Both may carry the time. The standard codes data-notification's as an OCTET STRING of 0 or 12
+octets without tag; Kaifa meters (pushes in Norway and Sweden) put the tag of octet-string, 0x09,
+before it, and so does the event-notification of an OSGP MX382, in place of the presence octet.
+Both forms are read; ours has no tag.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
-from hes_protocol.axdr.data import Data
+from hes_protocol.axdr import Data, DataTag, encode
+from hes_protocol.cosem.date_time import LENGTH_OCTETS
 from hes_protocol.cosem.objects import Attribute
+from hes_protocol.errors import LocalProtocolError
+from hes_protocol.xdlms.descriptor import read_attribute, write_attribute
+from hes_protocol.xdlms.reader import ApduReader, write_octet_string, write_unsigned
+
+DATA_NOTIFICATION: Final = 0x0F
+EVENT_NOTIFICATION: Final = 0xC2
 
 
 @attrs.frozen
@@ -13,8 +29,9 @@ class DataNotification:
     """
     A push.
 
-    `date_time` is the raw 12 octets or None; `long_invoke_id_and_priority` all 32 bits.
-    `body_offset` is where the body starts in the octets that were decoded, 0 for one made by us.
+    `long_invoke_id_and_priority` is all 32 bits; `date_time` the raw 12 octets, or None where
+    the meter sent none. `body_offset` says where the body begins in the octets that were
+    decoded, 0 for one made by us; it does not take part in comparisons.
     """
 
     long_invoke_id_and_priority: int
@@ -22,11 +39,91 @@ class DataNotification:
     body: Data
     body_offset: int = attrs.field(default=0, eq=False)
 
+    @property
+    def long_invoke_id(self) -> int:
+        """The lower 24 bits."""
+        return self.long_invoke_id_and_priority & 0xFFFFFF
+
+    def encode(self) -> bytes:
+        """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
+        return (
+            bytes((DATA_NOTIFICATION,))
+            + write_unsigned(self.long_invoke_id_and_priority, 4)
+            + write_octet_string(_checked(self.date_time) or b"")
+            + encode(self.body)
+        )
+
 
 @attrs.frozen
 class EventNotification:
-    """An alarm or event: one attribute's value, `time` (12 octets) where the server gives it."""
+    """An alarm or event: one attribute's value; `time` (12 octets) where the server gives it."""
 
     attribute: Attribute
     value: Data
     time: bytes | None = None
+
+    def encode(self) -> bytes:
+        """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
+        time = _checked(self.time)
+        return (
+            bytes((EVENT_NOTIFICATION,))
+            + (b"\x00" if time is None else b"\x01" + write_octet_string(time))
+            + write_attribute(self.attribute)
+            + encode(self.value)
+        )
+
+
+def _checked(time: bytes | None) -> bytes | None:
+    if time is not None and len(time) != LENGTH_OCTETS:
+        raise LocalProtocolError("a date-time has 12 octets")
+    return time
+
+
+def _read_time(reader: ApduReader) -> bytes:
+    time = reader.octet_string()
+    if len(time) != LENGTH_OCTETS:
+        raise reader.error("bad-date-time", f"{len(time)} octets where 12 are due")
+    return time
+
+
+def _skip_tag(reader: ApduReader) -> bool:
+    """Pass over a tag of octet-string, where there is one."""
+    tagged = reader.octets[reader.offset : reader.offset + 1] == bytes((DataTag.OCTET_STRING,))
+    reader.offset += tagged
+    return tagged
+
+
+def decode_data_notification(octets: bytes) -> DataNotification:
+    """
+    Read a whole data-notification.
+
+    Raises: EncodingError: a date-time of another length, a body that is no single `Data`.
+        TruncatedError. LimitError: a body too deep.
+    """
+    reader = ApduReader(octets)
+    invoke = reader.unsigned(4)
+    _skip_tag(reader)
+    date_time = None
+    if reader.octets[reader.offset : reader.offset + 1] == b"\x00":
+        reader.offset += 1
+    else:
+        date_time = _read_time(reader)
+    offset = reader.offset
+    body = reader.data()
+    reader.end()
+    return DataNotification(invoke, date_time, body, offset)
+
+
+def decode_event_notification(octets: bytes) -> EventNotification:
+    """
+    Read a whole event-notification-request.
+
+    Raises: EncodingError: a time of another length, a value that is no single `Data`.
+        TruncatedError. LimitError: a value too deep.
+    """
+    reader = ApduReader(octets)
+    time = _read_time(reader) if _skip_tag(reader) or reader.present() else None
+    attribute = read_attribute(reader)
+    value = reader.data()
+    reader.end()
+    return EventNotification(attribute, value, time)

@@ -1,0 +1,155 @@
+"""
+The fields of ACSE APDUs: names, requirements, authentication value, user-information.
+
+IEC 62056-5-3, "ACSE APDUs". Object identifiers stay octets, so that an unknown name can be
+answered with the right diagnostic instead of failing to decode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from hes_protocol.acse import ber
+from hes_protocol.acse.ber import Element
+from hes_protocol.acse.names import ApplicationContext, Mechanism
+from hes_protocol.errors import EncodingError
+
+FieldReaders: TypeAlias = Mapping[int, tuple[str, Callable[[Element], Any]]]
+"""By tag: the field's name, and what reads its value."""
+
+PROTOCOL_VERSION: Final = 0x80
+APPLICATION_CONTEXT_NAME: Final = 0xA1
+USER_INFORMATION: Final = 0xBE
+
+# 2.16.756.5.8.1 and .2: country 756, organisation 5, DLMS UA 8, context or mechanism.
+_CONTEXT_PREFIX: Final = bytes.fromhex("60857405 0801")
+_MECHANISM_PREFIX: Final = bytes.fromhex("60857405 0802")
+_CHARSTRING: Final = 0x80
+_AUTHENTICATION_UNIT: Final = b"\x07\x80"
+_MAX_AUTHENTICATION_VALUE: Final = 128
+
+
+def context_name(context: ApplicationContext) -> bytes:
+    """Object identifier of an application context."""
+    return _CONTEXT_PREFIX + bytes((context,))
+
+
+def mechanism_name(mechanism: Mechanism) -> bytes | None:
+    """Object identifier of an authentication mechanism; none for NONE, which is not named."""
+    return None if mechanism is Mechanism.NONE else _MECHANISM_PREFIX + bytes((mechanism,))
+
+
+def context_of(name: bytes) -> ApplicationContext | None:
+    """The context that `name` identifies, None for one that is not COSEM's."""
+    if name[:-1] != _CONTEXT_PREFIX:
+        return None
+    try:
+        return ApplicationContext(name[-1])
+    except ValueError:
+        return None
+
+
+def mechanism_of(name: bytes | None) -> Mechanism | None:
+    """The mechanism that `name` identifies, NONE for no name, None for one that is not COSEM's."""
+    if name is None:
+        return Mechanism.NONE
+    if name[:-1] != _MECHANISM_PREFIX:
+        return None
+    try:
+        return Mechanism(name[-1])
+    except ValueError:
+        return None
+
+
+def read_fields(octets: bytes, apdu_tag: int, readers: FieldReaders) -> dict[str, Any]:
+    """
+    The known fields of an ACSE APDU by name; other elements are skipped.
+
+    Raises: EncodingError: a wrong length, a value that is none, a repeated field.
+        TruncatedError: an element is longer than what is around it.
+    """
+    found: dict[str, Any] = {}
+    for element in ber.read_apdu(octets, apdu_tag):
+        if element.tag not in readers:
+            continue
+        name, read = readers[element.tag]
+        if name in found:
+            raise EncodingError("repeated-element", name, offset=element.offset, apdu_tag=apdu_tag)
+        found[name] = read(element)
+    return found
+
+
+def read_octets(element: Element) -> bytes:
+    """The value of an implicitly tagged element."""
+    return element.value
+
+
+def read_oid(element: Element) -> bytes:
+    """The octets of an explicitly tagged OBJECT IDENTIFIER."""
+    return element.only(ber.OBJECT_IDENTIFIER).value
+
+
+def read_octet_string(element: Element) -> bytes:
+    """The value of an explicitly tagged OCTET STRING."""
+    return element.only(ber.OCTET_STRING).value
+
+
+def read_integer(element: Element) -> int:
+    """The value of an explicitly tagged INTEGER."""
+    return element.only(ber.INTEGER).integer()
+
+
+def read_requirements(element: Element) -> bool:
+    """
+    Whether ACSE requirements ask for the authentication functional unit.
+
+    Raises: EncodingError: no BIT STRING.
+    """
+    if not element.value or element.value[0] > 7:
+        raise EncodingError("bad-bit-string", "of ACSE requirements", offset=element.offset)
+    return len(element.value) > 1 and bool(element.value[1] & 0x80)
+
+
+def read_authentication_value(element: Element) -> bytes:
+    """
+    The charstring of an authentication value.
+
+    Raises: EncodingError: another form, or longer than any mechanism's.
+    """
+    value = element.only(_CHARSTRING).value
+    if len(value) > _MAX_AUTHENTICATION_VALUE:
+        raise EncodingError("bad-length", "of an authentication value", offset=element.offset)
+    return value
+
+
+def write_octets(tag: int, value: bytes | None) -> bytes:
+    """An implicitly tagged element, or nothing."""
+    return b"" if value is None else ber.write_element(tag, value)
+
+
+def write_oid(tag: int, value: bytes) -> bytes:
+    """An explicitly tagged OBJECT IDENTIFIER."""
+    return ber.write_element(tag, ber.write_element(ber.OBJECT_IDENTIFIER, value))
+
+
+def write_octet_string(tag: int, value: bytes | None) -> bytes:
+    """An explicitly tagged OCTET STRING, or nothing."""
+    if value is None:
+        return b""
+    return ber.write_element(tag, ber.write_element(ber.OCTET_STRING, value))
+
+
+def write_integer(tag: int, value: int | None) -> bytes:
+    """An explicitly tagged INTEGER, or nothing."""
+    return b"" if value is None else ber.write_element(tag, ber.write_integer(value))
+
+
+def write_requirements(tag: int, authentication: bool) -> bytes:
+    """ACSE requirements, or nothing where authentication is not asked for."""
+    return ber.write_element(tag, _AUTHENTICATION_UNIT) if authentication else b""
+
+
+def write_authentication_value(tag: int, value: bytes | None) -> bytes:
+    """An authentication value as a charstring, or nothing."""
+    return b"" if value is None else ber.write_element(tag, ber.write_element(_CHARSTRING, value))

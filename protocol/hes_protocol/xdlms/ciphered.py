@@ -1,0 +1,104 @@
+"""
+Ciphered APDUs as values: which service, whose key, and the protected content, unopened.
+
+IEC 62056-5-3, "service-specific ciphering" (glo- and ded- tags, one per service) and
+`General-Glo-Ciphering`, `General-Ded-Ciphering` (any APDU, with the sender's system title). What
+is inside is read by `hes_protocol.security`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from hes_protocol.errors import LocalProtocolError
+from hes_protocol.security.control import SecurityControl
+from hes_protocol.security.suite0 import read_header
+from hes_protocol.xdlms.reader import ApduReader, write_octet_string
+
+GENERAL_GLO: Final = 0xDB
+GENERAL_DED: Final = 0xDC
+
+# By tag of the plain APDU: initiate, confirmed-service-error, get, set, event, action.
+GLO_TAGS: Final = {
+    0x01: 0x21, 0x08: 0x28, 0x0E: 0x2E,
+    0xC0: 0xC8, 0xC1: 0xC9, 0xC2: 0xCA, 0xC3: 0xCB,
+    0xC4: 0xCC, 0xC5: 0xCD, 0xC7: 0xCF,
+}  # fmt: skip
+DED_TAGS: Final = {
+    0x01: 0x41, 0x08: 0x48, 0x0E: 0x4E,
+    0xC0: 0xD0, 0xC1: 0xD1, 0xC2: 0xD2, 0xC3: 0xD3,
+    0xC4: 0xD4, 0xC5: 0xD5, 0xC7: 0xD7,
+}  # fmt: skip
+PLAIN_TAGS: Final = {
+    ciphered: plain for tags in (GLO_TAGS, DED_TAGS) for plain, ciphered in tags.items()
+}
+_DEDICATED: Final = {GENERAL_DED, *DED_TAGS.values()}
+
+
+@attrs.frozen
+class Ciphered:
+    """
+    A glo-, ded-, general-glo or general-ded APDU.
+
+    `tag` is its first octet; `content` begins with the security control octet; `system_title` is
+    the sender's, in the general forms only.
+    """
+
+    tag: int
+    content: bytes = attrs.field(repr=False)
+    system_title: bytes | None = None
+
+    @property
+    def dedicated(self) -> bool:
+        """Whether the dedicated key of the association is meant, not the global one."""
+        return self.tag in _DEDICATED
+
+    @property
+    def general(self) -> bool:
+        """Whether any APDU may be inside."""
+        return self.tag in (GENERAL_GLO, GENERAL_DED)
+
+    @property
+    def plain_tag(self) -> int | None:
+        """First octet of the APDU that must be inside; None for the general forms."""
+        return PLAIN_TAGS.get(self.tag)
+
+    @property
+    def control(self) -> SecurityControl:
+        """The security control octet as it stands there, unverified."""
+        return read_header(self.content)[0]
+
+    @property
+    def invocation_counter(self) -> int:
+        """The invocation counter as it stands there, unverified."""
+        return read_header(self.content)[1]
+
+    def encode(self) -> bytes:
+        """
+        The octets of the APDU.
+
+        Raises: LocalProtocolError: a tag that ciphers nothing, or a system title where none goes.
+        """
+        if not (self.general or self.plain_tag is not None):
+            raise LocalProtocolError(f"0x{self.tag:02x} is no ciphered APDU")
+        if self.general is (self.system_title is None):
+            raise LocalProtocolError("a system title goes with general ciphering, and only there")
+        title = b"" if self.system_title is None else write_octet_string(self.system_title)
+        return bytes((self.tag,)) + title + write_octet_string(self.content)
+
+
+def decode_ciphered(octets: bytes) -> Ciphered:
+    """
+    Read a whole ciphered APDU without opening it.
+
+    Raises: EncodingError: octets left over. TruncatedError: shorter than its security header.
+    """
+    reader = ApduReader(octets)
+    tag = octets[0]
+    title = reader.octet_string() if tag in (GENERAL_GLO, GENERAL_DED) else None
+    content = reader.octet_string()
+    reader.end()
+    read_header(content)
+    return Ciphered(tag, content, title)
