@@ -1,0 +1,94 @@
+"""
+The meter's clock on the wall: UTC <-> COSEM local time in the meter's zone.
+
+Owns the tables of captured clocks, which all meters of one zone share: they capture on the same
+UTC quarter-hours, so a day's 96 clocks are made once and copied into every profile.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from hes_protocol.cosem import CosemDateTime
+from hes_simulators.grid import DAY_S, SLOT_S, SLOTS_PER_DAY
+from hes_simulators.randomness import FloatArray
+
+OctetArray = npt.NDArray[np.uint8]
+
+# Bit 3 of the AMR profile status of the IDIS companion standard: captured in summer time.
+STATUS_DAYLIGHT_SAVING: Final = 0x08
+_WILDCARD: Final = 0xFF
+
+
+@attrs.frozen(eq=False)
+class CapturedClocks:
+    """The rows of one UTC day: `octets` is 96 x 12, a date-time each; `status` 96 octets."""
+
+    octets: OctetArray
+    status: OctetArray
+
+
+@lru_cache(maxsize=256)
+def captured_clocks(zone: ZoneInfo, day: int) -> CapturedClocks:
+    """Clocks and profile status of the rows captured in `zone` at the ends of a day's slots."""
+    start = datetime.fromtimestamp(day * DAY_S, UTC)
+    clocks = [
+        cosem_time(start + timedelta(seconds=SLOT_S * (slot + 1)), zone)
+        for slot in range(SLOTS_PER_DAY)
+    ]
+    octets = np.frombuffer(b"".join(clock.to_octets() for clock in clocks), np.uint8)
+    status = [STATUS_DAYLIGHT_SAVING if clock.daylight_saving else 0 for clock in clocks]
+    return CapturedClocks(octets.reshape(SLOTS_PER_DAY, 12), np.array(status, np.uint8))
+
+
+@lru_cache(maxsize=64)
+def local_hours(zone: ZoneInfo, day: int) -> FloatArray:
+    """The local hour of day, 0..24, in the middle of each slot of a UTC day."""
+    start = datetime.fromtimestamp(day * DAY_S, UTC)
+    middles = [start + timedelta(seconds=SLOT_S * (slot + 0.5)) for slot in range(SLOTS_PER_DAY)]
+    hours = np.array([_hour_of(middle.astimezone(zone)) for middle in middles])
+    hours.setflags(write=False)
+    return hours
+
+
+def _hour_of(local: datetime) -> float:
+    return local.hour + local.minute / 60 + local.second / 3600
+
+
+def cosem_time(at: datetime, zone: ZoneInfo) -> CosemDateTime:
+    """The moment as the meter shows it: local, with deviation and DST bit."""
+    return CosemDateTime.from_datetime(at.astimezone(zone))
+
+
+def instant(time: CosemDateTime, zone: ZoneInfo, *, latest: bool) -> datetime | None:
+    """
+    The UTC moment that a client means.
+
+    Args:
+        time: with a deviation it is exact; without one it is the meter's local time.
+        zone: the meter's.
+        latest: which of two moments to take where the hour comes twice and the DST bit does not
+            say: the end of a range is the later one, its start the earlier.
+    Returns: None where the date is not specified.
+    """
+    hours_known = time.hour != _WILDCARD
+    local = attrs.evolve(
+        time,
+        hour=time.hour if hours_known else (23 if latest else 0),
+        minute=time.minute if time.minute != _WILDCARD else (59 if latest else 0),
+        second=time.second if time.second != _WILDCARD else (59 if latest else 0),
+    ).local()
+    if local is None:
+        return None
+    if time.utc_offset_min is not None:
+        return (local - timedelta(minutes=time.utc_offset_min)).replace(tzinfo=UTC)
+    summer = time.daylight_saving
+    fold = int(latest) if summer is None else int(not summer)
+    return local.replace(tzinfo=zone, fold=fold).astimezone(UTC)

@@ -1,0 +1,162 @@
+"""
+One simulated meter: what makes it this one, and its answers to what a client asks.
+
+Owns the meter's own invocation counter and the highest one that it accepted of each client; both
+live as long as the process, see `starts` for what happens between. Does not own sockets or
+associations under way: any number of connections may talk to one meter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from hes_protocol.acse.names import Mechanism
+from hes_protocol.security.control import Protection
+from hes_protocol.server import (
+    ActionRequested,
+    ActionResult,
+    GetRequested,
+    GetResult,
+    Server,
+    ServerAssociation,
+)
+from hes_protocol.wrapper import WrapperLink
+from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
+from hes_simulators.curves import Curve, LoadModel
+from hes_simulators.household_meter import MANAGEMENT_SAP, PUBLIC_SAP, SERVER_SAP, household_model
+from hes_simulators.identity import LLS_SECRET, Identity
+from hes_simulators.objects import Context, ObjectModel
+
+# A request is never longer than this, even with a large PDU: no SET of big values yet.
+_MAX_REQUEST_OCTETS: Final = 2048
+
+
+class Security(StrEnum):
+    """How the management client is secured."""
+
+    NONE = "none"
+    LLS = "lls"
+    GMAC = "gmac"
+
+
+MECHANISMS: Final = {
+    Security.NONE: Mechanism.NONE,
+    Security.LLS: Mechanism.LLS,
+    Security.GMAC: Mechanism.HLS_GMAC,
+}
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class MeterKind:
+    """
+    What all meters of a fleet share.
+
+    `now` is the meters' clock, aware UTC; `next_challenge` gives a fresh HLS challenge;
+    `first_counter` is where each meter's own invocation counter begins.
+    """
+
+    seed: int
+    zone: ZoneInfo
+    security: Security
+    max_receive_pdu_size: int
+    profile_days: int
+    now: Callable[[], datetime]
+    next_challenge: Callable[[], bytes]
+    first_counter: int
+    loads: LoadModel = attrs.field(
+        default=attrs.Factory(lambda self: LoadModel(self.seed, self.zone), takes_self=True)
+    )
+    objects: ObjectModel = attrs.field(
+        default=attrs.Factory(lambda self: household_model(self.profile_days), takes_self=True)
+    )
+
+
+@attrs.define(eq=False)
+class Meter:
+    """Meter `identity` of its fleet; make it with `Meter.of`."""
+
+    kind: MeterKind = attrs.field(repr=False)
+    identity: Identity
+    curve: Curve = attrs.field(repr=False)
+    client_counters: dict[int, int] = attrs.field(factory=dict, init=False)
+    _next_counter: int = attrs.field(init=False)
+    _associations: dict[int, ServerAssociation] = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._next_counter = self.kind.first_counter
+        self._associations = _associations(self.kind, self.identity)
+
+    @classmethod
+    def of(cls, kind: MeterKind, index: int) -> Meter:
+        """Meter `index` of the fleet that `kind` describes."""
+        return cls(kind, Identity.of(kind.seed, index), kind.loads.curve(index))
+
+    def server(self) -> Server:
+        """The protocol's side of a new connection to this meter."""
+        return Server(
+            self._associations,
+            WrapperLink(SERVER_SAP, max_apdu=_MAX_REQUEST_OCTETS),
+            server_sap=SERVER_SAP,
+            system_title=self.identity.system_title,
+            next_counter=self._draw_counter,
+            next_challenge=self.kind.next_challenge,
+            client_counters=self.client_counters,
+        )
+
+    def get(self, request: GetRequested) -> GetResult:
+        """Answer a GET by the object model."""
+        answer = self._read(request)
+        if isinstance(answer, DataAccessResult):
+            return GetResult(request.invoke_id, answer)
+        return GetResult(request.invoke_id, octets=answer)
+
+    def action(self, request: ActionRequested) -> ActionResult:
+        """Answer an ACTION: what the protocol does not answer itself, nobody may invoke."""
+        method = request.method
+        found = self.kind.objects.find(method.class_id, method.obis, request.client_sap)
+        if isinstance(found, DataAccessResult):
+            return ActionResult(request.invoke_id, ActionResultCode(found))
+        return ActionResult(request.invoke_id, ActionResultCode.READ_WRITE_DENIED)
+
+    def _read(self, request: GetRequested) -> bytes | DataAccessResult:
+        wanted, objects = request.attribute, self.kind.objects
+        found = objects.find(wanted.class_id, wanted.obis, request.client_sap)
+        if isinstance(found, DataAccessResult):
+            return found
+        context = Context(
+            identity=self.identity,
+            curve=self.curve,
+            zone=self.kind.zone,
+            at=self.kind.now(),
+            association=self._associations[request.client_sap],
+            client_counters=self.client_counters,
+        )
+        return objects.read(found, wanted.index, request.selection, context)
+
+    def _draw_counter(self) -> int:
+        counter = self._next_counter
+        self._next_counter += 1
+        return counter
+
+
+def _associations(kind: MeterKind, identity: Identity) -> dict[int, ServerAssociation]:
+    ciphered = kind.security is Security.GMAC
+    management = ServerAssociation(
+        client_sap=MANAGEMENT_SAP,
+        mechanism=MECHANISMS[kind.security],
+        secret=LLS_SECRET if kind.security is Security.LLS else None,
+        encryption_key=identity.encryption_key if ciphered else None,
+        authentication_key=identity.authentication_key if ciphered else None,
+        minimum_protection=Protection.AUTHENTICATED_ENCRYPTED if ciphered else Protection.PLAIN,
+        max_receive_pdu_size=kind.max_receive_pdu_size,
+    )
+    public = ServerAssociation(
+        client_sap=PUBLIC_SAP, max_receive_pdu_size=kind.max_receive_pdu_size
+    )
+    return {MANAGEMENT_SAP: management, PUBLIC_SAP: public}
