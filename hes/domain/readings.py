@@ -9,7 +9,7 @@ database ids of series; only the writer resolves them (architecture.md section 4
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
@@ -212,3 +212,12 @@ def microseconds(moment: datetime) -> int:
         raise ValueError("naive datetime")
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def moment(microseconds_since_1970: int) -> datetime:
+    """
+    The aware UTC datetime of microseconds since 1970, exactly.
+
+    Raises: OverflowError: outside the years 1 to 9999.
+    """
+    return _EPOCH + timedelta(microseconds=microseconds_since_1970)

@@ -1,0 +1,196 @@
+"""
+Which series a row goes to.
+
+A raw value means something only with its scaler and unit, so the rule asks where these come from:
+
+- Spot reads and pushes bring scaler and unit together with the value, or from what the device
+  always means: the row goes to the channel's series with that scaler and unit, which is made if
+  there is none.
+- Rows of a profile bring none. What the batch states is what the register says *today*, while the
+  buffer holds raw values as they were captured. A row goes to the stated series if that was valid
+  by then; a late row, from before, goes to the series that was valid at its `captured_at`.
+- A scaler and unit that a profile's channel has not had make a new series, valid from the earliest
+  row that is later than all rows stored. If there is no such row (an old stretch read again),
+  nothing is made, and the rows are late ones.
+
+A channel has one series per scaler and unit, however often a meter goes to and fro: a device that
+changes its scaler with every push makes two series, not thousands. After a profile's channel went
+from A to B and back to A, rows of the time in B that are read only then count as A; no meter is
+known to do this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+
+from hes.domain.readings import (
+    ChannelKey,
+    Int32Array,
+    Int64Array,
+    SeriesKey,
+    SourceKind,
+    microseconds,
+    moment,
+)
+from hes.pipeline.group import Group
+from hes.storage import channels
+from hes.storage.channels import ALWAYS, NewSeries, StoredChannel, StoredSeries
+from hes.storage.database import Connection
+
+_NEVER: Final = 2**63 - 1
+_CACHED_CHANNELS: Final = 200_000
+
+Channels = dict[ChannelKey, StoredChannel]
+
+
+class SeriesCache:
+    """
+    What is committed about channels, kept between transactions. One thread at a time.
+
+    Rows of `channel` and `series` are never changed or removed, so what is here is never wrong,
+    only incomplete; `clear` it when the database may be another one (restored, failed over).
+    """
+
+    def __init__(self) -> None:
+        self._channels: Channels = {}
+
+    def find(self, keys: Iterable[ChannelKey]) -> Channels:
+        """Those of `keys` that are known."""
+        known = self._channels
+        return {key: known[key] for key in keys if key in known}
+
+    def keep(self, channels: Mapping[ChannelKey, StoredChannel]) -> None:
+        """Remember what a transaction has found or made, once it is committed."""
+        if len(self._channels) + len(channels) > _CACHED_CHANNELS:
+            self._channels.clear()
+        self._channels.update(channels)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._channels.clear()
+
+
+def resolve(
+    connection: Connection, group: Group, cache: SeriesCache
+) -> tuple[Int32Array, Channels]:
+    """
+    Find the series of each row; channels and series that are missing are made.
+
+    Args:
+        group: accepted rows only: every meter is known.
+
+    Returns:
+        A series id per row, and what `cache` may keep once the transaction is committed.
+
+    Raises:
+        psycopg.errors.ForeignKeyViolation: a meter was removed meanwhile.
+    """
+    used = np.unique(group.series_index).tolist()
+    wanted = [group.series[index] for index in used]
+    known = cache.find(series.channel for series in wanted)
+    unknown = [series for series in wanted if not _holds(known, series)]
+    if unknown:
+        known.update(_find(connection, unknown))
+        absent = {series.channel for series in unknown} - known.keys()
+        if absent:
+            channels.insert(connection, absent)
+            known.update(_find(connection, unknown))
+        new = _new_series(connection, group, used, known)
+        if new:
+            channels.insert_series(connection, new)
+            known.update(_find(connection, unknown))
+    return _assign(connection, group, used, known), known
+
+
+def _holds(known: Channels, series: SeriesKey) -> bool:
+    channel = known.get(series.channel)
+    return channel is not None and channel.find(series.scaler, series.unit) is not None
+
+
+def _find(connection: Connection, wanted: Iterable[SeriesKey]) -> Channels:
+    keys = {series.channel for series in wanted}
+    found = channels.select(connection, _meters(keys))
+    return {key: found[key] for key in keys & found.keys()}
+
+
+def _meters(keys: Iterable[ChannelKey]) -> set[UUID]:
+    return {key.meter_id for key in keys}
+
+
+def _new_series(
+    connection: Connection, group: Group, used: list[int], known: Channels
+) -> list[NewSeries]:
+    """Plan the series that rows state and channels lack, the earliest rows first."""
+    lacking = [
+        (index, _captured(group, index)) for index in used if not _holds(known, group.series[index])
+    ]
+    lacking.sort(key=lambda item: int(item[1].min()))
+    planned: dict[tuple[int, int, int], NewSeries] = {}
+    begun = {channel.channel_id for channel in known.values() if channel.series}
+    for index, captured_at in lacking:
+        stated = group.series[index]
+        channel = known[stated.channel]
+        version = (channel.channel_id, stated.scaler, stated.unit)
+        if version in planned:
+            continue
+        if channel.channel_id not in begun:
+            begun.add(channel.channel_id)
+            planned[version] = NewSeries(*version, valid_from=None)
+            continue
+        if _kind(group, index) is SourceKind.PROFILE:
+            captured_at = captured_at[captured_at > _last_stored(connection, stated, channel)]
+        if len(captured_at):
+            planned[version] = NewSeries(*version, valid_from=moment(int(captured_at.min())))
+    return list(planned.values())
+
+
+def _captured(group: Group, index: int) -> Int64Array:
+    captured_at: Int64Array = group.captured_at[group.series_index == index]
+    return captured_at
+
+
+def _kind(group: Group, index: int) -> SourceKind:
+    return group.batches[int(group.batch_of_series[index])].provenance.kind
+
+
+def _last_stored(connection: Connection, stated: SeriesKey, channel: StoredChannel) -> int:
+    ids = [series.series_id for series in channel.series]
+    last = channels.last_captured(connection, stated.channel.store, ids)
+    return ALWAYS if last is None else microseconds(last)
+
+
+def _assign(connection: Connection, group: Group, used: list[int], known: Channels) -> Int32Array:
+    target = np.zeros(len(group.series), np.int32)
+    begins = np.full(len(group.series), ALWAYS, np.int64)
+    for index in used:
+        stated = group.series[index]
+        series = known[stated.channel].find(stated.scaler, stated.unit)
+        if series is None:
+            begins[index] = _NEVER
+        else:
+            target[index] = series.series_id
+            if _kind(group, index) is SourceKind.PROFILE:
+                begins[index] = series.valid_from
+    assigned = target[group.series_index]
+    late = group.captured_at < begins[group.series_index]
+    if late.any():
+        late_series = np.unique(group.series_index[late]).tolist()
+        # Another process may have made a series that was valid then: ask, do not rely on a cache.
+        known.update(_find(connection, [group.series[index] for index in late_series]))
+        for index in late_series:
+            rows = late & (group.series_index == index)
+            versions = known[group.series[index].channel].series
+            assigned[rows] = _valid_at(versions, group.captured_at[rows])
+    return assigned
+
+
+def _valid_at(versions: tuple[StoredSeries, ...], captured_at: Int64Array) -> Int32Array:
+    """Per instant the series that was valid: the last that begins at or before it."""
+    begins = np.array([series.valid_from for series in versions], np.int64)
+    ids = np.array([series.series_id for series in versions], np.int32)
+    position = np.searchsorted(begins, captured_at, side="right") - 1
+    return ids[np.maximum(position, 0)]

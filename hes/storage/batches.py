@@ -1,0 +1,75 @@
+"""Batches: where rows come from, what became of them, and the key by which a doubt is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import attrs
+
+from hes.domain.readings import Provenance, Receipt
+from hes.storage.database import Connection
+
+_RECEIPTS = """
+SELECT batch_key, batch_id, stored, duplicates, revised, quarantined
+FROM batch WHERE batch_key = ANY (%s)
+"""
+
+_NEXT_IDS = """
+SELECT nextval(pg_get_serial_sequence('batch', 'batch_id')) FROM generate_series(1, %s)
+"""
+
+# In the order of the keys, like every insert that may meet another writer's.
+_INSERT = """
+INSERT INTO batch (batch_id, batch_key, source_kind, session_id, lease_token, received_at,
+                   stored, duplicates, revised, quarantined)
+OVERRIDING SYSTEM VALUE
+SELECT * FROM unnest(%s::int8[], %s::uuid[], %s::text[], %s::uuid[], %s::int8[],
+                     %s::timestamptz[], %s::int4[], %s::int4[], %s::int4[], %s::int4[])
+    AS new (batch_id, batch_key)
+ORDER BY batch_key
+"""
+
+
+@attrs.frozen
+class FinishedBatch:
+    """A batch with its receipt, to be recorded in the transaction that stored its rows."""
+
+    batch_key: UUID
+    provenance: Provenance
+    receipt: Receipt
+
+
+def receipts(connection: Connection, batch_keys: Sequence[UUID]) -> dict[UUID, Receipt]:
+    """Receipts of those batches that are committed, by key."""
+    rows = connection.execute(_RECEIPTS, (list(batch_keys),))
+    return {row[0]: Receipt(*row[1:]) for row in rows}
+
+
+def next_ids(connection: Connection, count: int) -> list[int]:
+    """Ids for batches to come, known before their rows are stored."""
+    return [number for (number,) in connection.execute(_NEXT_IDS, (count,))]
+
+
+def insert(connection: Connection, batches: Sequence[FinishedBatch]) -> None:
+    """
+    Record batches.
+
+    Raises:
+        psycopg.errors.UniqueViolation: somebody stored a batch of this key meanwhile.
+    """
+    connection.execute(
+        _INSERT,
+        (
+            [batch.receipt.batch_id for batch in batches],
+            [batch.batch_key for batch in batches],
+            [batch.provenance.kind.value for batch in batches],
+            [batch.provenance.session_id for batch in batches],
+            [batch.provenance.lease_token for batch in batches],
+            [batch.provenance.received_at for batch in batches],
+            [batch.receipt.stored for batch in batches],
+            [batch.receipt.duplicates for batch in batches],
+            [batch.receipt.revised for batch in batches],
+            [batch.receipt.quarantined for batch in batches],
+        ),
+    )

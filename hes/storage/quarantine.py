@@ -1,0 +1,116 @@
+"""The quarantine: octets that are no reading (yet), with the reason. Limits are their caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+from uuid import UUID
+
+import attrs
+from psycopg.types.json import Jsonb
+
+from hes.storage.database import Connection
+
+_INSERT = """
+INSERT INTO quarantine (meter_id, identity, peer, reason, raw, detail, received_at, session_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+RETURNING quarantine_id
+"""
+
+_PAGE = """
+SELECT quarantine_id, meter_id, identity, host(peer), reason, raw, detail, received_at, session_id
+FROM quarantine
+WHERE quarantine_id > %(after)s AND (%(meter_id)s::uuid IS NULL OR meter_id = %(meter_id)s)
+ORDER BY quarantine_id LIMIT %(limit)s
+"""
+
+_TOTALS = """
+SELECT count(*), coalesce(sum(octet_length(raw)), 0)::int8 FROM quarantine
+WHERE NOT %(unknown_only)s OR meter_id IS NULL
+"""
+
+
+@attrs.frozen
+class NewEntry:
+    """Something to be kept; `meter_id` None where nobody knows the sender."""
+
+    reason: str
+    raw: bytes = attrs.field(repr=False)
+    received_at: datetime
+    meter_id: UUID | None = None
+    identity: str | None = None
+    peer: IPv4Address | IPv6Address | None = None
+    detail: Mapping[str, Any] | None = None
+    session_id: UUID | None = None
+
+
+@attrs.frozen
+class Entry:
+    """Something kept, as `page` gives it."""
+
+    quarantine_id: int
+    meter_id: UUID | None
+    identity: str | None
+    peer: str | None
+    reason: str
+    raw: bytes = attrs.field(repr=False)
+    detail: Mapping[str, Any] | None
+    received_at: datetime
+    session_id: UUID | None
+
+
+@attrs.frozen
+class Totals:
+    """How much is kept."""
+
+    entries: int
+    octets: int
+
+
+def insert(connection: Connection, entry: NewEntry) -> int:
+    """Keep one entry and return its id."""
+    row = connection.execute(
+        _INSERT,
+        (
+            entry.meter_id,
+            None if entry.identity is None else _storable(entry.identity),
+            entry.peer,
+            entry.reason,
+            entry.raw,
+            None if entry.detail is None else Jsonb(entry.detail),
+            entry.received_at,
+            entry.session_id,
+        ),
+    ).fetchone()
+    assert row is not None
+    quarantine_id: int = row[0]
+    return quarantine_id
+
+
+def totals(connection: Connection, *, unknown_only: bool = False) -> Totals:
+    """Count what is kept, or what is kept of senders that nobody knows. Reads the whole table."""
+    row = connection.execute(_TOTALS, {"unknown_only": unknown_only}).fetchone()
+    assert row is not None
+    return Totals(*row)
+
+
+def page(
+    connection: Connection, *, after: int, limit: int, meter_id: UUID | None = None
+) -> Sequence[Entry]:
+    """
+    Entries in the order in which they came.
+
+    Args:
+        after: the id of the last entry of the page before, 0 for the first page.
+        limit: how many at most.
+        meter_id: only this meter's.
+    """
+    rows = connection.execute(_PAGE, {"after": after, "limit": limit, "meter_id": meter_id})
+    return [Entry(*row) for row in rows]
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL holds no NUL and no lone surrogate."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
