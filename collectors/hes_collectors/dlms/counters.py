@@ -1,0 +1,75 @@
+"""
+Our own invocation counters during one session.
+
+Uniqueness of (key, own system title, counter) rests on one rule: a block is reserved durably
+before its first counter is used, and what a lease does not use is discarded (architecture.md
+section 5). A block is not kept for the next session: between two of our leases another collector
+may have used a higher block, and the meter would refuse the rest of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hes.domain.errors import KeyUnavailableError, PermanentError
+from hes.domain.meters import Meter
+from hes_collectors.dlms.context import Context
+from hes_collectors.dlms.outcomes import CounterExhaustedError
+from hes_protocol.errors import LocalProtocolError
+
+# The HLS reply takes one for its GMAC and one for the ciphered ACTION that carries it.
+MOST_PER_APDU: Final = 2
+
+
+class OwnCounters:
+    """
+    Gives each counter once, ever higher; reserves blocks as they are used up.
+
+    Args: context: ports and threads. meter: whose association counts.
+        needed: False for an association that ciphers nothing and so counts nothing.
+    """
+
+    def __init__(self, context: Context, meter: Meter, *, needed: bool) -> None:
+        self._context = context
+        self._meter = meter
+        self._needed = needed
+        self._next = 0
+        self._last = -1
+
+    @property
+    def ready(self) -> bool:
+        """Whether one more APDU can be sent without reserving first."""
+        return not self._needed or self._last - self._next + 1 >= MOST_PER_APDU
+
+    async def ensure(self) -> None:
+        """
+        Reserve a new block unless the next APDU's counters are at hand.
+
+        Raises: StorageUnavailableError, KeyUnavailableError, CounterExhaustedError.
+        """
+        if self.ready:
+            return
+        try:
+            block = await self._context.outbound_threads.run(
+                self._context.ports.counters.reserve,
+                self._meter.meter_id,
+                self._meter.association.client_sap,
+                size=self._context.settings.counter_block_size,
+            )
+        except KeyUnavailableError:
+            raise
+        except PermanentError as error:
+            raise CounterExhaustedError(str(error)) from error
+        self._next, self._last = block.first, block.last
+
+    def take(self) -> int:
+        """
+        The next counter, for `hes_protocol.client`.
+
+        Raises: LocalProtocolError: nobody called `ensure` before sending.
+        """
+        if self._next > self._last:
+            raise LocalProtocolError("no invocation counter is reserved")
+        counter = self._next
+        self._next += 1
+        return counter

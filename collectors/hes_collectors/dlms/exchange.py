@@ -1,0 +1,172 @@
+"""
+Requests and answers over one outbound connection, one APDU at a time.
+
+Owns what must happen around every single APDU that we send: counters are reserved, the lease and
+the storage gate are looked at last, right before the octets leave, and the answer has one deadline
+from then on however slowly it drips in. Does not own phases, nor closing the stream.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+import trio.abc
+
+from hes_collectors.dlms.counters import OwnCounters
+from hes_collectors.dlms.gate import LeaseGuard
+from hes_collectors.dlms.outcomes import ConnectionLostError, MeterRefusedError
+from hes_protocol.client import (
+    ActionCompleted,
+    AnswerDiscarded,
+    AssociationAccepted,
+    AssociationRejected,
+    AssociationReleased,
+    Client,
+    ClientRequest,
+    ContinueNeeded,
+    ExceptionReceived,
+    GetCompleted,
+    NotificationReceived,
+    Release,
+    Reply,
+)
+from hes_protocol.errors import LimitError
+from hes_protocol.xdlms.results import ServiceError
+
+_RECEIVE_OCTETS: Final = 65536
+_MOST_NOTIFICATIONS: Final = 32
+_SECURITY_ERRORS: Final = (ServiceError.DECIPHERING_ERROR, ServiceError.INVOCATION_COUNTER_ERROR)
+
+Answer = (
+    AssociationAccepted | AssociationRejected | GetCompleted | ActionCompleted | AssociationReleased
+)
+
+
+class Exchange:
+    """
+    One client on one stream.
+
+    Args:
+        stream: connected; the caller closes it.
+        client: the association's state machine.
+        counters: our invocation counters.
+        guard: looked at before each APDU; raises if nothing may be sent any more.
+        request_s: for one APDU and its answer.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        client: Client,
+        counters: OwnCounters,
+        guard: LeaseGuard,
+        request_s: float,
+    ) -> None:
+        self._stream = stream
+        self._client = client
+        self._counters = counters
+        self._guard = guard
+        self._request_s = request_s
+        self._evidence: list[bytes] = []
+        self.octets_in = 0
+        self.octets_out = 0
+        self._notifications: list[NotificationReceived] = []
+
+    @property
+    def evidence(self) -> bytes:
+        """The octets of the last answer as they arrived, framed and ciphered."""
+        return b"".join(self._evidence)
+
+    @property
+    def server_counter(self) -> int | None:
+        """The highest verified invocation counter of the meter."""
+        return self._client.server_counter
+
+    def take_notifications(self) -> tuple[NotificationReceived, ...]:
+        """The pushes that came between answers since this was last called."""
+        taken = tuple(self._notifications)
+        self._notifications.clear()
+        return taken
+
+    async def ask(self, request: ClientRequest) -> Answer:
+        """
+        Send a request and wait for the event that completes it, sending what it needs between.
+
+        Returns: the completing event; a data_access_result other than success is an answer.
+        Raises: trio.TooSlowError: an APDU was not answered in time. ConnectionLostError,
+            trio.BrokenResourceError: the connection ended. MeterRefusedError: an
+            exception-response. RemoteProtocolError: the answer breaks the protocol.
+            LeaseLostError, StorageUnavailableError: nothing more may be sent; nothing was.
+        """
+        self._evidence.clear()
+        outgoing: ClientRequest | Reply = request
+        while True:
+            await self._counters.ensure()
+            self._guard.check()
+            with trio.fail_after(self._request_s):
+                await self._send(outgoing)
+                event = await self._next_event()
+            if not isinstance(event, ContinueNeeded):
+                return event
+            outgoing = event.reply
+
+    async def release(self) -> None:
+        """
+        Close the association, giving up a request that is still unanswered.
+
+        The caller sets the deadline. Storage that is away is no reason to leave a meter waiting,
+        so nothing is reserved for it: where no counter is left the meter times out by itself.
+
+        Raises: as `ask`.
+        """
+        if not self._counters.ready:
+            return
+        self._guard.check_lease()
+        self._client.abandon()
+        await self._send(Release())
+        while not isinstance(await self._next_event(), AssociationReleased):
+            pass
+
+    async def _send(self, outgoing: ClientRequest | Reply) -> None:
+        octets = self._client.send(outgoing)
+        self.octets_out += len(octets)
+        await self._stream.send_all(octets)
+
+    async def _next_event(self) -> Answer | ContinueNeeded:
+        while True:
+            event = self._client.next_event()
+            if event is None:
+                await self._receive()
+            elif isinstance(event, NotificationReceived):
+                self._keep(event)
+            elif isinstance(event, ExceptionReceived):
+                raise _refusal(event)
+            elif not isinstance(event, AnswerDiscarded):
+                return event
+
+    def _keep(self, event: NotificationReceived) -> None:
+        if len(self._notifications) >= _MOST_NOTIFICATIONS:
+            raise LimitError("too-many-notifications", f"more than {_MOST_NOTIFICATIONS} pushes")
+        self._notifications.append(event)
+
+    async def _receive(self) -> None:
+        data = await self._stream.receive_some(_RECEIVE_OCTETS)
+        if not data:
+            raise ConnectionLostError("the meter closed the connection")
+        self.octets_in += len(data)
+        self._evidence.append(bytes(data))
+        self._client.receive_data(data)
+
+
+def _refusal(event: ExceptionReceived) -> MeterRefusedError:
+    """
+    An exception-response as the end of the session.
+
+    An untrusted one (in plaintext where the policy asks for protection) ends it as well: that is
+    how a meter answers a wrong key, and the association is not usable for anybody who believes
+    otherwise. Nothing is learnt from it.
+    """
+    code = event.service_error.name.lower().replace("_", "-")
+    security = not event.trusted or event.service_error in _SECURITY_ERRORS
+    return MeterRefusedError(f"exception-{code}", security=security)

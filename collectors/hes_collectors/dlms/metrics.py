@@ -1,0 +1,74 @@
+"""The collector's counters; registered where they are told to, never globally by import."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from hes.domain.readings import Receipt
+
+
+class CollectorMetrics:
+    """
+    What Prometheus sees of a DLMS collector.
+
+    Args: registry: the process's own, or a fresh one in a test.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.sessions = Counter(
+            "hes_dlms_sessions_total",
+            "Finished outbound sessions by outcome and the phase in which they ended.",
+            ("outcome", "phase"),
+            registry=registry,
+        )
+        self.sessions_running = Gauge(
+            "hes_dlms_sessions_running", "Outbound sessions now.", registry=registry
+        )
+        self.readings = Counter(
+            "hes_dlms_readings_total",
+            "Readings by what their receipt said.",
+            ("source", "result"),
+            registry=registry,
+        )
+        self.inbound_connections = Counter(
+            "hes_dlms_inbound_connections_total",
+            "Inbound connections by how they were admitted.",
+            ("result",),
+            registry=registry,
+        )
+        self.inbound_connections_open = Gauge(
+            "hes_dlms_inbound_connections_open", "Inbound connections now.", registry=registry
+        )
+        self.inbound_frames = Counter(
+            "hes_dlms_inbound_frames_total",
+            "Inbound messages by what became of them.",
+            ("result",),
+            registry=registry,
+        )
+        self.quarantine_refused = Counter(
+            "hes_dlms_quarantine_refused_total",
+            "Frames refused because the quarantine is full.",
+            registry=registry,
+        )
+        self.security_events = Counter(
+            "hes_dlms_security_events_total",
+            "Security events by code.",
+            ("code",),
+            registry=registry,
+        )
+        self.storage_pauses = Counter(
+            "hes_dlms_storage_pauses_total",
+            "Times that collection paused because storage was away.",
+            registry=registry,
+        )
+
+    def count_receipt(self, source: str, receipt: Receipt) -> None:
+        """Add what a receipt says to `readings`."""
+        for result, rows in (
+            ("stored", receipt.stored),
+            ("duplicate", receipt.duplicates),
+            ("revised", receipt.revised),
+            ("quarantined", receipt.quarantined),
+        ):
+            if rows:
+                self.readings.labels(source, result).inc(rows)

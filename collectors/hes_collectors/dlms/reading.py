@@ -1,0 +1,199 @@
+"""
+What an outbound session reads each time: the clock, and each profile since its mark.
+
+Owns the way of one answer into storage: counter, then decoding, then the sink, in one hop into a
+worker thread, so that a large buffer never holds up the loop. Does not own phases or deadlines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+import numpy as np
+
+from hes.domain.errors import CounterReplayedError
+from hes.domain.meters import Meter, ProfileKnowledge
+from hes.domain.ports import Lease
+from hes.domain.quality import Quality
+from hes.domain.readings import Provenance, Receipt, SourceKind
+from hes.ingest.profile import profile_batch
+from hes.ingest.push import push_batch
+from hes.ingest.time import to_utc
+from hes_collectors.dlms.context import Ports
+from hes_collectors.dlms.exchange import Exchange
+from hes_collectors.dlms.learning import read
+from hes_collectors.dlms.ranges import capture_object
+from hes_protocol.axdr.data import Data, DataTag
+from hes_protocol.client import NotificationReceived
+from hes_protocol.cosem import CosemDateTime, Obis
+from hes_protocol.models import PushLayout
+from hes_protocol.profile import NullMeaning, decode_profile
+from hes_protocol.push import read_push
+from hes_protocol.xdlms.notification import DataNotification
+
+_CLASS_CLOCK: Final = 8
+_CLOCK: Final = Obis.parse("0.0.1.0.0.255")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def clock_drift_s(
+    exchange: Exchange, meter: Meter, now: Callable[[], datetime]
+) -> float | None:
+    """
+    How far the meter's clock is ahead of ours, in seconds; None where it shows none.
+
+    Our time is the middle between question and answer. Raises: what `Exchange.ask` raises.
+    """
+    asked_at = now()
+    data = await read(exchange, _CLASS_CLOCK, _CLOCK, 2)
+    answered_at = now()
+    meter_time = None if data is None else _instant(data, meter)
+    if meter_time is None:
+        return None
+    return (meter_time - (asked_at + (answered_at - asked_at) / 2)).total_seconds()
+
+
+class AnswerStore:
+    """
+    Takes profile answers of one session to storage.
+
+    Every method is synchronous and runs in a worker thread.
+
+    Args:
+        ports: storage. lease: whose meter. session_id: for provenance.
+        authenticated: whether every answer of this association carries a verified tag.
+        layouts: what is known of pushes that name nothing.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        lease: Lease,
+        session_id: UUID,
+        *,
+        authenticated: bool,
+        layouts: Sequence[PushLayout] = (),
+    ) -> None:
+        self._ports = ports
+        self._lease = lease
+        self._session_id = session_id
+        self._quality = 0 if authenticated else int(Quality.UNAUTHENTICATED)
+        self._layouts = layouts
+        self._accepted: int | None = None
+
+    def accept(self, server_counter: int | None) -> None:
+        """
+        Keep the meter's verified counter, before anything that it vouches for is stored.
+
+        The client has checked that it rose from the last one kept. That somebody has kept a
+        higher one since is no replay: a push of this meter came in by its own connection.
+
+        Raises: StorageUnavailableError.
+        """
+        if server_counter is None or server_counter == self._accepted:
+            return
+        meter = self._lease.meter
+        with suppress(CounterReplayedError):
+            self._ports.counters.accept(
+                meter.meter_id, meter.association.client_sap, server_counter
+            )
+        self._accepted = server_counter
+
+    def store(
+        self,
+        profile: ProfileKnowledge,
+        octets: bytes,
+        evidence: bytes,
+        received_at: datetime,
+        server_counter: int | None,
+    ) -> Receipt | None:
+        """
+        Decode a profile buffer and commit its rows.
+
+        Args: profile: what the buffer is of. octets: the encoded buffer. evidence: the answer as
+            it arrived. received_at: when. server_counter: the meter's, verified.
+        Returns: the receipt, None where the buffer held no rows.
+        Raises: RemoteProtocolError: the buffer is not what the profile says.
+            StorageUnavailableError: nothing of it is stored.
+        """
+        self.accept(server_counter)
+        columns = decode_profile(
+            octets,
+            tuple(map(capture_object, profile.columns)),
+            capture_period_s=profile.capture_period_s,
+            # Until a model says that its nulls repeat, a null is a missing value: a reading that
+            # the meter did not send must not be made up.
+            null_means=NullMeaning.MISSING,
+        )
+        if columns.rows == 0:
+            return None
+        batch = profile_batch(
+            columns,
+            profile,
+            self._lease.meter,
+            Provenance(
+                kind=SourceKind.PROFILE,
+                received_at=received_at,
+                session_id=self._session_id,
+                lease_token=self._lease.token,
+                evidence=evidence,
+            ),
+            uuid4(),
+            self._quality,
+        )
+        return self._ports.sink.publish(batch)
+
+    def store_notifications(
+        self,
+        notifications: Sequence[NotificationReceived],
+        received_at: datetime,
+        server_counter: int | None,
+    ) -> None:
+        """
+        Commit what the meter pushed between its answers.
+
+        Alarms (event-notification) are left for the issue on events.
+        Raises: StorageUnavailableError.
+        """
+        self.accept(server_counter)
+        for notification in notifications:
+            apdu = notification.apdu
+            if not isinstance(apdu, DataNotification):
+                continue
+            date_time = (
+                None if apdu.date_time is None else CosemDateTime.from_octets(apdu.date_time)
+            )
+            batch = push_batch(
+                read_push(apdu.body, date_time, self._layouts),
+                self._lease.meter,
+                Provenance(
+                    kind=SourceKind.PUSH,
+                    received_at=received_at,
+                    session_id=self._session_id,
+                    lease_token=self._lease.token,
+                ),
+                uuid4(),
+                0 if notification.protection.authenticated else int(Quality.UNAUTHENTICATED),
+            )
+            if len(batch):
+                self._ports.sink.publish(batch)
+
+
+def _instant(data: Data, meter: Meter) -> datetime | None:
+    if data.tag not in (DataTag.OCTET_STRING, DataTag.DATE_TIME) or len(data.value) != 12:
+        return None
+    moment = CosemDateTime.from_octets(data.value)
+    local = moment.local()
+    if local is None:
+        return None
+    utc_us, _ = to_utc(
+        np.array([np.datetime64(local, "us").astype(np.int64)], np.int64),
+        np.array([moment.deviation_min], np.int32),
+        np.array([moment.clock_status], np.int32),
+        meter.timezone,
+    )
+    return _EPOCH + timedelta(microseconds=int(utc_us[0]))

@@ -1,0 +1,317 @@
+"""
+One outbound session: connect, associate, request and store, release.
+
+Rule 1: each phase has its own deadline and the session one above them, on the monotonic clock.
+Rule 2: nothing is sent without a look at the lease (`exchange`). Rule 3: the release has a
+shielded scope of its own, so that a cancelled session still leaves the meter free. Rule 4: every
+error ends here, in a `SessionResult`; only cancellation passes through.
+
+Does not own what comes of a session: keeping the report and giving back the lease are
+`outbound`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Final, ParamSpec, TypeVar
+from uuid import uuid4
+
+import attrs
+import trio
+
+from hes.domain.errors import StorageUnavailableError
+from hes.domain.meters import MeterKnowledge, ProfileKnowledge, Secrets
+from hes.domain.ports import Lease, SessionPhase, SessionReport
+from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
+from hes_collectors.dlms.context import Context
+from hes_collectors.dlms.counters import OwnCounters
+from hes_collectors.dlms.exchange import Exchange
+from hes_collectors.dlms.gate import LeaseGuard
+from hes_collectors.dlms.learning import learn
+from hes_collectors.dlms.outcomes import (
+    DONE,
+    MeterRefusedError,
+    Verdict,
+    allows_release,
+    log_crash,
+    rejection,
+    verdict,
+)
+from hes_collectors.dlms.ranges import pieces, selection
+from hes_collectors.dlms.reading import AnswerStore, clock_drift_s
+from hes_protocol.client import Associate, AssociationRejected, Get, GetCompleted
+from hes_protocol.cosem.objects import Attribute
+from hes_protocol.errors import RemoteProtocolError, SecurityError
+from hes_protocol.xdlms.results import DataAccessResult
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_CLASS_PROFILE: Final = 7
+
+
+@attrs.frozen
+class SessionResult:
+    """
+    How a session ended and what is to be done about it.
+
+    `read` tells that all that was due is committed, even if the meter then did not answer the
+    release; `backlog` that more is waiting than one session may take. `detail` explains a
+    security verdict without secrets.
+    """
+
+    report: SessionReport
+    verdict: Verdict
+    read: bool
+    backlog: bool
+    stored: int
+    detail: str = ""
+
+
+@attrs.frozen
+class _Known:
+    """What storage knows of the meter when a session begins."""
+
+    secrets: Secrets
+    server_counter: int | None
+    knowledge: MeterKnowledge | None
+
+
+class OutboundSession:
+    """
+    One meter, once.
+
+    Args: context: surroundings. lease: whose turn it is.
+        until: when the lease ends, on trio's clock.
+    """
+
+    def __init__(self, context: Context, lease: Lease, until: float) -> None:
+        self._context = context
+        self._lease = lease
+        self._guard = LeaseGuard(until, context.gate)
+        self.session_id = uuid4()
+        self._phase = SessionPhase.CONNECT
+        self._exchange: Exchange | None = None
+        self._answers = AnswerStore(
+            context.ports,
+            lease,
+            self.session_id,
+            authenticated=is_authenticated(lease.meter),
+            layouts=context.push_layouts,
+        )
+        self._drift_s: float | None = None
+        self._learnt = False
+        self._read = False
+        self._backlog = False
+        self._stored = 0
+        self._session_until = 0.0
+
+    async def run(self) -> SessionResult:
+        """
+        Talk to the meter until all is read or something is in the way.
+
+        Raises: nothing but trio.Cancelled; the meter is then released already.
+        """
+        started_at = self._context.now()
+        session_s = self._context.settings.deadlines.session_s
+        self._session_until = trio.current_time() + session_s
+        judged, detail = DONE, ""
+        try:
+            with trio.fail_after(session_s):
+                await self._converse()
+            self._phase = SessionPhase.DONE
+        except Exception as error:  # noqa: BLE001 - the session's edge: it must not harm others
+            judged = verdict(error)
+            detail = error.detail if isinstance(error, RemoteProtocolError) else ""
+            if isinstance(error, StorageUnavailableError):
+                self._context.gate.shut()
+            if judged.is_bug:
+                log_crash(error)
+        return SessionResult(
+            self._report(started_at, judged),
+            judged,
+            read=self._read,
+            backlog=self._backlog,
+            stored=self._stored,
+            detail=detail,
+        )
+
+    def _report(self, started_at: datetime, judged: Verdict) -> SessionReport:
+        exchange = self._exchange
+        return SessionReport(
+            session_id=self.session_id,
+            meter_id=self._lease.meter.meter_id,
+            inbound=False,
+            started_at=started_at,
+            ended_at=self._context.now(),
+            phase=self._phase,
+            outcome=judged.outcome,
+            cause=judged.cause,
+            octets_in=0 if exchange is None else exchange.octets_in,
+            octets_out=0 if exchange is None else exchange.octets_out,
+            clock_drift_s=self._drift_s,
+        )
+
+    async def _converse(self) -> None:
+        context, meter = self._context, self._lease.meter
+        assert meter.address is not None, "only meters with an address are leased"
+        assert meter.port is not None
+        known = await context.outbound_threads.run(self._recall)
+        counters = OwnCounters(context, meter, needed=is_ciphered(meter))
+        client = client_for(context, meter, known.secrets, known.server_counter, counters)
+        with trio.fail_after(context.settings.deadlines.connect_s):
+            stream = await context.connect(meter.address, meter.port, context.settings)
+        try:
+            exchange = Exchange(
+                stream, client, counters, self._guard, context.settings.deadlines.request_s
+            )
+            self._exchange = exchange
+            await self._associate(exchange)
+            await self._read_and_release(exchange, known.knowledge)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    def _recall(self) -> _Known:
+        """What the session needs of storage, in one hop."""
+        ports, meter = self._context.ports, self._lease.meter
+        client_sap = meter.association.client_sap
+        return _Known(
+            secrets=ports.keys.secrets(meter.meter_id, client_sap),
+            server_counter=ports.counters.last_accepted(meter.meter_id, client_sap),
+            knowledge=ports.knowledge.load(meter.meter_id),
+        )
+
+    async def _associate(self, exchange: Exchange) -> None:
+        self._phase = SessionPhase.ASSOCIATE
+        with trio.fail_after(self._context.settings.deadlines.associate_s):
+            answer = await exchange.ask(Associate())
+        if isinstance(answer, AssociationRejected):
+            raise rejection(answer)
+
+    async def _read_and_release(self, exchange: Exchange, knowledge: MeterKnowledge | None) -> None:
+        try:
+            await self._read_all(exchange, knowledge)
+        except BaseException as error:
+            if allows_release(error):
+                # What went wrong is told already; that the release fails as well adds nothing.
+                with suppress(Exception):
+                    await self._release(exchange)
+            raise
+        self._read = True
+        self._phase = SessionPhase.RELEASE
+        await self._release(exchange)
+
+    async def _release(self, exchange: Exchange) -> None:
+        with trio.fail_after(self._context.settings.deadlines.release_s, shield=True):
+            await exchange.release()
+
+    async def _read_all(self, exchange: Exchange, knowledge: MeterKnowledge | None) -> None:
+        self._phase = SessionPhase.REQUEST
+        meter = self._lease.meter
+        self._drift_s = await clock_drift_s(exchange, meter, self._context.now)
+        if knowledge is None:
+            knowledge = await self._learn(exchange)
+        marks = dict(self._lease.marks)
+        refusals = [
+            code
+            for profile in knowledge.profiles
+            if (code := await self._read_profile(exchange, profile, marks.get(profile.obis)))
+        ]
+        await self._hop(
+            self._answers.store_notifications,
+            exchange.take_notifications(),
+            self._context.now(),
+            exchange.server_counter,
+        )
+        if refusals:
+            raise MeterRefusedError(refusals[0])
+
+    async def _learn(self, exchange: Exchange) -> MeterKnowledge:
+        knowledge = await learn(exchange)
+        await self._hop(self._context.ports.knowledge.save, self._lease.meter.meter_id, knowledge)
+        self._learnt = True
+        return knowledge
+
+    async def _read_profile(
+        self, exchange: Exchange, profile: ProfileKnowledge, mark: datetime | None
+    ) -> str | None:
+        """Read what is new, piece by piece; returns the meter's refusal as a cause code."""
+        settings = self._context.settings
+        for start, end in pieces(
+            mark,
+            self._context.now(),
+            profile.capture_period_s,
+            rows=settings.rows_per_request,
+            first_days=settings.first_read_days,
+        ):
+            if trio.current_time() + settings.deadlines.request_s > self._session_until:
+                self._backlog = True
+                return None
+            answer = await exchange.ask(
+                Get(
+                    Attribute(_CLASS_PROFILE, profile.obis, 2),
+                    selection(profile, start, end, self._lease.meter.timezone),
+                )
+            )
+            assert isinstance(answer, GetCompleted)  # what completes a Get
+            if answer.result is not DataAccessResult.SUCCESS:
+                return f"data-access-{answer.result.name.lower().replace('_', '-')}"
+            profile = await self._store(exchange, profile, answer.octets)
+        return None
+
+    async def _store(
+        self, exchange: Exchange, profile: ProfileKnowledge, octets: bytes
+    ) -> ProfileKnowledge:
+        """
+        Commit one piece.
+
+        Returns: the profile as it is known now: a buffer that does not fit what was learnt long
+            ago is tried once more after learning anew.
+        """
+        arrived = (octets, exchange.evidence, self._context.now())
+        try:
+            await self._commit(exchange, profile, *arrived)
+        except SecurityError:
+            raise
+        except RemoteProtocolError:
+            if self._learnt:
+                raise
+            relearnt = await self._learn(exchange)
+            changed = next((p for p in relearnt.profiles if p.obis == profile.obis), None)
+            if changed is None or changed == profile:
+                raise
+            await self._commit(exchange, changed, *arrived)
+            return changed
+        return profile
+
+    async def _commit(
+        self,
+        exchange: Exchange,
+        profile: ProfileKnowledge,
+        octets: bytes,
+        evidence: bytes,
+        received_at: datetime,
+    ) -> None:
+        self._phase = SessionPhase.STORE
+        try:
+            receipt = await self._hop(
+                self._answers.store,
+                profile,
+                octets,
+                evidence,
+                received_at,
+                exchange.server_counter,
+            )
+        except RemoteProtocolError:
+            self._phase = SessionPhase.REQUEST  # the answer was no good; storage never saw it
+            raise
+        self._phase = SessionPhase.REQUEST
+        if receipt is not None:
+            self._context.metrics.count_receipt("profile", receipt)
+            self._stored += receipt.stored
+
+    async def _hop(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Write to storage in a worker thread, if the lease is still ours to write for."""
+        self._guard.check_lease()
+        return await self._context.outbound_threads.run(call, *args, **kwargs)

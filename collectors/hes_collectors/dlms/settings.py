@@ -1,0 +1,107 @@
+"""
+What the DLMS collector is told when it is built; frozen, in seconds and octets.
+
+Owns no defaults of the operator's: `hes.settings` reads what people may set and wiring makes
+these objects of it. What stands here alone (chunk sizes, budgets) nobody needs to turn.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+import attrs
+
+SYSTEM_TITLE_OCTETS: Final = 8
+DLMS_PORT: Final = 4059  # IANA dlms/cosem
+
+
+def _eight_octets(_: object, attribute: attrs.Attribute[bytes], value: bytes) -> None:
+    if len(value) != SYSTEM_TITLE_OCTETS:
+        raise ValueError(f"{attribute.name}: a system title has eight octets, not {len(value)}")
+
+
+@attrs.frozen
+class Deadlines:
+    """
+    How long each phase of an outbound session may take, on the monotonic clock.
+
+    `request_s` holds for one APDU and its answer, however slowly the answer drips in; `session_s`
+    for everything from connect to the last request; `release_s` comes on top of it.
+    """
+
+    connect_s: float = 5.0
+    associate_s: float = 10.0
+    request_s: float = 15.0
+    session_s: float = 120.0
+    release_s: float = 3.0
+
+
+@attrs.frozen
+class Backoff:
+    """
+    When a meter is due again after a failed session: full jitter below a bound that doubles.
+
+    `security_s` is the least bound after a security failure that repeats: a meter may lock us
+    out if it is tried again and again with a wrong key.
+    """
+
+    first_s: float = 15.0
+    most_s: float = 900.0
+    security_s: float = 3600.0
+
+
+@attrs.frozen
+class InboundLimits:
+    """
+    What a connection from outside may cost us.
+
+    `frame_s` is for a whole message (all its segments), `idle_s` for the time between messages.
+    After `bad_frames` refused frames a connection is closed; it is 1 on the wrapper, which cannot
+    find the next frame after a bad one.
+    """
+
+    max_connections: int = 5000
+    max_connections_per_source: int = 100
+    idle_s: float = 900.0
+    frame_s: float = 30.0
+    max_apdu_octets: int = 65535
+    max_frame_octets: int = 2047
+    bad_frames: int = 3
+
+
+@attrs.frozen
+class CollectorSettings:
+    """
+    One collector process.
+
+    `holder` names it in leases. `first_read_days` is how far back a profile is read of which
+    nothing is committed yet; `rows_per_request` cuts long ranges, so that each piece is committed
+    before the next is asked for. `counter_block_size` invocation counters are reserved at a time.
+    """
+
+    holder: str
+    system_title: bytes = attrs.field(validator=_eight_octets)
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    listen_host: str = "127.0.0.1"
+    listen_port: int = DLMS_PORT
+    max_sessions: int = 200
+    worker_threads: int = 8
+    lease_s: float = 180.0
+    poll_interval_s: float = 1.0
+    read_every_s: float = 60.0
+    deadlines: Deadlines = Deadlines()
+    backoff: Backoff = Backoff()
+    inbound: InboundLimits = InboundLimits()
+    max_receive_pdu_size: int = 65535
+    first_read_days: float = 14.0
+    rows_per_request: int = 96
+    counter_block_size: int = 64
+    storage_retry_s: float = 5.0
+    shutdown_s: float = 5.0
+
+    def __attrs_post_init__(self) -> None:
+        # A lease that ends before its session can would let a second collector in.
+        longest_s = self.deadlines.session_s + self.deadlines.release_s
+        if self.lease_s <= longest_s:
+            raise ValueError(f"lease_s: {self.lease_s} s does not outlast a session ({longest_s})")
