@@ -57,7 +57,7 @@ class Archive:
 
 def prefix_path(servers: Path) -> Path:
     """Where the prefix stands below the folder of servers."""
-    return servers / f"pgsql-{MAJOR}"
+    return servers.resolve() / f"pgsql-{MAJOR}"
 
 
 def is_complete(prefix: Path) -> bool:

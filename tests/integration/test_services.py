@@ -1,15 +1,20 @@
 """Real servers, started and stopped as `hes up` does."""
 
+import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import psycopg
 import pytest
 import redis
 
+from hes.cli import doctor
+from hes.cli.doctor import State
 from hes.services import (
     Mosquitto,
     Postgres,
@@ -167,3 +172,32 @@ def test_mqtt_broker_accepts_its_password_only(mqtt_server: Service) -> None:
     assert mosquitto.answers(mqtt_server.url)
     if isinstance(mqtt_server, Mosquitto):
         assert not mosquitto.answers(mqtt_server.url.replace("@", "x@"))
+
+
+def test_doctor_sees_the_servers(database_url: str, redis_url: str) -> None:
+    found = {check.name: check for check in doctor.check_database(database_url)}
+    assert found["database"].state is State.OK
+    assert found["schema"].state is State.FAIL  # an empty database
+    assert "clocks" not in found
+    assert doctor.check_redis(redis_url).state is State.OK
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives servers to another user")
+def test_root_runs_a_server_below_a_closed_folder(
+    postgres_factory: Callable[[], Postgres], tmp_path: Path
+) -> None:
+    """Data and programs both stand where the server's user may not go."""
+    programs = postgres_factory()._programs
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.copytree(programs.root, closed / "programs", symlinks=True)
+    moved = attrs.evolve(
+        programs,
+        root=closed / "programs",
+        bin_folder=closed / "programs" / programs.bin_folder.relative_to(programs.root),
+    )
+    with Postgres(closed / "data", moved, durable=False) as server:
+        assert server.healthy()
+        assert Path(f"/proc/{server.pid}").stat().st_uid != 0
+        with psycopg.connect(server.url) as connection, pytest.raises(psycopg.Error):
+            connection.execute("SELECT pg_read_file('/etc/shadow')")

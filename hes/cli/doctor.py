@@ -1,0 +1,248 @@
+"""
+`hes doctor`: what this machine's head-end needs, whether it is there, and a fix for what is not.
+
+Owns the checks and their words. They look and never change anything; each catches what it expects
+to go wrong, so that one failure hides no other.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import click
+import psycopg
+import redis
+
+import hes
+from hes.services import mosquitto
+from hes.settings import Settings, load
+
+_PROBE_S: Final = 3
+_DISK_FAIL_OCTETS: Final = 1_000_000_000
+_DISK_WARN_OCTETS: Final = 5_000_000_000
+_CLOCK_OFF_S: Final = 2.0
+_BUILT: Final = datetime(2026, 11, 1, tzinfo=UTC)
+_TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
+_POSTGRES_MIN: Final = 15_00_00
+_START: Final = "start it with `hes up`, or set {variable} to a server of yours"
+
+
+class State(enum.StrEnum):
+    """How a check came out; only `fail` makes the whole unhealthy."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@attrs.frozen
+class Check:
+    """One finding; `fix` says what to do and is empty when nothing is."""
+
+    name: str
+    state: State
+    detail: str
+    fix: str = ""
+
+
+@attrs.frozen
+class Targets:
+    """What to look at. Addresses hold passwords and are never shown; None: nobody named one."""
+
+    data: Path
+    database_url: str | None = attrs.field(default=None, repr=False)
+    redis_url: str | None = attrs.field(default=None, repr=False)
+    mqtt_url: str | None = attrs.field(default=None, repr=False)
+    console: Path = Path(hes.__file__).parent / "console" / "static"
+
+
+def targets(settings: Settings) -> Targets:
+    """Take the operator's addresses, else those that a running `hes up` left in the data folder."""
+    data = settings.data_path
+
+    def address(url: str, name: str) -> str | None:
+        noted = data / "run" / name
+        try:
+            return url or noted.read_text().strip()
+        except OSError:
+            return None
+
+    return Targets(
+        data=data,
+        database_url=address(settings.database.url, "database_url"),
+        redis_url=address(settings.redis.url, "redis_url"),
+        mqtt_url=address(settings.mqtt.url, "mqtt_url"),
+    )
+
+
+def checks(of: Targets) -> list[Check]:
+    """Carry out every check, in the order in which a person would mend things."""
+    return [
+        check_disk(of.data),
+        check_clock(),
+        *check_database(of.database_url),
+        check_redis(of.redis_url),
+        check_mqtt(of.mqtt_url),
+        check_console(of.console),
+    ]
+
+
+def check_disk(
+    data: Path, free_octets: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
+) -> Check:
+    """Is there room where the data lie, and may we write there?"""
+    existing = next(path for path in (data, *data.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Check("disk", State.FAIL, f"{existing} is not writable", "set HES_DATA elsewhere")
+    free = free_octets(existing)
+    detail = f"{free / 1e9:.1f} GB free for {data}"
+    if free < _DISK_FAIL_OCTETS:
+        return Check("disk", State.FAIL, detail, "make room or set HES_DATA elsewhere")
+    if free < _DISK_WARN_OCTETS:
+        return Check("disk", State.WARN, detail, "make room soon")
+    return Check("disk", State.OK, detail)
+
+
+def check_clock(now: datetime | None = None, synchronised: bool | None = None) -> Check:
+    """Is the time plausible, and does somebody keep it so? Meters are set by this clock."""
+    now = now or datetime.now(UTC)
+    if synchronised is None:
+        synchronised = _clock_synchronised()
+    detail = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    if now < _BUILT:
+        return Check("clock", State.FAIL, f"{detail} is before this program was made", "set it")
+    if not synchronised:
+        fix = "run chrony or systemd-timesyncd (in a container: on its host)"
+        return Check("clock", State.WARN, f"{detail}, not synchronised", fix)
+    return Check("clock", State.OK, f"{detail}, synchronised")
+
+
+def _clock_synchronised() -> bool:
+    """Ask the kernel; reading needs no right. A system without the call counts as synchronised."""
+    try:
+        adjust = ctypes.CDLL(None).ntp_adjtime
+    except (OSError, AttributeError):
+        return True
+    return int(adjust(ctypes.create_string_buffer(512))) != _TIME_ERROR
+
+
+def check_database(url: str | None) -> Iterator[Check]:
+    """Does it answer, which version, what of TimescaleDB is in use, do both clocks agree?"""
+    if url is None:
+        fix = _START.format(variable="HES_DATABASE_URL")
+        yield Check("database", State.FAIL, "no address: nothing runs here", fix)
+        return
+    try:
+        with psycopg.connect(url, connect_timeout=_PROBE_S) as connection:
+            found = _row(connection, _SERVER)
+            tables = _row(connection, _HYPERTABLES)[0] if found[2] else 0
+    except psycopg.Error as error:
+        fix = _START.format(variable="HES_DATABASE_URL")
+        yield Check("database", State.FAIL, _reason(error), fix)
+        return
+    number, version, timescaledb, licence, schema, server_time = found
+    if number < _POSTGRES_MIN:
+        yield Check("database", State.FAIL, f"PostgreSQL {version}", "use PostgreSQL 15 or newer")
+    else:
+        yield Check("database", State.OK, f"PostgreSQL {version}")
+    if not schema:
+        yield Check("schema", State.FAIL, "the database is empty", "run `hes migrate`")
+    if not timescaledb:
+        detail = "not installed: plain tables are used"
+        yield Check("timescaledb", State.WARN, detail, "install it, then run `hes migrate`")
+    else:
+        edition = "community" if licence == "timescale" else "Apache"
+        detail = f"{timescaledb}, {edition} edition, {tables} hypertables"
+        if schema and not tables:
+            fix = "run `hes migrate` to make hypertables"
+            yield Check("timescaledb", State.WARN, detail, fix)
+        else:
+            yield Check("timescaledb", State.OK, detail)
+    off_s = abs((server_time - datetime.now(UTC)).total_seconds())
+    if off_s > _CLOCK_OFF_S:
+        detail = f"the database's clock is {off_s:.0f} s away from ours"
+        yield Check("clocks", State.WARN, detail, "synchronise both machines")
+
+
+_SERVER = """
+SELECT current_setting('server_version_num')::int,
+       current_setting('server_version'),
+       (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'),
+       current_setting('timescaledb.license', true),
+       to_regclass('schema_migration') IS NOT NULL,
+       clock_timestamp()
+"""
+_HYPERTABLES = "SELECT count(*) FROM timescaledb_information.hypertables"
+
+
+def _row(connection: psycopg.Connection[tuple[Any, ...]], query: str) -> tuple[Any, ...]:
+    row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row
+
+
+def check_redis(url: str | None) -> Check:
+    """Does it answer, and which version?"""
+    fix = _START.format(variable="HES_REDIS_URL")
+    if url is None:
+        return Check("redis", State.FAIL, "no address: nothing runs here", fix)
+    try:
+        with redis.Redis.from_url(
+            url, socket_timeout=_PROBE_S, socket_connect_timeout=_PROBE_S, retry=None
+        ) as client:
+            said = client.info("server")
+    except (redis.RedisError, OSError, ValueError) as error:
+        return Check("redis", State.FAIL, _reason(error), fix)
+    name = said.get("server_name", "redis")
+    return Check("redis", State.OK, f"{name} {said.get(f'{name}_version', said['redis_version'])}")
+
+
+def check_mqtt(url: str | None) -> Check:
+    """Is there a broker? Without one DLMS meters are still read."""
+    if url is None:
+        detail = "no broker: MQTT devices cannot connect"
+        return Check("mqtt", State.WARN, detail, "install mosquitto or set HES_MQTT_URL")
+    if mosquitto.answers(url):
+        return Check("mqtt", State.OK, "the broker accepts MQTT 5")
+    return Check("mqtt", State.FAIL, "the broker does not accept us", "look at HES_MQTT_URL")
+
+
+def check_console(static: Path) -> Check:
+    """Are the console's assets there?"""
+    if (static / "index.html").exists():
+        return Check("console", State.OK, "built")
+    return Check("console", State.WARN, f"not built: {static} has no page", "run `make run`")
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what the library says, unless it would quote the address."""
+    if isinstance(error, (psycopg.ProgrammingError, ValueError)):
+        return "the address cannot be read"
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
+@click.pass_context
+def doctor(context: click.Context, output: str) -> None:
+    """Check this machine's head-end; exit code 1 if something fails."""
+    found = checks(targets(load().settings))
+    if output == "json":
+        click.echo(json.dumps([attrs.asdict(check) for check in found], indent=1))
+    else:
+        width = max(len(check.name) for check in found)
+        for check in found:
+            click.echo(f"{check.state.value:4}  {check.name:{width}}  {check.detail}")
+            if check.fix:
+                click.echo(f"{'':4}  {'':{width}}  -> {check.fix}")
+    if any(check.state is State.FAIL for check in found):
+        context.exit(1)
