@@ -1,0 +1,165 @@
+"""`hes dlms`: the engineer's translator."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import click
+
+from hes.cli.errors import FAILURE, OK, PARTIAL
+from hes.cli.translation import as_json, as_tree, as_xml
+from hes.models import model_push_layouts
+from hes_protocol.models import PushLayout
+from hes_protocol.translator import Translation, TranslatorKeys, TransportKind, translate
+
+# The captures' own names for transports (contracts.md).
+_ALIASES: Final = {
+    "raw-apdu": "apdu",
+    "mbus-dlms": "mbus",
+    "p1-ascii": "p1",
+    "plc-llc": "llc",
+}
+_OUTPUTS: Final = {"json": as_json, "tree": as_tree, "xml": as_xml}
+
+
+@click.group()
+def dlms() -> None:
+    """Decode DLMS/COSEM octets."""
+
+
+@dlms.command()
+@click.argument("text", metavar="[HEX|-]", required=False)
+@click.option(
+    "--transport",
+    type=click.Choice([kind.value for kind in TransportKind]),
+    default=TransportKind.AUTO.value,
+    show_default=True,
+)
+@click.option(
+    "--keys-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML or JSON with `ek`, `ak` in hex; keys are never arguments.",
+)
+@click.option("--system-title", metavar="HEX", help="Of the sender, where no APDU names it.")
+@click.option("-o", "output", type=click.Choice(list(_OUTPUTS)), default="json", show_default=True)
+@click.option(
+    "--jsonl",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Decode a file of records instead: one JSON line for each.",
+)
+def decode(
+    text: str | None,
+    transport: str,
+    keys_file: Path | None,
+    system_title: str | None,
+    output: str,
+    jsonl: Path | None,
+) -> None:
+    """
+    Say what HEX (or - for stdin) holds: frames, APDUs, readings.
+
+    Exit code 0 if all of it was read, 1 if something is broken, 3 if it ends early.
+    """
+    layouts = model_push_layouts()
+    if jsonl is not None:
+        if text is not None:
+            raise click.UsageError("HEX and --jsonl exclude each other")
+        with jsonl.open(encoding="utf-8") as lines:
+            for line in _decode_records(lines, layouts):
+                click.echo(line)
+        return
+    if text is None:
+        raise click.UsageError("HEX, - or --jsonl FILE is due")
+    octets = _octets(sys.stdin.read() if text == "-" else text)
+    keys = _keys(_read_keys(keys_file), system_title)
+    translation = translate(octets, TransportKind(transport), keys, layouts)
+    click.echo(_OUTPUTS[output](translation))
+    if translation.error is not None:
+        raise SystemExit(FAILURE)
+    raise SystemExit(OK if translation.complete else PARTIAL)
+
+
+def _decode_records(lines: TextIO, layouts: tuple[PushLayout, ...]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        identity: Any = None
+        try:
+            record = json.loads(line)
+            identity = record["id"]
+            translation = _translate_record(record, layouts)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            yield json.dumps(_not_a_record(identity or number, error))
+            continue
+        yield json.dumps({"id": identity, **json.loads(as_json(translation, compact=True))})
+
+
+def _translate_record(record: Mapping[str, Any], layouts: tuple[PushLayout, ...]) -> Translation:
+    named = record.get("transport", "auto")
+    transport = TransportKind(_ALIASES.get(named, named))
+    octets: bytes | list[bytes] = bytes.fromhex(record["hex"])
+    # Transports that do not delimit their APDUs come with the frames one by one.
+    if record.get("frames") and transport in (TransportKind.LLC, TransportKind.APDU):
+        octets = [bytes.fromhex(frame["hex"]) for frame in record["frames"]]
+    return translate(octets, transport, _keys(record.get("keys") or {}, None), layouts)
+
+
+def _not_a_record(identity: Any, error: Exception) -> dict[str, Any]:
+    detail = f"{type(error).__name__}: {error}"
+    return {
+        "id": identity,
+        "transport": None,
+        "frames": 0,
+        "complete": False,
+        "apdus": [],
+        "readings": [],
+        "error": {"code": "not-a-record", "offset": None, "detail": detail},
+    }
+
+
+def _octets(text: str) -> bytes:
+    try:
+        return bytes.fromhex("".join(text.split()).removeprefix("0x"))
+    except ValueError as error:
+        raise click.UsageError(f"no hex: {error}") from None
+
+
+def _read_keys(path: Path | None) -> Mapping[str, Any]:
+    if path is None:
+        return {}
+    content = path.read_text(encoding="utf-8")
+    try:
+        document = (
+            json.loads(content) if content.lstrip().startswith("{") else tomllib.loads(content)
+        )
+    except ValueError:
+        # The parser's own words may quote the key.
+        raise click.BadParameter("neither TOML nor JSON", param_hint="--keys-file") from None
+    if not isinstance(document, dict):
+        raise click.BadParameter("no table", param_hint="--keys-file")
+    return document
+
+
+def _keys(keys: Mapping[str, Any], system_title: str | None) -> TranslatorKeys:
+    def key(name: str) -> bytes | None:
+        value = keys.get(name)
+        if not value:
+            return None
+        try:
+            return bytes.fromhex(value)
+        except (TypeError, ValueError):
+            raise click.BadParameter(f"{name} is no hex", param_hint="keys") from None
+
+    # In the captures' words `st` is the sender's title; a person may give it by itself.
+    sender = _octets(system_title) if system_title else key("st")
+    return TranslatorKeys(
+        encryption_key=key("ek"),
+        authentication_key=key("ak"),
+        client_system_title=key("client_st") or sender,
+        server_system_title=key("server_st") or sender,
+    )

@@ -1,0 +1,32 @@
+"""The meter models of `config/models`, read from where they lie: the clone or the wheel."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import hes
+from hes_protocol.models import Model, PushLayout, parse_model, push_layouts
+
+
+def _folder() -> Path:
+    package = Path(hes.__file__).parent
+    installed = package / "_config"
+    return (installed if installed.is_dir() else package.parent / "config") / "models"
+
+
+@cache
+def models() -> tuple[Model, ...]:
+    """
+    All meter models.
+
+    Raises: LocalProtocolError: a model file is broken; it says which and where.
+    """
+    files = sorted(_folder().glob("*.toml"))
+    return tuple(parse_model(file.read_text(encoding="utf-8")) for file in files)
+
+
+@cache
+def model_push_layouts() -> tuple[PushLayout, ...]:
+    """The push layouts of all models, those that demand more first."""
+    return push_layouts(models())
