@@ -1,0 +1,35 @@
+"""`hes migrate`: bring the database to the present schema, then make use of what the server has."""
+
+from __future__ import annotations
+
+import click
+
+from hes.cli.output import output_option, write_rows
+from hes.settings import load
+from hes.storage import migrations
+from hes.storage.database import Database
+from hes.storage.features import reconcile
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be applied.")
+@output_option
+def migrate(dry_run: bool, output: str) -> None:
+    """
+    Apply the migrations that the database has not seen; run it as often as you like.
+
+    Prints the files applied. A database that `hes up` started is migrated by `hes up`.
+    """
+    url = load().settings.database.url
+    if not url:
+        raise click.UsageError("no database: set HES_DATABASE_URL, or let `hes up` start one")
+    with Database(url, max_connections=1, application_name="hes migrate") as database:
+        files = migrations.pending(database) if dry_run else migrations.migrate(database)
+        write_rows(({"migration": name} for name in files), ["migration"], output)
+        if not dry_run:
+            click.echo(_summary(len(files), reconcile(database).timescaledb), err=True)
+
+
+def _summary(applied: int, timescaledb: str | None) -> str:
+    tables = f"hypertables of TimescaleDB {timescaledb}" if timescaledb else "plain tables"
+    return f"{applied} applied; readings are in {tables}"

@@ -1,0 +1,123 @@
+"""
+What a meter's channels hold, and the current values of one channel, exact and in their unit.
+
+Which value is current: `hes.storage.readings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import attrs
+
+from hes.domain.readings import ChannelKey, Reading, scaled
+from hes.storage import readings
+from hes.storage.database import Database
+from hes.storage.readings import CurrentReading
+from hes_protocol.cosem.units import Unit
+
+_STATEMENT_TIMEOUT_S = 10.0
+
+
+@attrs.frozen
+class ChannelRow:
+    """
+    A channel of a meter; `scaler` and `unit` are those of its latest series.
+
+    `unit` is the symbol (`Wh`), None for a count. The instants are None if it holds no rows.
+    """
+
+    channel_id: int
+    key: ChannelKey
+    scaler: int
+    unit: str | None
+    first_captured_at: datetime | None
+    last_captured_at: datetime | None
+
+
+@attrs.frozen
+class ReadingRow:
+    """A reading with the unit that its value is in, since a channel may change it."""
+
+    reading: Reading
+    unit: str | None
+
+
+@attrs.frozen
+class ReadingPage:
+    """
+    Readings, oldest first.
+
+    `has_more`: there are later ones in the range; ask again with `after` = the last instant here.
+    """
+
+    items: tuple[ReadingRow, ...]
+    has_more: bool
+
+
+class ReadingQueries:
+    """Reads the tables of readings. Thread-safe."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def channels(self, meter_id: UUID) -> Sequence[ChannelRow]:
+        """
+        The channels of a meter that hold anything, in the order in which they were first seen.
+
+        Raises:
+            StorageUnavailableError: the database is away or took too long.
+        """
+        with self._database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
+            extents = readings.channels(connection, meter_id)
+        return [
+            ChannelRow(
+                channel_id=extent.channel_id,
+                key=extent.key,
+                scaler=extent.scaler,
+                unit=Unit.of(extent.unit).symbol,
+                first_captured_at=extent.first_captured_at,
+                last_captured_at=extent.last_captured_at,
+            )
+            for extent in extents
+        ]
+
+    def page(
+        self,
+        channel_id: int,
+        from_: datetime | None,
+        to: datetime | None,
+        after: datetime | None,
+        limit: int,
+    ) -> ReadingPage:
+        """
+        The current values of a channel in the half-open range [from_, to).
+
+        Args:
+            from_: aware; None: from the beginning.
+            to: aware, exclusive; None: to the end.
+            after: only instants later than this one, which was the last of the page before.
+            limit: how many at most, above 0.
+
+        Returns:
+            No rows if there is no such channel.
+
+        Raises:
+            StorageUnavailableError: the database is away or took too long.
+        """
+        with self._database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
+            rows = readings.page(
+                connection, channel_id, from_=from_, to=to, after=after, limit=limit + 1
+            )
+        return ReadingPage(
+            items=tuple(_reading_row(row) for row in rows[:limit]), has_more=len(rows) > limit
+        )
+
+
+def _reading_row(row: CurrentReading) -> ReadingRow:
+    value = scaled(row.value, row.scaler) if isinstance(row.value, int) else row.value
+    return ReadingRow(
+        Reading(row.captured_at, value, row.quality, row.revised), Unit.of(row.unit).symbol
+    )

@@ -1,0 +1,319 @@
+-- The whole schema, as the migrations in migrations/ leave it. For reading, and kept equal to them
+-- by tests/integration/test_migrations.py: whoever adds a migration changes this file with it.
+-- Hypertables are not here: hes/storage/features.py.
+
+-- The inventory: one row per meter.
+--
+-- Collation "C" makes the order of serials the same on every server, which cursors rely on, and
+-- lets prefix searches use the index.
+CREATE TABLE meter (
+    meter_id uuid PRIMARY KEY,
+    serial text COLLATE "C" NOT NULL,
+    system_title bytea,
+    timezone text NOT NULL,
+    transport text NOT NULL,
+    address text,
+    port int4,
+    model text,
+    peer inet,
+    id_object bytea,
+    id_value text COLLATE "C",
+    commissioned_at timestamptz NOT NULL,
+    state text NOT NULL DEFAULT 'in_service',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT meter_serial_key UNIQUE (serial),
+    CONSTRAINT meter_system_title_key UNIQUE (system_title),
+    CONSTRAINT meter_serial_check CHECK (char_length(serial) BETWEEN 1 AND 64),
+    CONSTRAINT meter_system_title_check CHECK (octet_length(system_title) = 8),
+    CONSTRAINT meter_transport_check CHECK (transport IN ('wrapper', 'hdlc')),
+    CONSTRAINT meter_port_check CHECK (port BETWEEN 1 AND 65535),
+    CONSTRAINT meter_address_check CHECK ((address IS NULL) = (port IS NULL)),
+    CONSTRAINT meter_id_object_check CHECK (octet_length(id_object) = 6),
+    CONSTRAINT meter_id_value_check CHECK (id_value IS NULL OR id_object IS NOT NULL),
+    CONSTRAINT meter_state_check CHECK (
+        state IN ('discovered', 'quarantined', 'commissioned', 'in_service', 'suspended', 'retired')
+    )
+);
+
+-- By what a push calls its meter: the id object's value, which is the serial unless it says
+-- otherwise. Unique, so that no push can name two meters.
+CREATE UNIQUE INDEX meter_name_in_push ON meter ((coalesce(id_value, serial)), id_object);
+
+-- By configured line: the networks that contain a sender's address.
+CREATE INDEX meter_peer ON meter USING gist (peer inet_ops) WHERE peer IS NOT NULL;
+
+-- Which key encryption key wraps what this database holds: its name, never the key. One row until
+-- keys can be rotated.
+CREATE TABLE kek (
+    kek_id text PRIMARY KEY,
+    registered_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX kek_only_one ON kek ((true));
+
+-- How a client of ours talks to a meter. Secrets are wrapped by the KEK and bound to their row and
+-- column; the fingerprint of the encryption key is a keyed hash.
+CREATE TABLE association (
+    meter_id uuid NOT NULL REFERENCES meter,
+    client_sap int4 NOT NULL,
+    server_sap int4 NOT NULL,
+    mechanism int2 NOT NULL,
+    suite int2 NOT NULL,
+    policy int2 NOT NULL,
+    secret_wrapped bytea,
+    ek_wrapped bytea,
+    ak_wrapped bytea,
+    kek_id text REFERENCES kek,
+    key_fingerprint bytea,
+    accepted_counter int8,
+    CONSTRAINT association_pkey PRIMARY KEY (meter_id, client_sap),
+    CONSTRAINT association_sap_check CHECK (
+        client_sap BETWEEN 0 AND 65535 AND server_sap BETWEEN 0 AND 65535
+    ),
+    CONSTRAINT association_mechanism_check CHECK (mechanism BETWEEN 0 AND 7),
+    CONSTRAINT association_suite_check CHECK (suite BETWEEN 0 AND 2),
+    CONSTRAINT association_policy_check CHECK (policy IN (0, 16, 32, 48)),
+    CONSTRAINT association_kek_check CHECK (
+        kek_id IS NOT NULL OR coalesce(secret_wrapped, ek_wrapped, ak_wrapped) IS NULL
+    ),
+    CONSTRAINT association_fingerprint_check CHECK (
+        (key_fingerprint IS NULL) = (ek_wrapped IS NULL)
+    ),
+    CONSTRAINT association_counter_check CHECK (accepted_counter BETWEEN 0 AND 4294967295)
+);
+
+-- Our invocation counters: up to where they are given out, per encryption key and not per meter,
+-- because several meters may share a key. Rows are never deleted: a key that comes back goes on
+-- where it stopped.
+CREATE TABLE own_counter (
+    key_fingerprint bytea PRIMARY KEY,
+    reserved_to int8 NOT NULL,
+    CONSTRAINT own_counter_range CHECK (reserved_to BETWEEN 0 AND 4294967295)
+) WITH (fillfactor = 70);
+
+-- When each meter is to be read next, and who holds the lease on it (token, holder and
+-- leased_until are null while nobody does).
+CREATE SEQUENCE lease_token;
+
+CREATE TABLE due_work (
+    meter_id uuid PRIMARY KEY REFERENCES meter,
+    due_at timestamptz NOT NULL,
+    attempts int4 NOT NULL DEFAULT 0,
+    token int8,
+    holder text,
+    leased_until timestamptz,
+    CONSTRAINT due_work_lease_check CHECK (
+        (token IS NULL) = (leased_until IS NULL) AND (holder IS NULL) = (leased_until IS NULL)
+    )
+) WITH (fillfactor = 70);
+
+CREATE INDEX due_work_free ON due_work (due_at) WHERE leased_until IS NULL;
+CREATE INDEX due_work_leased ON due_work (leased_until) WHERE leased_until IS NOT NULL;
+
+-- What was learnt of a meter in its first session: objects, profiles (hes.storage.knowledge).
+CREATE TABLE meter_knowledge (
+    meter_id uuid PRIMARY KEY REFERENCES meter,
+    knowledge jsonb NOT NULL,
+    learnt_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Finished sessions, outbound and inbound.
+CREATE TABLE session (
+    session_id uuid PRIMARY KEY,
+    meter_id uuid NOT NULL REFERENCES meter,
+    inbound boolean NOT NULL,
+    started_at timestamptz NOT NULL,
+    ended_at timestamptz NOT NULL,
+    phase text NOT NULL,
+    outcome text NOT NULL,
+    cause text,
+    octets_in int8 NOT NULL,
+    octets_out int8 NOT NULL,
+    clock_drift_s float8
+);
+
+CREATE INDEX session_of_meter ON session (meter_id, ended_at DESC);
+
+-- Security events. Equal ones within a minute are counted in one row, so that a sender who
+-- provokes them does not fill the disk.
+CREATE TABLE security_event (
+    event_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    meter_id uuid REFERENCES meter,
+    code text NOT NULL,
+    detail text NOT NULL,
+    peer text,
+    minute timestamptz NOT NULL,
+    first_at timestamptz NOT NULL DEFAULT now(),
+    last_at timestamptz NOT NULL DEFAULT now(),
+    occurrences int8 NOT NULL DEFAULT 1,
+    CONSTRAINT security_event_once UNIQUE NULLS NOT DISTINCT (minute, meter_id, code, peer)
+);
+
+CREATE INDEX security_event_of_meter ON security_event (meter_id, last_at DESC);
+
+-- How much of the quarantine each sender takes; the limits are checked against it.
+-- `sender` is the meter's id for known meters, else what the frame or its line calls the sender.
+CREATE TABLE quarantine_usage (
+    sender text PRIMARY KEY,
+    known boolean NOT NULL,
+    frames int8 NOT NULL,
+    octets int8 NOT NULL,
+    first_at timestamptz NOT NULL DEFAULT now(),
+    last_at timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 70);
+
+CREATE INDEX quarantine_usage_unknown ON quarantine_usage (octets) WHERE NOT known;
+
+-- What people address and what never changes: a meter's object as one source delivers it.
+-- `source` is the profile's logical_name, null for spot reads and pushes. The whole row but its id
+-- is the key: a value that changes its meaning is another channel.
+CREATE TABLE channel (
+    channel_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    meter_id uuid NOT NULL REFERENCES meter,
+    source bytea,
+    capture_period_s int4 NOT NULL,
+    obis bytea NOT NULL,
+    class_id int4 NOT NULL,
+    attribute_index int2 NOT NULL,
+    data_index int4 NOT NULL,
+    kind text NOT NULL,
+    stamped_at text NOT NULL,
+    store text NOT NULL,
+    CONSTRAINT channel_key UNIQUE NULLS NOT DISTINCT (
+        meter_id, source, capture_period_s, obis, class_id, attribute_index, data_index,
+        kind, stamped_at, store
+    ),
+    CONSTRAINT channel_source_check CHECK (octet_length(source) = 6),
+    CONSTRAINT channel_period_check CHECK (capture_period_s >= 0),
+    CONSTRAINT channel_obis_check CHECK (octet_length(obis) = 6),
+    CONSTRAINT channel_class_check CHECK (class_id BETWEEN 0 AND 65535),
+    CONSTRAINT channel_attribute_check CHECK (attribute_index BETWEEN -128 AND 127),
+    CONSTRAINT channel_data_index_check CHECK (data_index BETWEEN 0 AND 65535),
+    CONSTRAINT channel_kind_check CHECK (
+        kind IN ('instantaneous', 'cumulative', 'average', 'delta', 'status')
+    ),
+    CONSTRAINT channel_stamped_at_check CHECK (stamped_at IN ('end', 'start')),
+    CONSTRAINT channel_store_check CHECK (store IN ('integer', 'float', 'text'))
+);
+
+-- A channel's versions: physical value = raw * 10^scaler in the DLMS unit code `unit`. A channel's
+-- first series is valid from -infinity. Which row goes to which series: hes.pipeline.series.
+CREATE TABLE series (
+    series_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    channel_id int4 NOT NULL REFERENCES channel,
+    scaler int2 NOT NULL,
+    unit int2 NOT NULL,
+    valid_from timestamptz NOT NULL,
+    CONSTRAINT series_key UNIQUE (channel_id, scaler, unit),
+    CONSTRAINT series_scaler_check CHECK (scaler BETWEEN -128 AND 127),
+    CONSTRAINT series_unit_check CHECK (unit BETWEEN 0 AND 255)
+);
+
+-- Raw integers, one row per series and instant, never changed: what differs later goes to
+-- reading_revision. A null value is an interval that the meter reports as missing. Wide columns
+-- first, so that no octet is padding. No foreign keys: the writer resolves ids in the same
+-- transaction, and a check per row costs more than the row.
+CREATE TABLE reading (
+    captured_at timestamptz NOT NULL,
+    value int8,
+    batch_id int8 NOT NULL,
+    series_id int4 NOT NULL,
+    quality int4 NOT NULL,
+    CONSTRAINT reading_pkey PRIMARY KEY (series_id, captured_at)
+);
+
+-- As reading, for channels whose meter sends floating point numbers.
+CREATE TABLE reading_float (
+    captured_at timestamptz NOT NULL,
+    value float8,
+    batch_id int8 NOT NULL,
+    series_id int4 NOT NULL,
+    quality int4 NOT NULL,
+    CONSTRAINT reading_float_pkey PRIMARY KEY (series_id, captured_at)
+);
+
+-- As reading, for what is no number: strings, bit strings, times of maximum, unsigned above 2^63.
+CREATE TABLE reading_text (
+    captured_at timestamptz NOT NULL,
+    batch_id int8 NOT NULL,
+    series_id int4 NOT NULL,
+    quality int4 NOT NULL,
+    value text,
+    CONSTRAINT reading_text_pkey PRIMARY KEY (series_id, captured_at)
+);
+
+-- What was said of an instant after something else had been said of it; at most one of the values,
+-- by the channel's store. `revision_id` is the order in which things were said.
+CREATE TABLE reading_revision (
+    series_id int4 NOT NULL,
+    captured_at timestamptz NOT NULL,
+    revision_id int8 GENERATED ALWAYS AS IDENTITY,
+    batch_id int8 NOT NULL,
+    value int8,
+    value_float float8,
+    value_text text,
+    quality int4 NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT reading_revision_pkey PRIMARY KEY (series_id, captured_at, revision_id),
+    CONSTRAINT reading_revision_value_check CHECK (num_nonnulls(value, value_float, value_text) <= 1)
+);
+
+-- Where rows come from and what became of them. `batch_key` is the sender's: by it a COMMIT whose
+-- outcome is unknown is settled. `xid` orders batches by commit for readers that must miss nothing.
+CREATE TABLE batch (
+    batch_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch_key uuid NOT NULL,
+    source_kind text NOT NULL,
+    session_id uuid,
+    lease_token int8,
+    received_at timestamptz NOT NULL,
+    stored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    stored int4 NOT NULL,
+    duplicates int4 NOT NULL,
+    revised int4 NOT NULL,
+    quarantined int4 NOT NULL,
+    CONSTRAINT batch_batch_key_key UNIQUE (batch_key),
+    CONSTRAINT batch_source_kind_check CHECK (source_kind IN ('profile', 'spot', 'push'))
+);
+
+-- Up to when the rows of a meter's profile are committed; never ahead of our own clock.
+CREATE TABLE mark (
+    meter_id uuid NOT NULL REFERENCES meter,
+    source bytea NOT NULL,
+    captured_at timestamptz NOT NULL,
+    CONSTRAINT mark_pkey PRIMARY KEY (meter_id, source),
+    CONSTRAINT mark_source_check CHECK (octet_length(source) = 6)
+) WITH (fillfactor = 70);
+
+-- Which intervals of a UTC day we hold, one bit per interval of the profile's grid: bit i stands
+-- for captures within [i, i + 1) periods after midnight UTC.
+CREATE TABLE completeness (
+    meter_id uuid NOT NULL REFERENCES meter,
+    source bytea NOT NULL,
+    capture_period_s int4 NOT NULL,
+    day date NOT NULL,
+    bits varbit NOT NULL,
+    CONSTRAINT completeness_pkey PRIMARY KEY (meter_id, source, capture_period_s, day),
+    CONSTRAINT completeness_source_check CHECK (octet_length(source) = 6),
+    CONSTRAINT completeness_bits_check CHECK (bit_length(bits) * capture_period_s = 86400)
+) WITH (fillfactor = 70);
+
+-- What is no reading (yet): the octets as they arrived, and why they were refused. `identity` is
+-- what the frame calls its sender; `detail` lists the rows of a batch that were refused.
+CREATE TABLE quarantine (
+    quarantine_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    meter_id uuid REFERENCES meter,
+    identity text,
+    peer inet,
+    reason text NOT NULL,
+    raw bytea NOT NULL,
+    detail jsonb,
+    received_at timestamptz NOT NULL,
+    session_id uuid
+);
+CREATE INDEX quarantine_of_meter ON quarantine (meter_id, quarantine_id);
+
+-- The exact physical value raw * 10^scaler; hes.domain.readings.scaled is its twin.
+CREATE FUNCTION physical(value int8, scaler int2) RETURNS numeric
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN trim_scale(value * ('1e' || scaler::text)::numeric);
