@@ -21,6 +21,14 @@ def _receive(receiver: WrapperReceiver) -> list[WrapperFrame]:
     return list(iter(receiver.next_frame, None))
 
 
+def _feed(
+    receiver: WrapperReceiver, stream: bytes, size: int, received: list[WrapperFrame]
+) -> None:
+    for begin in range(0, len(stream), size):
+        receiver.receive_data(stream[begin : begin + size])
+        received.extend(iter(receiver.next_frame, None))
+
+
 def test_octets_of_a_frame() -> None:
     frame = WrapperFrame(1, 16, b"\xc4\x01\xc1")
     assert frame.to_octets() == bytes.fromhex("0001 0001 0010 0003 c401c1")
@@ -29,10 +37,8 @@ def test_octets_of_a_frame() -> None:
 @pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 100, len(STREAM)])
 def test_any_split_gives_the_same_frames(size: int) -> None:
     receiver = WrapperReceiver(1024)
-    received = []
-    for begin in range(0, len(STREAM), size):
-        receiver.receive_data(STREAM[begin : begin + size])
-        received += _receive(receiver)
+    received: list[WrapperFrame] = []
+    _feed(receiver, STREAM, size, received)
     assert received == FRAMES
     assert receiver.offset == len(STREAM)
     assert receiver.buffered_octets == 0
@@ -63,9 +69,7 @@ def test_a_wrong_header_ends_the_stream(header: str, code: str, place: int) -> N
         receiver = WrapperReceiver(1024)
         received: list[WrapperFrame] = []
         with pytest.raises(FramingError) as caught:
-            for begin in range(0, len(stream), size):
-                receiver.receive_data(stream[begin : begin + size])
-                received.extend(iter(receiver.next_frame, None))
+            _feed(receiver, stream, size, received)
         assert received == FRAMES[:1]
         assert (caught.value.code, caught.value.offset) == (code, 9 + place)
         receiver.receive_data(STREAM)
