@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -167,6 +168,8 @@ def _is_whole(path: Path, archive: Archive) -> bool:
 def _fetch(cache: Path, report: Report) -> tuple[Archive, ...]:
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise PrefixUnavailableError("this machine has no apt")
+    for leftover in cache.glob("download-*"):
+        shutil.rmtree(leftover)
     configuration = _write_configuration(cache, _machine_mirrors())
     environment = {"APT_CONFIG": str(configuration)}
     archives_folder = cache / "archives"
@@ -191,11 +194,14 @@ def _fetch(cache: Path, report: Report) -> tuple[Archive, ...]:
             if not _is_whole(archives_folder / archive.file, archive)
         ]
         if missing:
-            processes.run(
-                ["apt-get", "-qq", "download", *missing],
-                environment=environment,
-                cwd=archives_folder,
-            )
+            with tempfile.TemporaryDirectory(dir=cache, prefix="download-") as arriving:
+                processes.run(
+                    ["apt-get", "-qq", "download", *missing],
+                    environment=environment,
+                    cwd=Path(arriving),
+                )
+                for path in Path(arriving).glob("*.deb"):
+                    path.replace(archives_folder / path.name)
     except subprocess.CalledProcessError as error:
         said = (error.stderr or error.stdout or "").strip().splitlines()
         raise PrefixUnavailableError(
@@ -203,6 +209,10 @@ def _fetch(cache: Path, report: Report) -> tuple[Archive, ...]:
         ) from error
     except (subprocess.TimeoutExpired, ValueError) as error:
         raise PrefixUnavailableError(f"apt: {error}") from error
+    for archive in archives:
+        if not _is_whole(archives_folder / archive.file, archive):
+            raise PrefixUnavailableError(f"apt did not bring {archive.file} as its index has it")
+    shutil.rmtree(configuration.parent)  # apt's index is 100 MB and old by the next time
     return archives
 
 
@@ -291,6 +301,9 @@ def _write_configuration(cache: Path, stanzas: list[str]) -> Path:
         "Dir::Etc::Preferences": "/dev/null",
         "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
+        "Acquire::Retries": "1",
+        "Acquire::http::Timeout": "20",
+        "Acquire::https::Timeout": "20",
     }
     lines = [line for line in dumped if _APT_LINE.match(line)]
     lines += [f'{name} "{value}";' for name, value in settings.items()]
@@ -301,15 +314,15 @@ def _write_configuration(cache: Path, stanzas: list[str]) -> Path:
 
 def _unpack(folder: Path, archives: tuple[Archive, ...], target: Path) -> None:
     target.mkdir(parents=True)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        unpacked = pool.map(
-            lambda archive: processes.run(
-                ["dpkg-deb", "-x", str(folder / archive.file), str(target)]
-            ),
-            archives,
-        )
-        for _ in unpacked:
-            pass
+
+    def unpack(archive: Archive) -> None:
+        processes.run(["dpkg-deb", "-x", str(folder / archive.file), str(target)])
+
+    try:
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            list(pool.map(unpack, archives))
+    except subprocess.CalledProcessError as error:
+        raise PrefixUnavailableError(f"dpkg-deb: {error.stderr.strip()}") from error
 
 
 def _prune(prefix: Path) -> None:

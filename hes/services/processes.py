@@ -154,15 +154,11 @@ def run(
     timeout_s: float = 600,
 ) -> subprocess.CompletedProcess[str]:
     """
-    Run a helper program to its end, as the account, and return what it said.
+    Run a helper program to its end, as the account, and return what it said; it dies with us.
 
     Raises: subprocess.CalledProcessError, subprocess.TimeoutExpired.
     """
-    argv = (
-        guarded(command, account=account, reached=reached, death_signal=signal.SIGTERM)
-        if account is not None
-        else list(command)
-    )
+    argv = guarded(command, account=account, reached=reached, death_signal=signal.SIGTERM)
     return subprocess.run(  # noqa: S603 - fixed programs, no shell
         argv,
         stdin=subprocess.DEVNULL,
