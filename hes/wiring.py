@@ -1,1 +1,189 @@
-"""The composition root: the only module besides cli that may import everything."""
+"""
+The composition root: builds each process of its parts from the settings.
+
+The only modules that may import everything are this one and `hes.cli`. Nothing here decides
+anything; it connects.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from ipaddress import ip_network
+from pathlib import Path
+from random import SystemRandom
+from typing import Final
+
+import attrs
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from hes.api.app import create_app
+from hes.api.services import Services
+from hes.domain.errors import PermanentError
+from hes.keys import KeyService
+from hes.meters import Inventory
+from hes.models import model_push_layouts
+from hes.pipeline import DirectBus, WindowPolicy
+from hes.readings import Quarantine, ReadingQueries
+from hes.settings import Settings, load
+from hes.storage import migrations
+from hes.storage.counters import CounterStore
+from hes.storage.database import Database
+from hes.storage.features import reconcile
+from hes.storage.inbound import InboundStore
+from hes.storage.knowledge import KnowledgeStore
+from hes.storage.leases import LeaseStore
+from hes.storage.sessions import SessionStore
+from hes.storage.stats import StatsStore
+from hes_collectors.dlms import (
+    CollectorMetrics,
+    CollectorSettings,
+    Context,
+    Deadlines,
+    InboundLimits,
+    Ports,
+    StorageGate,
+    WorkerThreads,
+)
+
+_CHALLENGE_OCTETS: Final = 16
+_API_THREADS: Final = 8
+_RUN: Final = "run"
+
+
+@cache
+def settings() -> Settings:
+    """
+    The settings of this process; servers that `hes up` runs stand in where no address is set.
+
+    Raises: SettingsError: a setting is wrong.
+    """
+    loaded = load().settings
+    run = loaded.data_path / _RUN
+    changes = {}
+    for name in ("database", "redis"):
+        section = getattr(loaded, name)
+        if not section.url and (url := _read(run / f"{name}_url")):
+            changes[name] = attrs.evolve(section, url=url)
+    return attrs.evolve(loaded, **changes)
+
+
+def open_database(chosen: Settings | None = None, *, application_name: str = "hes") -> Database:
+    """
+    The database of the settings, not connected yet; a context manager that closes its pool.
+
+    Raises: PermanentError: there is no address.
+    """
+    chosen = chosen or settings()
+    if not chosen.database.url:
+        raise PermanentError(
+            "no database: start one with `hes up`, or set HES_DATABASE_URL to a server of yours"
+        )
+    return Database(
+        chosen.database.url,
+        max_connections=chosen.database.max_connections,
+        statement_timeout_s=chosen.database.statement_timeout_s,
+        application_name=application_name,
+    )
+
+
+def migrate(database: Database) -> None:
+    """Bring the schema to the present and make use of what the server has."""
+    migrations.migrate(database)
+    reconcile(database)
+
+
+def keys(database: Database, chosen: Settings | None = None) -> KeyService:
+    """The meter keys, behind the KEK of the settings; made at the first start."""
+    chosen = chosen or settings()
+    path = Path(chosen.keys.kek_file) if chosen.keys.kek_file else chosen.data_path / "kek"
+    return KeyService.open(database, path)
+
+
+def inventory(database: Database, chosen: Settings | None = None) -> Inventory:
+    """The meters."""
+    return Inventory(database, keys(database, chosen))
+
+
+def api(database: Database, chosen: Settings) -> web.Application:
+    """The API and the console."""
+    services = Services(
+        inventory=inventory(database, chosen),
+        readings=ReadingQueries(database),
+        quarantine=Quarantine(database),
+        stats=StatsStore(database),
+    )
+    return create_app(services, threads=_API_THREADS)
+
+
+def bus(database: Database, chosen: Settings) -> DirectBus:
+    """The bus `direct`: it writes in this process. To be closed by its user."""
+    depth = timedelta(days=chosen.intake.buffer_depth_days)
+    return DirectBus(database, WindowPolicy(buffer_depth=depth))
+
+
+def dlms_collector(
+    database: Database, sink: DirectBus, chosen: Settings, registry: CollectorRegistry
+) -> Context:
+    """What the DLMS collector runs on; within a trio loop."""
+    ports = Ports(
+        leases=LeaseStore(database),
+        sessions=SessionStore(database),
+        keys=keys(database, chosen),
+        counters=CounterStore(database),
+        knowledge=KnowledgeStore(database),
+        inbound=InboundStore(
+            database,
+            max_unknown_senders=chosen.intake.max_unknown_senders,
+            max_unknown_octets=chosen.intake.max_unknown_octets,
+        ),
+        sink=sink,
+    )
+    collector = _collector_settings(chosen)
+    return Context(
+        settings=collector,
+        ports=ports,
+        metrics=CollectorMetrics(registry),
+        gate=StorageGate(),
+        outbound_threads=WorkerThreads(collector.worker_threads),
+        inbound_threads=WorkerThreads(collector.worker_threads),
+        now=lambda: datetime.now(UTC),
+        random=SystemRandom(),
+        challenge=lambda: secrets.token_bytes(_CHALLENGE_OCTETS),
+        push_layouts=model_push_layouts(),
+    )
+
+
+def _collector_settings(chosen: Settings) -> CollectorSettings:
+    told = chosen.collector
+    return CollectorSettings(
+        holder=f"{socket.gethostname()}:{os.getpid()}",
+        system_title=bytes.fromhex(told.system_title),
+        allowed_networks=tuple(ip_network(network) for network in told.allowed_networks),
+        listen_host=told.listen_host,
+        listen_port=told.listen_port,
+        max_sessions=told.max_sessions,
+        lease_s=told.lease_s,
+        read_every_s=told.read_every_s,
+        deadlines=Deadlines(
+            connect_s=told.connect_s,
+            associate_s=told.associate_s,
+            request_s=told.request_s,
+            session_s=told.session_s,
+        ),
+        inbound=InboundLimits(
+            max_connections=told.max_inbound,
+            max_connections_per_source=told.max_inbound_per_source,
+        ),
+    )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None

@@ -261,7 +261,7 @@ class Supervisor:
                 f"the simulated fleet did not start; log: {self._data / 'logs' / 'sim.log'}"
             )
         with self._fleet_file.open(encoding="utf-8") as lines:
-            wiring.inventory(settings, database).import_file(lines)
+            wiring.inventory(database, settings).import_file(lines)
 
     def _watch(self, processes: Sequence[_Process], stats: StatsStore) -> None:
         address = f"http://{self._settings.api.host}:{self._settings.api.port}/"
@@ -273,7 +273,7 @@ class Supervisor:
                 if (line := process.watch(time.monotonic())) is not None:
                     _say(line)
             try:
-                now = stats.read()
+                now = stats.stats()
             except StorageUnavailableError as error:
                 _say(f"the database is away: {error}")
                 continue

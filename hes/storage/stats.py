@@ -14,6 +14,7 @@ import attrs
 
 from hes.storage.database import Database
 
+COUNTED_EXACTLY: Final = 10_000
 _RATE_WINDOW_S: Final = 10
 
 _SETTLED = """
@@ -27,18 +28,20 @@ _RECENT = """
 SELECT (SELECT count(*) FROM meter),
        (SELECT coalesce(sum(stored), 0)::int8 FROM batch WHERE batch_id > %(after)s),
        (SELECT count(*) FROM session WHERE ended_at > now() - make_interval(secs => %(window)s)),
-       (SELECT count(*) FROM session WHERE ended_at > now() - interval '1 minute')
+       (SELECT count(*) FROM session WHERE ended_at > now() - interval '1 minute'),
+       (SELECT count(*) FROM (SELECT FROM quarantine LIMIT %(counted)s) entries)
 """
 
 
 @attrs.frozen
 class FleetStats:
-    """How many there are, and how fast they are read."""
+    """How many there are, and how fast they are read; `quarantined` stops at COUNTED_EXACTLY."""
 
     meters: int
     readings: int
     sessions_per_s: float
     sessions_last_minute: int
+    quarantined: int
 
 
 class StatsStore:
@@ -50,7 +53,7 @@ class StatsStore:
         self._settled_batch = 0
         self._settled_readings = 0
 
-    def read(self) -> FleetStats:
+    def stats(self) -> FleetStats:
         """
         Count.
 
@@ -60,7 +63,11 @@ class StatsStore:
             row = connection.execute(_SETTLED, {"after": self._settled_batch}).fetchone()
             assert row is not None  # an aggregate without GROUP BY always has a row
             settled_batch, settled_readings = row[0], self._settled_readings + row[1]
-            parameters = {"after": settled_batch, "window": _RATE_WINDOW_S}
+            parameters = {
+                "after": settled_batch,
+                "window": _RATE_WINDOW_S,
+                "counted": COUNTED_EXACTLY,
+            }
             row = connection.execute(_RECENT, parameters).fetchone()
             assert row is not None
             self._settled_batch, self._settled_readings = settled_batch, settled_readings
@@ -69,4 +76,5 @@ class StatsStore:
             readings=settled_readings + row[1],
             sessions_per_s=row[2] / _RATE_WINDOW_S,
             sessions_last_minute=row[3],
+            quarantined=row[4],
         )

@@ -1,0 +1,53 @@
+"""The production processes: `hes api`, `hes collect dlms`."""
+
+from __future__ import annotations
+
+import signal
+
+import click
+
+
+@click.command()
+def api() -> None:
+    """Serve API and console until SIGTERM."""
+    from hes import logs, wiring
+    from hes.api.server import serve
+
+    settings = wiring.settings()
+    logs.configure(settings.log, "api")
+    with wiring.open_database(settings, application_name="hes api") as database:
+        serve(wiring.api(database, settings), settings.api.host, settings.api.port)
+
+
+@click.group()
+def collect() -> None:
+    """Talk to meters."""
+
+
+@collect.command("dlms")
+def collect_dlms() -> None:
+    """Read meters over DLMS/COSEM and take their pushes, until SIGTERM."""
+    import trio
+    from prometheus_client import CollectorRegistry
+
+    from hes import logs, metrics, wiring
+    from hes_collectors.dlms import run
+
+    settings = wiring.settings()
+    logs.configure(settings.log, "collect-dlms")
+    registry = CollectorRegistry()
+
+    async def main() -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run, wiring.dlms_collector(database, sink, settings, registry))
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
+                    return
+
+    with (
+        wiring.open_database(settings, application_name="hes collect dlms") as database,
+        wiring.bus(database, settings) as sink,
+        metrics.served(registry),
+    ):
+        trio.run(main)
