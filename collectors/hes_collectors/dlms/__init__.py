@@ -1,1 +1,23 @@
-"""The DLMS/COSEM collector on trio: outbound sessions, inbound pushes."""
+"""
+The DLMS/COSEM collector on trio: outbound sessions, inbound pushes.
+
+`run(make_context(settings, ports, metrics))` is the process `hes collect dlms`. Knows storage only
+through the ports of `hes.domain`.
+"""
+
+from hes_collectors.dlms.context import Context, Ports
+from hes_collectors.dlms.metrics import CollectorMetrics
+from hes_collectors.dlms.run import make_context, run
+from hes_collectors.dlms.settings import Backoff, CollectorSettings, Deadlines, InboundLimits
+
+__all__ = [
+    "Backoff",
+    "CollectorMetrics",
+    "CollectorSettings",
+    "Context",
+    "Deadlines",
+    "InboundLimits",
+    "Ports",
+    "make_context",
+    "run",
+]

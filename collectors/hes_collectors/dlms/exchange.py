@@ -156,7 +156,7 @@ class Exchange:
             raise ConnectionLostError("the meter closed the connection")
         self.octets_in += len(data)
         self._evidence.append(bytes(data))
-        self._client.receive_data(data)
+        self._client.receive_data(bytes(data))
 
 
 def _refusal(event: ExceptionReceived) -> MeterRefusedError:

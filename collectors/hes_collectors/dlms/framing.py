@@ -1,0 +1,162 @@
+"""
+From the octets of an inbound connection to APDUs with the frames that carried them. Sans-io.
+
+Which framing a connection speaks shows in its first octet: 0x7E opens an HDLC frame, 0x00 a
+wrapper header. It does not change afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import attrs
+
+from hes_collectors.dlms.settings import InboundLimits
+from hes_protocol.errors import FramingError
+from hes_protocol.hdlc import (
+    ControlKind,
+    HdlcAddress,
+    HdlcFrame,
+    HdlcReassembler,
+    HdlcReceiver,
+    llc,
+)
+from hes_protocol.wrapper import WrapperReceiver
+
+_WRAPPER_FIRST: Final = 0x00
+_HDLC_FIRST: Final = 0x7E
+_CARRIERS: Final = frozenset({ControlKind.I, ControlKind.UI})
+_MOST_PAIRS: Final = 8
+
+
+@attrs.frozen
+class Message:
+    """One APDU and the frame or frames that carried it, as they arrived."""
+
+    apdu: bytes = attrs.field(repr=False)
+    frames: bytes = attrs.field(repr=False)
+
+
+class Framer(Protocol):
+    """Octets in, messages out."""
+
+    name: str
+    bad_frames: int
+    """How many refused frames end the connection."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether a message has begun that is not complete."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets, any part of a frame or several."""
+
+    def next_message(self) -> Message | None:
+        """
+        The next message, or None until more octets come.
+
+        Raises: FramingError, LimitError: a bad frame; the next call goes on behind it if the
+            framing allows that.
+        """
+
+
+def framer_for(first_octet: int, limits: InboundLimits) -> Framer:
+    """
+    The framer for a connection that begins with this octet.
+
+    Raises: FramingError: "unknown-framing": neither HDLC nor the wrapper begins so.
+    """
+    if first_octet == _HDLC_FIRST:
+        return HdlcFramer(limits)
+    if first_octet == _WRAPPER_FIRST:
+        return WrapperFramer(limits)
+    raise FramingError("unknown-framing", f"first octet 0x{first_octet:02x}", offset=0)
+
+
+class WrapperFramer:
+    """Wrapper frames, one APDU each; a bad header loses the stream."""
+
+    name = "wrapper"
+    bad_frames = 1
+
+    def __init__(self, limits: InboundLimits) -> None:
+        self._receiver = WrapperReceiver(limits.max_apdu_octets)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a frame has begun that is not complete."""
+        return self._receiver.buffered_octets > 0
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets."""
+        self._receiver.receive_data(data)
+
+    def next_message(self) -> Message | None:
+        """
+        The next APDU. Raises: FramingError: the stream is lost.
+        """
+        frame = self._receiver.next_frame()
+        return None if frame is None else Message(frame.apdu, frame.to_octets())
+
+
+class HdlcFramer:
+    """
+    HDLC frames: I and UI frames carry APDUs behind an LLC header, perhaps in segments.
+
+    Frames of other kinds (a meter that sets up a link is not served yet) are passed over. So is
+    noise between frames, up to the length of one frame: whoever sends more is no meter.
+    """
+
+    name = "hdlc"
+
+    def __init__(self, limits: InboundLimits) -> None:
+        self.bad_frames = limits.bad_frames
+        self._noise_octets = limits.max_frame_octets
+        self._receiver = HdlcReceiver(limits.max_frame_octets)
+        self._reassembler = HdlcReassembler(limits.max_apdu_octets)
+        self._frames: dict[tuple[HdlcAddress, HdlcAddress], bytes] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether a frame or a segmented field has begun that is not complete."""
+        return self._receiver.buffered_octets > 0 or self._reassembler.pending_octets > 0
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets."""
+        self._receiver.receive_data(data)
+
+    def next_message(self) -> Message | None:
+        """
+        The next APDU.
+
+        Raises: FramingError: a frame was dropped, or there is nothing but noise. LimitError:
+            segments that add up to too much.
+        """
+        while True:
+            frame = self._receiver.next_frame()
+            if self._receiver.octets_skipped > self._noise_octets:
+                self._receiver.octets_skipped = 0
+                raise FramingError("no-frame", "only noise", offset=self._receiver.offset)
+            if frame is None:
+                return None
+            self._receiver.octets_skipped = 0
+            if frame.control.kind not in _CARRIERS:
+                continue
+            message = self._join(frame)
+            if message is not None:
+                return message
+
+    def _join(self, frame: HdlcFrame) -> Message | None:
+        """Collect the frames of one information field beside the field itself."""
+        pair = (frame.destination, frame.source)
+        before = b"" if llc.is_llc(frame.information) else self._frames.pop(pair, b"")
+        self._frames.pop(pair, None)
+        # When it raises, what was collected is gone, as the reassembler's part is.
+        information = self._reassembler.receive_frame(frame)
+        frames = before + frame.to_octets()
+        if information is not None:
+            return Message(llc.strip(information), frames)
+        while len(self._frames) >= _MOST_PAIRS:
+            del self._frames[next(iter(self._frames))]
+        self._frames[pair] = frames
+        return None

@@ -1,0 +1,289 @@
+"""
+One push on its way in: who sent it, whether it may be believed, and into storage or quarantine.
+
+Rule 1: tag, then counter, then state: nothing is decoded, stored or moved before the tag of a
+ciphered push is verified and its counter accepted. Rule 2: a frame is believed no more than the
+meter's policy says; what the policy forbids is a security event and no reading. Rule 3: what is
+no reading yet goes to quarantine with its octets. Rule 4: `run` may be called again after
+`StorageUnavailableError` and goes on where it stopped.
+
+Synchronous: runs in a worker thread. Does not own frames, connections or retries.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+from uuid import UUID, uuid4, uuid5
+
+import attrs
+
+from hes.domain.errors import (
+    CounterReplayedError,
+    KeyUnavailableError,
+    PermanentError,
+    QuarantineFullError,
+)
+from hes.domain.meters import Meter, Policy, Secrets
+from hes.domain.ports import Sender
+from hes.domain.quality import Quality
+from hes.domain.readings import Provenance, Receipt, SourceKind
+from hes.ingest.push import push_batch, unnamed
+from hes_collectors.dlms.context import Ports
+from hes_collectors.dlms.framing import Message
+from hes_protocol.cosem import CosemDateTime
+from hes_protocol.errors import (
+    EncodingError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    SecurityError,
+)
+from hes_protocol.models import PushLayout
+from hes_protocol.push import Push, read_push
+from hes_protocol.security import Protection
+from hes_protocol.security.suite0 import (
+    SYSTEM_TITLE_OCTETS,
+    SuiteKeys,
+    Unprotected,
+    decipher_unverified,
+    unprotect,
+)
+from hes_protocol.xdlms import Ciphered, DataNotification, EventNotification, decode_apdu
+from hes_protocol.xdlms.block_transfer import GENERAL_BLOCK_TRANSFER
+from hes_protocol.xdlms.ciphered import GENERAL_GLO
+
+# general-ciphering, general-signing, general-block-transfer: meters push so, we cannot read it yet.
+_LATER: Final = frozenset({0xDD, 0xDF, GENERAL_BLOCK_TRANSFER})
+
+
+class PushOutcome(StrEnum):
+    """What became of a push."""
+
+    STORED = "stored"
+    EMPTY = "empty"
+    QUARANTINED = "quarantined"
+    REFUSED = "refused"
+    SECURITY = "security"
+
+
+@attrs.frozen
+class PushResult:
+    """
+    What became of a push, and why.
+
+    `cause` is the reason of quarantine or the code of the security event; `REFUSED` means that
+    the quarantine is full.
+    """
+
+    outcome: PushOutcome
+    meter_id: UUID | None = None
+    cause: str | None = None
+    receipt: Receipt | None = None
+    unnamed: int = 0
+
+
+@attrs.frozen
+class Arrival:
+    """A message, where it came from and when; `connection_id` is of our own making."""
+
+    peer: IPv4Address | IPv6Address
+    message: Message
+    received_at: datetime
+    connection_id: UUID
+
+
+def session_id(connection_id: UUID, meter_id: UUID) -> UUID:
+    """The session of one meter on one connection: several meters may share a gateway's."""
+    return uuid5(connection_id, meter_id.hex)
+
+
+class Intake:
+    """
+    One push.
+
+    Args: ports: storage. arrival: the push. layouts: known of pushes that name nothing.
+    """
+
+    def __init__(self, ports: Ports, arrival: Arrival, layouts: tuple[PushLayout, ...]) -> None:
+        self._ports = ports
+        self._arrival = arrival
+        self._layouts = layouts
+        self._batch_key = uuid4()
+        self._accepting: int | None = None
+        self._accepted = False
+
+    def run(self) -> PushResult:
+        """
+        Take the push in.
+
+        Raises: RemoteProtocolError: it is no push at all. StorageUnavailableError: call again
+            once storage is back.
+        """
+        octets = self._arrival.message.apdu
+        if octets and octets[0] in _LATER:
+            return self._quarantine(self._by_line(), Sender(self._arrival.peer), "unsupported-apdu")
+        apdu = decode_apdu(octets)
+        if isinstance(apdu, DataNotification):
+            return self._take_plain(apdu)
+        if isinstance(apdu, Ciphered) and apdu.tag == GENERAL_GLO:
+            return self._take_ciphered(apdu)
+        if isinstance(apdu, (Ciphered, EventNotification)):
+            return self._quarantine(self._by_line(), Sender(self._arrival.peer), "unsupported-apdu")
+        raise EncodingError("unexpected-apdu", "no push", offset=0, apdu_tag=octets[0])
+
+    def _by_line(self) -> Meter | None:
+        return self._ports.inbound.by_sender(Sender(self._arrival.peer))
+
+    # --- plain ------------------------------------------------------------------------------
+
+    def _take_plain(self, notification: DataNotification) -> PushResult:
+        push = self._read(notification)
+        sender = Sender(self._arrival.peer, None, push.identities)
+        meter = self._ports.inbound.by_sender(sender)
+        if meter is None:
+            return self._quarantine(None, sender, "unknown-meter")
+        if meter.association.policy is not Policy.PLAIN:
+            return self._security(meter, "policy-violated", "plain push under a stricter policy")
+        return self._publish(meter, sender, push, Quality.UNAUTHENTICATED)
+
+    # --- ciphered ---------------------------------------------------------------------------
+
+    def _take_ciphered(self, apdu: Ciphered) -> PushResult:
+        title = apdu.system_title or b""
+        if len(title) != SYSTEM_TITLE_OCTETS:
+            raise EncodingError("bad-system-title", f"{len(title)} octets", offset=1)
+        sender = Sender(self._arrival.peer, title)
+        meter = self._ports.inbound.by_system_title(title)
+        if meter is None:
+            return self._quarantine(None, sender, "unknown-meter")
+        policy = meter.association.policy
+        protection = apdu.control.protection
+        if not protection.covers(Protection(policy)):
+            return self._security(
+                meter, "policy-violated", f"protection 0x{protection:02x} under 0x{policy:02x}"
+            )
+        try:
+            opened = self._open(apdu, title, meter)
+            if opened.authenticated:
+                self._accept(meter, opened.invocation_counter)
+        except SecurityError as error:
+            if error.code == "suite-unsupported":
+                return self._quarantine(meter, sender, error.code)
+            return self._security(meter, error.code, error.detail)
+        except KeyUnavailableError:
+            # Kept: once the key is there, the frame can be read.
+            self._security(meter, "key-unavailable", "")
+            return self._quarantine(meter, sender, "key-unavailable")
+        except CounterReplayedError:
+            return self._security(
+                meter, "counter-replayed", f"invocation counter {apdu.invocation_counter}"
+            )
+        return self._take_opened(meter, sender, opened)
+
+    def _open(self, apdu: Ciphered, title: bytes, meter: Meter) -> Unprotected:
+        """
+        Decipher, and verify unless the policy lets the tag go.
+
+        A meter whose policy wants no tag may send one all the same, and its authentication key
+        may be nobody's but the maker's: its pushes are then as good as enciphered only.
+        Raises: SecurityError, KeyUnavailableError, TruncatedError.
+        """
+        secrets = self._ports.keys.secrets(meter.meter_id, meter.association.client_sap)
+        keys = _suite_keys(secrets)
+        wants_tag = bool(meter.association.policy & Policy.AUTHENTICATED)
+        if not keys.can_authenticate and not wants_tag:
+            return decipher_unverified(keys, title, apdu.content)
+        return unprotect(keys, title, apdu.content)
+
+    def _accept(self, meter: Meter, counter: int) -> None:
+        """
+        Move the meter's counter, once for this push.
+
+        Raises: CounterReplayedError, StorageUnavailableError.
+        """
+        if self._accepted:
+            return
+        counters, client_sap = self._ports.counters, meter.association.client_sap
+        # Storage may have gone away after it had kept the counter and before it could say so.
+        retried, self._accepting = self._accepting == counter, counter
+        try:
+            counters.accept(meter.meter_id, client_sap, counter)
+        except CounterReplayedError:
+            if not retried or counters.last_accepted(meter.meter_id, client_sap) != counter:
+                raise
+        self._accepted = True
+
+    def _take_opened(self, meter: Meter, sender: Sender, opened: Unprotected) -> PushResult:
+        try:
+            apdu = decode_apdu(opened.plaintext)
+        except RemoteProtocolError as error:
+            if opened.authenticated:
+                return self._quarantine(meter, sender, f"undecodable: {error.code}")
+            # Without a tag nothing else tells that the key is wrong.
+            return self._security(meter, "undecipherable", error.code)
+        if not isinstance(apdu, DataNotification):
+            return self._quarantine(meter, sender, "unsupported-apdu")
+        push = self._read(apdu)
+        quality = 0 if opened.authenticated else Quality.UNAUTHENTICATED
+        return self._publish(meter, sender, push, quality)
+
+    # --- both -------------------------------------------------------------------------------
+
+    def _read(self, notification: DataNotification) -> Push:
+        octets = notification.date_time
+        date_time = None if octets is None else CosemDateTime.from_octets(octets)
+        return read_push(notification.body, date_time, self._layouts)
+
+    def _publish(self, meter: Meter, sender: Sender, push: Push, quality: int) -> PushResult:
+        nameless = unnamed(push)
+        batch = push_batch(
+            push,
+            meter,
+            Provenance(
+                kind=SourceKind.PUSH,
+                received_at=self._arrival.received_at,
+                session_id=session_id(self._arrival.connection_id, meter.meter_id),
+                evidence=self._arrival.message.frames,
+            ),
+            self._batch_key,
+            int(quality),
+        )
+        if len(batch) == 0:
+            if nameless:
+                return self._quarantine(meter, sender, "unnamed-values")
+            return PushResult(PushOutcome.EMPTY, meter.meter_id)
+        try:
+            receipt = self._ports.sink.publish(batch)
+        except PermanentError as error:
+            # The writer will never take it; without this the connection could not go on.
+            return self._quarantine(meter, sender, f"unstorable: {type(error).__name__}")
+        return PushResult(PushOutcome.STORED, meter.meter_id, None, receipt, nameless)
+
+    def _quarantine(self, meter: Meter | None, sender: Sender, reason: str) -> PushResult:
+        meter_id = None if meter is None else meter.meter_id
+        try:
+            self._ports.inbound.quarantine(
+                sender,
+                reason,
+                self._arrival.message.frames,
+                meter_id=meter_id,
+                received_at=self._arrival.received_at,
+            )
+        except QuarantineFullError:
+            return PushResult(PushOutcome.REFUSED, meter_id, reason)
+        return PushResult(PushOutcome.QUARANTINED, meter_id, reason)
+
+    def _security(self, meter: Meter, code: str, detail: str) -> PushResult:
+        self._ports.sessions.security_event(meter.meter_id, code, detail, str(self._arrival.peer))
+        return PushResult(PushOutcome.SECURITY, meter.meter_id, code)
+
+
+def _suite_keys(secrets: Secrets) -> SuiteKeys:
+    if secrets.ek is None:
+        raise KeyUnavailableError("no encryption key is kept")
+    try:
+        return SuiteKeys(secrets.ek, secrets.ak)
+    except LocalProtocolError as error:
+        raise KeyUnavailableError("the keys kept are none of suite 0") from error

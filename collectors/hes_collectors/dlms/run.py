@@ -1,0 +1,63 @@
+"""The DLMS collector as a whole: outbound sessions and inbound pushes in one trio loop."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from random import SystemRandom
+from typing import Final
+
+import trio
+
+from hes_collectors.dlms.context import Context, Ports, WorkerThreads
+from hes_collectors.dlms.gate import StorageGate
+from hes_collectors.dlms.inbound import run_inbound
+from hes_collectors.dlms.metrics import CollectorMetrics
+from hes_collectors.dlms.outbound import run_outbound
+from hes_collectors.dlms.settings import CollectorSettings
+from hes_protocol.models import PushLayout
+
+_CHALLENGE_OCTETS: Final = 16
+
+
+def make_context(
+    settings: CollectorSettings,
+    ports: Ports,
+    metrics: CollectorMetrics,
+    *,
+    push_layouts: tuple[PushLayout, ...] = (),
+) -> Context:
+    """The real surroundings: worker threads, the machine's clock, its randomness, its network."""
+    return Context(
+        settings=settings,
+        ports=ports,
+        metrics=metrics,
+        gate=StorageGate(metrics.storage_pauses.inc),
+        outbound_threads=WorkerThreads(settings.worker_threads),
+        inbound_threads=WorkerThreads(settings.worker_threads),
+        now=lambda: datetime.now(UTC),
+        random=SystemRandom(),
+        challenge=lambda: secrets.token_bytes(_CHALLENGE_OCTETS),
+        push_layouts=push_layouts,
+    )
+
+
+async def run(
+    context: Context,
+    *,
+    task_status: trio.TaskStatus[Sequence[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """
+    Collect until cancelled.
+
+    On cancellation the listener closes first; each session releases its meter and gives its lease
+    back, within `release_s` and `shutdown_s` of the settings.
+
+    Args: context: see `make_context`. task_status: is told the addresses that are listened on.
+    Raises: OSError: the listening address cannot be bound.
+    """
+    async with trio.open_nursery() as nursery:
+        listening = await nursery.start(run_inbound, context)
+        nursery.start_soon(run_outbound, context)
+        task_status.started(listening)
