@@ -5,7 +5,8 @@ The DLMS/COSEM collector on trio: outbound sessions, inbound pushes.
 through the ports of `hes.domain`.
 """
 
-from hes_collectors.dlms.context import Context, Ports
+from hes_collectors.dlms.context import Context, Ports, WorkerThreads
+from hes_collectors.dlms.gate import StorageGate
 from hes_collectors.dlms.metrics import CollectorMetrics
 from hes_collectors.dlms.run import make_context, run
 from hes_collectors.dlms.settings import Backoff, CollectorSettings, Deadlines, InboundLimits
@@ -18,6 +19,8 @@ __all__ = [
     "Deadlines",
     "InboundLimits",
     "Ports",
+    "StorageGate",
+    "WorkerThreads",
     "make_context",
     "run",
 ]
