@@ -100,7 +100,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     known = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else []
     by_key = {(row["name"], row["peer"]): row for row in known}
     by_key |= {(row.name, row.peer): attrs.asdict(row) for row in rows}
-    _RESULTS.write_text(json.dumps(list(by_key.values()), indent=1) + "\n")
+    _RESULTS.write_text(json.dumps(list(by_key.values()), indent=1, ensure_ascii=False) + "\n")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
