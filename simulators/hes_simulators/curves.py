@@ -13,7 +13,6 @@ local clock: people get up by it, the sun does not.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -33,7 +32,8 @@ from hes_simulators.local_time import local_hours
 from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key
 
 _SLOT_US: Final = SLOT_S * 1_000_000
-_MAX_CACHED_DAYS: Final = 2048
+# Today and yesterday are read again and again, older days once.
+_DAYS_KEPT: Final = 2
 
 
 @attrs.frozen(eq=False)
@@ -74,7 +74,7 @@ class Registers:
     voltage_dv: int
 
 
-@attrs.define(eq=False)
+@attrs.frozen
 class LoadModel:
     """
     The load curves of a whole fleet.
@@ -84,24 +84,10 @@ class LoadModel:
 
     seed: int
     zone: ZoneInfo
-    _days: OrderedDict[tuple[int, int], Intervals] = attrs.field(factory=OrderedDict, init=False)
 
     def curve(self, index: int) -> Curve:
         """The curve of meter `index`."""
         return Curve(self, index, household(self.seed, index))
-
-    def remember(self, index: int, day: int, rows: Intervals) -> None:
-        """Keep a computed day; the least recently used ones go first."""
-        self._days[index, day] = rows
-        if len(self._days) > _MAX_CACHED_DAYS:
-            self._days.popitem(last=False)
-
-    def recall(self, index: int, day: int) -> Intervals | None:
-        """A computed day, if it is still there."""
-        rows = self._days.get((index, day))
-        if rows is not None:
-            self._days.move_to_end((index, day))
-        return rows
 
 
 @attrs.define(eq=False)
@@ -113,6 +99,8 @@ class Curve:
     household: Household
     # The registers at the start of the day asked for last: (day, import, export).
     _base: tuple[int, int, int] | None = attrs.field(default=None, init=False, repr=False)
+    # The days computed last, the newest at the end.
+    _days: dict[int, Intervals] = attrs.field(factory=dict, init=False, repr=False)
 
     @property
     def first_slot(self) -> int:
@@ -169,10 +157,12 @@ class Curve:
         )
 
     def _day(self, day: int) -> Intervals:
-        rows = self._model.recall(self.index, day)
+        rows = self._days.get(day)
         if rows is None:
             rows = self._compute(day)
-            self._model.remember(self.index, day, rows)
+            if len(self._days) == _DAYS_KEPT:
+                del self._days[next(iter(self._days))]
+            self._days[day] = rows
         return rows
 
     def _base_of(self, day: int) -> tuple[int, int, int]:
