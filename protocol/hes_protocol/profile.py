@@ -1,1 +1,0 @@
-"""Columnar decoding of profile-generic buffers (class_id 7, attribute 2)."""
