@@ -1,0 +1,93 @@
+"""When a meter is due again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from random import Random
+from uuid import UUID
+
+import attrs
+import pytest
+
+from hes.domain.ports import Lease, SessionOutcome, SessionPhase, SessionReport
+from hes_collectors.dlms.due import next_due
+from hes_collectors.dlms.outcomes import DONE, Verdict
+from hes_collectors.dlms.session import SessionResult
+from tests.unit.hes_collectors.support import METER_ID, START, meter, settings
+
+LEASE = Lease(meter(), 1, START, 180, 0)
+GOOD = SessionResult(
+    SessionReport(
+        UUID(int=9),
+        METER_ID,
+        False,
+        START,
+        START,
+        SessionPhase.DONE,
+        SessionOutcome.OK,
+        None,
+        0,
+        0,
+    ),
+    DONE,
+    read=True,
+    backlog=False,
+    stored=4,
+)
+
+
+def failed(outcome: SessionOutcome) -> SessionResult:
+    return attrs.evolve(GOOD, verdict=Verdict(outcome, "x"), read=False)
+
+
+@pytest.mark.parametrize(
+    ("late_s", "due_in_s"), [(0, 60), (3, 60), (59.9, 60), (60, 120), (3600, 3660)]
+)
+def test_after_success_a_meter_keeps_its_place_in_the_cycle(late_s: float, due_in_s: float) -> None:
+    now = START + timedelta(seconds=late_s)
+    due_at, counts = next_due(LEASE, GOOD, now, settings(read_every_s=60), Random(1))
+    assert due_at == START + timedelta(seconds=due_in_s)
+    assert due_at > now
+    assert not counts
+
+
+def test_a_backlog_goes_on_at_once() -> None:
+    result = attrs.evolve(GOOD, backlog=True)
+    assert next_due(LEASE, result, START, settings(), Random(1)) == (START, False)
+
+
+def test_a_release_without_answer_is_no_failed_reading() -> None:
+    result = attrs.evolve(GOOD, verdict=Verdict(SessionOutcome.TRANSPORT, "deadline-exceeded"))
+    assert next_due(LEASE, result, START, settings(), Random(1))[1] is False
+
+
+def test_failures_back_off_with_full_jitter_up_to_a_bound() -> None:
+    chosen = settings()
+    for attempts, bound_s in ((0, 15), (1, 30), (3, 120), (6, 900), (500, 900)):
+        lease = attrs.evolve(LEASE, attempts=attempts)
+        result = failed(SessionOutcome.TRANSPORT)
+        delays = []
+        for seed in range(300):
+            due_at, counts = next_due(lease, result, START, chosen, Random(seed))
+            delays.append((due_at - START).total_seconds())
+            assert counts
+        assert 0 <= min(delays) < bound_s * 0.05
+        assert bound_s * 0.95 < max(delays) <= bound_s
+
+
+def test_a_wrong_key_is_tried_twice_and_then_left_alone() -> None:
+    result = failed(SessionOutcome.SECURITY)
+    first, _ = next_due(LEASE, result, START, settings(), Random(3))
+    assert first - START <= timedelta(seconds=15)
+    for attempts in (1, 2, 50):
+        lease = attrs.evolve(LEASE, attempts=attempts)
+        due_at, counts = next_due(lease, result, START, settings(), Random(3))
+        assert timedelta(minutes=30) <= due_at - START <= timedelta(hours=1)
+        assert counts
+
+
+def test_trouble_with_storage_is_no_attempt_of_the_meter() -> None:
+    lease = attrs.evolve(LEASE, attempts=3)
+    due_at, counts = next_due(lease, failed(SessionOutcome.STORAGE), START, settings(), Random(5))
+    assert START <= due_at <= START + timedelta(seconds=5)
+    assert not counts

@@ -1,0 +1,107 @@
+"""Which ranges are asked for, piece by piece and in the meter's own time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from hes.domain.meters import CaptureColumn, ProfileKnowledge
+from hes_collectors.dlms.ranges import pieces, selection
+from hes_protocol.cosem import CosemDateTime, Obis
+from hes_protocol.cosem.objects import RangeSelection
+
+QUARTER_S = 900
+CLOCK = CaptureColumn(8, Obis.parse("0.0.1.0.0.255"), 2, 0)
+PROFILE = ProfileKnowledge(
+    Obis.parse("1.0.99.1.0.255"),
+    QUARTER_S,
+    (CLOCK, CaptureColumn(3, Obis.parse("1.0.1.8.0.255"), 2, 0, 0, 30)),
+)
+NOW = datetime(2026, 11, 21, 10, 7, 33, 123456, UTC)
+SECOND = timedelta(seconds=1)
+
+
+def ends(selected: RangeSelection) -> tuple[CosemDateTime, CosemDateTime]:
+    return (
+        CosemDateTime.from_octets(selected.from_.value),
+        CosemDateTime.from_octets(selected.to.value),
+    )
+
+
+def test_without_a_mark_the_first_piece_begins_on_the_grid() -> None:
+    cut = list(pieces(None, NOW, QUARTER_S, rows=96, first_days=2))
+    assert cut[0][0] == datetime(2026, 11, 19, 10, 0, tzinfo=UTC)
+    assert cut[-1][1] == NOW.replace(microsecond=0)
+    assert len(cut) == 3
+
+
+def test_a_mark_is_exclusive() -> None:
+    mark = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+    assert list(pieces(mark, NOW, QUARTER_S, rows=96, first_days=2)) == [
+        (mark + SECOND, NOW.replace(microsecond=0))
+    ]
+
+
+def test_nothing_is_due_right_after_the_mark() -> None:
+    now = NOW.replace(microsecond=0)
+    assert list(pieces(now, now, QUARTER_S, rows=96, first_days=2)) == []
+
+
+@pytest.mark.parametrize("rows", [1, 7, 96, 10_000])
+@pytest.mark.parametrize("mark", [None, datetime(2026, 11, 17, 3, 45, tzinfo=UTC)])
+def test_pieces_hold_every_row_once_and_no_more_than_they_may(
+    rows: int, mark: datetime | None
+) -> None:
+    grid = {
+        datetime(2026, 11, 10, tzinfo=UTC) + timedelta(seconds=QUARTER_S * n) for n in range(2000)
+    }
+    cut = list(pieces(mark, NOW, QUARTER_S, rows=rows, first_days=4))
+    found = [sorted(at for at in grid if start <= at <= end) for start, end in cut]
+    assert all(len(piece) <= rows for piece in found)
+    together = [at for piece in found for at in piece]
+    first = mark if mark is not None else NOW - timedelta(days=4, seconds=QUARTER_S)
+    assert together == sorted(at for at in grid if first < at <= NOW)
+    assert all(after[0] == before[1] + SECOND for before, after in pairwise(cut))
+
+
+def test_the_selection_is_in_local_time_with_its_deviation() -> None:
+    start, end = (
+        datetime(2026, 7, 1, 22, 0, 1, tzinfo=UTC),
+        datetime(2026, 7, 2, 22, 0, tzinfo=UTC),
+    )
+    first, last = ends(selection(PROFILE, start, end, "Europe/Berlin"))
+    assert first == CosemDateTime(2026, 7, 2, 4, 0, 0, 1, 0, -120, 0x80)
+    assert last == CosemDateTime(2026, 7, 3, 5, 0, 0, 0, 0, -120, 0x80)
+    assert selection(PROFILE, start, end, "Europe/Berlin").restricting.obis == CLOCK.obis
+
+
+def test_a_range_over_the_repeated_hour_hides_no_row_from_any_meter() -> None:
+    """A meter that compares only the local fields must still see every row."""
+    zone = ZoneInfo("Europe/Berlin")
+    fall_back = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+    for minutes in range(-120, 120, 15):
+        start = fall_back + timedelta(minutes=minutes) + SECOND
+        for length in (15, 60, 1440):
+            end = start + timedelta(minutes=length) - SECOND
+            first, last = ends(selection(PROFILE, start, end, "Europe/Berlin"))
+            low, high = first.local(), last.local()
+            assert low is not None
+            assert high is not None
+            at = start
+            while at <= end:
+                assert low <= at.astimezone(zone).replace(tzinfo=None) <= high
+                at += timedelta(minutes=5)
+            # And one that compares instants too.
+            assert low + timedelta(minutes=first.deviation_min) <= start.replace(tzinfo=None)
+            assert high + timedelta(minutes=last.deviation_min) >= end.replace(tzinfo=None)
+
+
+def test_elsewhere_the_range_is_not_widened() -> None:
+    start = datetime(2026, 3, 28, 12, 0, 1, tzinfo=UTC)
+    end = start + timedelta(days=1)  # over the skipped hour
+    first, last = ends(selection(PROFILE, start, end, "Europe/Berlin"))
+    assert first.local() == datetime(2026, 3, 28, 13, 0, 1)
+    assert last.local() == datetime(2026, 3, 29, 14, 0, 1)
