@@ -11,18 +11,35 @@ Rule 1: one request at a time; the next one may be sent after its completing eve
 `next_event` is called until it gives None. Rule 3: an APDU that fails verification raises
 `SecurityError` and changes nothing, neither state nor counters; the order is tag, counter, state.
 Rule 4: only `RemoteProtocolError` for what the peer did, `LocalProtocolError` for what we did.
+Rule 5: what an AARE says outside its protected user-information nobody vouches for: it is compared
+with what we asked, and with HLS nothing is open before the server has proved who it is.
 
 Implements IEC 62056-5-3 (client side of clauses "AA establishment", GET, ACTION, security).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
-import attrs
-
-from hes_protocol.acse.names import Mechanism
+from hes_protocol import _handshake as handshake
+from hes_protocol._channel import Channel, Opened
+from hes_protocol._pending import Pending
+from hes_protocol._state import AssociationState, State, Step
+from hes_protocol.acse import (
+    Aare,
+    AssociationResult,
+    Diagnostic,
+    Mechanism,
+    ReleaseRequestReason,
+    Rlre,
+    Rlrq,
+    UserDiagnostic,
+)
+from hes_protocol.errors import (
+    AssociationError,
+    LocalProtocolError,
+)
 from hes_protocol.events import (
     Action,
     ActionCompleted,
@@ -42,8 +59,30 @@ from hes_protocol.events import (
     Reply,
     Selection,
 )
-from hes_protocol.security.control import Protection
-from hes_protocol.xdlms.results import DEFAULT_CONFORMANCE, Conformance
+from hes_protocol.security import Protection
+from hes_protocol.settings import ClientSettings, Link
+from hes_protocol.xdlms import (
+    AccessSelection,
+    ActionRequestNormal,
+    ActionResponseNormal,
+    ActionResultCode,
+    Apdu,
+    ConfirmedServiceError,
+    DataAccessResult,
+    DataNotification,
+    EventNotification,
+    ExceptionResponse,
+    GetRequestNext,
+    GetRequestNormal,
+    GetResponse,
+    GetResponseNormal,
+    GetResponseWithDatablock,
+    Invoked,
+    decode_apdu,
+)
+from hes_protocol.xdlms.action import ACTION_RESPONSE
+from hes_protocol.xdlms.descriptor import CONFIRMED, HIGH_PRIORITY, INVOKE_ID_MASK
+from hes_protocol.xdlms.refusal import CONFIRMED_SERVICE_ERROR, EXCEPTION_RESPONSE
 
 __all__ = [
     "Action",
@@ -69,73 +108,7 @@ __all__ = [
 ]
 
 
-class Link(Protocol):
-    """What frames APDUs between two SAPs: `wrapper.WrapperLink` is the first."""
-
-    def wrap(self, apdu: bytes) -> bytes:
-        """The octets that carry `apdu` to the peer."""
-
-    def receive_data(self, data: bytes) -> None:
-        """
-        Take octets that came from the transport.
-
-        Raises: FramingError, LimitError: octets that cannot be frames.
-        """
-
-    def next_apdu(self) -> bytes | None:
-        """
-        The next whole APDU addressed to us, or None until more octets come.
-
-        Raises: FramingError, LimitError: octets that cannot be frames.
-        """
-
-
-@attrs.frozen(kw_only=True)
-class ClientSettings:
-    """
-    One association as the client wants it.
-
-    Keys and secrets never print. Beyond the plan: `general_protection` and the three limits.
-
-    Args:
-        client_sap: our SAP. server_sap: the logical device's.
-        mechanism: authentication mechanism_id; LLS and HLS_GMAC are implemented beside NONE.
-        secret: LLS password.
-        encryption_key: global unicast encryption key, 16 octets.
-        authentication_key: 16 octets.
-        system_title: ours, 8 octets; needed for ciphering and HLS_GMAC.
-        protection: of each APDU that we send; other than PLAIN it asks for a ciphered context.
-        minimum_protection: the least we accept of each APDU that we receive; `protection` unless
-            given.
-        max_receive_pdu_size: the largest APDU that we offer to take, octets; 0 for no limit.
-        conformance: proposed services.
-        challenge: CtoS for HLS, 8..64 octets, fresh and random for each association.
-        server_system_title: the title to expect; learnt from the AARE where None.
-        server_counter: highest verified counter of the server so far; the next must be above.
-        general_protection: cipher as general-glo-ciphering instead of the service's glo- tag.
-        max_result_octets: the most that the blocks of one answer may add up to.
-        max_blocks: the most blocks that one answer may have.
-    """
-
-    client_sap: int = 16
-    server_sap: int = 1
-    mechanism: Mechanism = attrs.field(default=Mechanism.NONE, converter=Mechanism)
-    secret: bytes | None = attrs.field(default=None, repr=False)
-    encryption_key: bytes | None = attrs.field(default=None, repr=False)
-    authentication_key: bytes | None = attrs.field(default=None, repr=False)
-    system_title: bytes | None = None
-    protection: Protection = attrs.field(default=Protection.PLAIN, converter=Protection)
-    minimum_protection: Protection = attrs.field(
-        default=attrs.Factory(lambda self: self.protection, takes_self=True), converter=Protection
-    )
-    max_receive_pdu_size: int = 0xFFFF
-    conformance: Conformance = DEFAULT_CONFORMANCE
-    challenge: bytes | None = attrs.field(default=None, repr=False)
-    server_system_title: bytes | None = None
-    server_counter: int | None = None
-    general_protection: bool = False
-    max_result_octets: int = 16 * 1024 * 1024
-    max_blocks: int = 65_536
+_ACTION_RESPONSE = bytes((ACTION_RESPONSE,))
 
 
 class Client:
@@ -147,35 +120,64 @@ class Client:
         link: frames APDUs; owned by this object from here on.
         next_counter: gives each invocation counter once, ever higher; called once per ciphered
             APDU (and once for the GMAC of HLS pass 3).
+    Raises: LocalProtocolError: settings lack what they need, or ask for what is not implemented.
     """
 
     def __init__(
         self, settings: ClientSettings, link: Link, next_counter: Callable[[], int]
     ) -> None:
-        raise NotImplementedError
+        handshake.check_settings(settings)
+        self._settings = settings
+        self._link = link
+        self._channel = Channel(
+            handshake.keys_of(settings),
+            settings.system_title,
+            settings.minimum_protection,
+            next_counter,
+        )
+        self._channel.peer_title = settings.server_system_title
+        self._channel.peer_counter = settings.server_counter
+        self._state = AssociationState()
+        self._events: deque[ClientEvent] = deque()
+        self._pending: Pending | None = None
+        self._reply: Reply | None = None
+        self._last_invoke_id = 0
+        self._max_send_pdu_size = 0
+        self._challenge: bytes | None = None
+        self._used_challenges: set[bytes] = set()
+        self._accepted: handshake.Accepted | None = None
 
     @property
     def server_counter(self) -> int | None:
         """Highest verified counter of the server; keep it for the next association."""
-        raise NotImplementedError
+        return self._channel.peer_counter
 
     @property
     def server_system_title(self) -> bytes | None:
-        """The server's title: the expected one, or the one learnt from an AARE."""
-        raise NotImplementedError
+        """The server's title: the expected one, or the one learnt from an accepted AARE."""
+        return self._channel.peer_title
 
     @property
     def pending_invoke_id(self) -> int | None:
         """The invoke_id of the GET or ACTION that is still unanswered, None if there is none."""
-        raise NotImplementedError
+        return None if self._pending is None else self._pending.invoke_id
 
     def send(self, request: ClientRequest | Reply) -> bytes:
         """
         Turn a request, or the `reply` of a `ContinueNeeded`, into octets for the transport.
 
-        Raises: LocalProtocolError: not allowed in this state, or settings lack what it needs.
+        Raises: LocalProtocolError: not allowed in this state, or settings lack what it needs;
+            nothing has changed but that a counter may be lost.
         """
-        raise NotImplementedError
+        match request:
+            case Associate():
+                return self._send_associate(request)
+            case Get() | Action():
+                return self._send_request(request)
+            case Release():
+                return self._send_release()
+            case Reply():
+                return self._send_reply(request)
 
     def receive_data(self, data: bytes) -> None:
         """
@@ -183,17 +185,313 @@ class Client:
 
         Raises: FramingError, LimitError: octets that cannot be frames.
         """
-        raise NotImplementedError
+        self._link.receive_data(data)
 
     def next_event(self) -> ClientEvent | None:
         """
         The next thing that happened, or None until more octets come.
 
         Raises: RemoteProtocolError: the APDU at hand is broken, forbidden here, or fails
-            verification; it is consumed, and nothing else has changed.
+            verification; it is consumed, and the association stands where it stood.
         """
-        raise NotImplementedError
+        while not self._events:
+            apdu = self._link.next_apdu()
+            if apdu is None:
+                return None
+            self._receive(apdu)
+        return self._events.popleft()
 
     def abandon(self) -> None:
-        """Give up the pending request: its answer, should it come late, is discarded."""
-        raise NotImplementedError
+        """Give up the pending GET or ACTION: its answer, should it come late, is discarded."""
+        if self._pending is not None and self._state.allows(Step.ABANDON):
+            self._state.advance(Step.ABANDON)
+            self._pending = None
+            self._reply = None
+
+    # --- sending ----------------------------------------------------------------------------
+
+    def _send_associate(self, request: Associate) -> bytes:
+        self._state.require(Step.ASSOCIATE)
+        challenge = None
+        if self._settings.mechanism is Mechanism.HLS_GMAC:
+            challenge = request.challenge or self._settings.challenge
+            if challenge is None or challenge in self._used_challenges:
+                raise LocalProtocolError("HLS needs a challenge that was not used before")
+        apdu = handshake.association_request(self._settings, self._channel, challenge)
+        octets = self._link.wrap(apdu)
+        if challenge is not None:
+            self._used_challenges.add(challenge)
+        self._challenge = challenge
+        self._channel.begin()
+        self._max_send_pdu_size = 0
+        self._state.advance(Step.ASSOCIATE)
+        return octets
+
+    def _send_request(self, request: Get | Action) -> bytes:
+        self._state.require(Step.REQUEST)
+        invoke = self._next_invoke()
+        pending = Pending(
+            invoke & INVOKE_ID_MASK,
+            GetResponseNormal if isinstance(request, Get) else ActionResponseNormal,
+        )
+        if isinstance(request, Get):
+            apdu = GetRequestNormal(
+                request.attribute, _access(request.selection), invoke_id_and_priority=invoke
+            ).encode()
+        else:
+            apdu = ActionRequestNormal(
+                request.method, request.data, invoke_id_and_priority=invoke
+            ).encode()
+        octets = self._wrap(apdu)
+        self._begin(pending)
+        self._state.advance(Step.REQUEST)
+        return octets
+
+    def _send_release(self) -> bytes:
+        self._state.require(Step.RELEASE)
+        apdu = Rlrq(
+            ReleaseRequestReason.NORMAL,
+            handshake.release_information(self._settings, self._channel),
+        ).encode()
+        octets = self._link.wrap(apdu)
+        self._state.advance(Step.RELEASE)
+        return octets
+
+    def _send_reply(self, reply: Reply) -> bytes:
+        if reply is not self._reply:
+            raise LocalProtocolError("this reply is not due")
+        octets = self._send_proof() if self._pending is None else self._send_next(self._pending)
+        self._reply = None
+        return octets
+
+    def _send_proof(self) -> bytes:
+        self._state.require(Step.PROVE)
+        accepted = self._accepted
+        assert accepted is not None
+        assert accepted.challenge is not None
+        invoke = self._next_invoke()
+        apdu = handshake.proof_request(self._channel, accepted.challenge, invoke)
+        octets = self._wrap(apdu)
+        self._begin(Pending(invoke & INVOKE_ID_MASK, ActionResponseNormal))
+        self._state.advance(Step.PROVE)
+        return octets
+
+    def _send_next(self, pending: Pending) -> bytes:
+        self._state.require(Step.NEXT_BLOCK)
+        apdu = GetRequestNext(
+            pending.blocks,
+            invoke_id_and_priority=HIGH_PRIORITY | CONFIRMED | pending.invoke_id,
+        ).encode()
+        octets = self._wrap(apdu)
+        self._state.advance(Step.NEXT_BLOCK)
+        return octets
+
+    def _wrap(self, apdu: bytes) -> bytes:
+        settings = self._settings
+        protected = self._channel.protect(
+            apdu, settings.protection, general=settings.general_protection
+        )
+        if 0 < self._max_send_pdu_size < len(protected):
+            raise LocalProtocolError(
+                f"{len(protected)} octets, and the server takes {self._max_send_pdu_size}"
+            )
+        return self._link.wrap(protected)
+
+    def _next_invoke(self) -> int:
+        return HIGH_PRIORITY | CONFIRMED | (self._last_invoke_id + 1 & INVOKE_ID_MASK)
+
+    def _begin(self, pending: Pending) -> None:
+        self._pending = pending
+        self._last_invoke_id = pending.invoke_id
+
+    # --- receiving --------------------------------------------------------------------------
+
+    def _receive(self, octets: bytes) -> None:
+        tag = octets[0] if octets else None
+        if tag == Aare.TAG:
+            self._receive_aare(Aare.decode(octets))
+        elif tag == Rlre.TAG:
+            self._receive_rlre(Rlre.decode(octets))
+        elif tag in (EXCEPTION_RESPONSE, CONFIRMED_SERVICE_ERROR):
+            # Never ciphered by service; whether to believe them is the policy's to say.
+            trusted = self._settings.minimum_protection is Protection.PLAIN
+            self._receive_apdu(decode_apdu(octets), Opened(octets), trusted=trusted)
+        else:
+            opened = self._channel.open(octets)
+            if self._state.current is State.PROVING and opened.apdu[:1] == _ACTION_RESPONSE:
+                # Committed once the proof inside is verified as well.
+                self._receive_proof(decode_apdu(opened.apdu), opened)
+                return
+            self._channel.commit(opened)
+            self._receive_apdu(decode_apdu(opened.apdu), opened, trusted=True)
+
+    def _receive_apdu(self, apdu: Apdu, opened: Opened, *, trusted: bool) -> None:
+        match apdu:
+            case DataNotification() | EventNotification():
+                self._events.append(NotificationReceived(apdu, opened.protection))
+            case ExceptionResponse():
+                self._receive_exception(apdu, trusted=trusted)
+            case ConfirmedServiceError() if self._state.current is State.ASSOCIATING:
+                self._reject(
+                    AssociationResult.REJECTED_PERMANENT,
+                    Diagnostic(UserDiagnostic.NO_REASON_GIVEN),
+                    handshake.initiate_error(apdu),
+                )
+            case GetResponseNormal() | GetResponseWithDatablock() | ActionResponseNormal():
+                self._receive_answer(apdu)
+            case _:
+                raise AssociationError(
+                    "unexpected-apdu", self._state.current.name.lower(), apdu_tag=opened.apdu[0]
+                )
+
+    def _receive_aare(self, aare: Aare) -> None:
+        if self._state.current is not State.ASSOCIATING:
+            raise AssociationError("unexpected-apdu", "an AARE", apdu_tag=Aare.TAG)
+        if aare.result is not AssociationResult.ACCEPTED:
+            error = handshake.initiate_error_of(aare.user_information)
+            self._reject(aare.result, aare.diagnostic, error)
+            return
+        accepted = handshake.accept(aare, self._settings, self._channel, self._challenge)
+        self._channel.commit(accepted.opened)
+        self._channel.peer_title = accepted.server_title
+        self._accepted = accepted
+        self._max_send_pdu_size = accepted.initiate.server_max_receive_pdu_size
+        if accepted.challenge is None:
+            self._open(Step.ACCEPT, accepted)
+        else:
+            self._state.advance(Step.CHALLENGE)
+            self._continue("hls")
+
+    def _receive_proof(self, apdu: Apdu, opened: Opened) -> None:
+        pending, accepted, challenge = self._pending, self._accepted, self._challenge
+        assert pending is not None
+        assert accepted is not None
+        assert challenge is not None
+        if not isinstance(apdu, ActionResponseNormal) or apdu.invoke_id != pending.invoke_id:
+            self._channel.commit(opened)
+            self._discard(apdu)
+        elif apdu.outcome.result != ActionResultCode.SUCCESS:
+            self._channel.commit(opened)
+            self._pending = None
+            self._state.advance(Step.DENY)
+            self._events.append(
+                AssociationRejected(
+                    AssociationResult.REJECTED_PERMANENT,
+                    Diagnostic(UserDiagnostic.AUTHENTICATION_FAILURE),
+                )
+            )
+        else:
+            counter = handshake.check_proof(
+                self._channel,
+                self._channel.peer_title,
+                handshake.proof_of(apdu.outcome),
+                challenge,
+                opened.invocation_counter,
+            )
+            self._channel.commit(opened)
+            self._channel.commit_counter(counter)
+            self._pending = None
+            self._open(Step.CONFIRM, accepted)
+
+    def _receive_rlre(self, rlre: Rlre) -> None:
+        if self._state.current is not State.RELEASING:
+            raise AssociationError("unexpected-apdu", "an RLRE", apdu_tag=Rlre.TAG)
+        trusted = self._settings.minimum_protection is Protection.PLAIN
+        if not trusted and rlre.user_information is not None:
+            opened = self._channel.open(rlre.user_information)
+            self._channel.commit(opened)
+            trusted = True
+        self._state.advance(Step.RELEASED)
+        self._events.append(AssociationReleased(trusted))
+
+    def _receive_exception(self, apdu: ExceptionResponse, *, trusted: bool) -> None:
+        invoke_id = self.pending_invoke_id
+        if trusted and self._state.allows(Step.EXCEPTION):
+            self._state.advance(Step.EXCEPTION)
+            self._pending = None
+        self._events.append(
+            ExceptionReceived(
+                apdu.state_error, apdu.service_error, apdu.invocation_counter, trusted, invoke_id
+            )
+        )
+
+    def _receive_answer(self, apdu: GetResponse | ActionResponseNormal) -> None:
+        pending = self._pending
+        awaited = self._state.current is State.AWAITING
+        if pending is None or not awaited or apdu.invoke_id != pending.invoke_id:
+            self._discard(apdu)
+            return
+        match apdu:
+            case GetResponseWithDatablock() if pending.answered_by is GetResponseNormal:
+                self._receive_block(apdu, pending)
+            case GetResponseNormal() if pending.answered_by is GetResponseNormal:
+                if pending.blocks and apdu.result.result == DataAccessResult.SUCCESS:
+                    raise AssociationError("unexpected-apdu", "blocks are due")
+                self._complete_get(pending, apdu.result.result, apdu.result.octets)
+            case ActionResponseNormal() if pending.answered_by is ActionResponseNormal:
+                self._complete_action(pending, apdu)
+            case _:
+                self._discard(apdu)
+
+    def _receive_block(self, apdu: GetResponseWithDatablock, pending: Pending) -> None:
+        if apdu.result != DataAccessResult.SUCCESS:
+            self._complete_get(pending, apdu.result, b"")
+            return
+        pending.take(apdu, self._settings)
+        if apdu.last_block:
+            self._complete_get(pending, DataAccessResult.SUCCESS, bytes(pending.received))
+        else:
+            self._state.advance(Step.BLOCK)
+            self._continue("block")
+
+    # --- events -----------------------------------------------------------------------------
+
+    def _continue(self, purpose: str) -> None:
+        self._reply = Reply(purpose)
+        self._events.append(ContinueNeeded(self._reply))
+
+    def _open(self, step: Step, accepted: handshake.Accepted) -> None:
+        self._state.advance(step)
+        self._events.append(
+            AssociationAccepted(
+                accepted.initiate.conformance,
+                accepted.initiate.server_max_receive_pdu_size,
+                self._channel.peer_title,
+                accepted.opened.protection,
+            )
+        )
+
+    def _reject(
+        self, result: AssociationResult, diagnostic: Diagnostic, initiate_error: int | None
+    ) -> None:
+        self._state.advance(Step.REJECT)
+        self._events.append(AssociationRejected(result, diagnostic, initiate_error))
+
+    def _complete_get(self, pending: Pending, result: DataAccessResult, octets: bytes) -> None:
+        self._state.advance(Step.ANSWER)
+        self._pending = None
+        self._events.append(GetCompleted(pending.invoke_id, result, octets))
+
+    def _complete_action(self, pending: Pending, apdu: ActionResponseNormal) -> None:
+        returned = apdu.outcome.return_parameters
+        octets = b"" if returned is None else returned.octets
+        self._state.advance(Step.ANSWER)
+        self._pending = None
+        self._events.append(
+            ActionCompleted(
+                pending.invoke_id,
+                apdu.outcome.result,
+                octets,
+                None if returned is None or octets else returned.result,
+            )
+        )
+
+    def _discard(self, apdu: Apdu) -> None:
+        assert isinstance(apdu, Invoked)
+        self._events.append(AnswerDiscarded(apdu.invoke_id))
+
+
+def _access(selection: Selection | None) -> AccessSelection | None:
+    if selection is None:
+        return None
+    return AccessSelection(selection.selector, selection.to_data())

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import attrs
 
 from hes_protocol.acse.names import AssociationResult, Diagnostic
-from hes_protocol.axdr.data import Data
+from hes_protocol.axdr import Data, decode_all
 from hes_protocol.cosem.objects import Attribute, EntrySelection, Method, RangeSelection
 from hes_protocol.security.control import Protection
 from hes_protocol.xdlms.notification import DataNotification, EventNotification
@@ -30,12 +30,6 @@ Selection: TypeAlias = RangeSelection | EntrySelection
 """Selective access: selector 1 (by range) or 2 (by entry) of class_id 7, attribute 2."""
 
 
-def _decode(octets: bytes) -> Data:
-    from hes_protocol.axdr import decode_all
-
-    return decode_all(octets)
-
-
 # --- both roles -----------------------------------------------------------------------------
 
 
@@ -45,12 +39,12 @@ class Reply:
     What the state machine itself must send next; opaque, to be given to `send` unchanged.
 
     `purpose` says why, for traces: "block" (next block wanted), "hls" (pass 3 of the HLS
-    handshake), "association" (an AARE), "release" (an RLRE), "exception" or "error" (a refusal).
+    handshake), "association" (an AARE), "release" (an RLRE), "exception" (a refusal). `detail`
+    is, for a refusal, the code of the error that led to it, e.g. "tag-mismatch".
     """
 
     purpose: str
-    apdu: bytes = attrs.field(repr=False)
-    protection: Protection = Protection.PLAIN
+    detail: str = ""
 
 
 @attrs.frozen
@@ -67,7 +61,15 @@ class ContinueNeeded:
 
 @attrs.frozen
 class AssociationReleased:
-    """The association is closed by RLRQ and RLRE; the same object may associate again."""
+    """
+    The association is closed by RLRQ and RLRE; the same object may associate again.
+
+    `trusted` is False, for a client, where the RLRE carried no protected user-information though
+    the policy asks for protection: the standard allows that, and all it can do is to end what we
+    had asked to end.
+    """
+
+    trusted: bool = True
 
 
 # --- client: requests -----------------------------------------------------------------------
@@ -75,7 +77,14 @@ class AssociationReleased:
 
 @attrs.frozen
 class Associate:
-    """Open the association of the settings: AARQ and, with HLS, passes 3 and 4."""
+    """
+    Open the association of the settings: AARQ and, with HLS, passes 3 and 4.
+
+    `challenge` is CtoS in place of the settings'; needed for the second HLS association of one
+    `Client`, since a challenge is used once.
+    """
+
+    challenge: bytes | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -153,7 +162,7 @@ class GetCompleted:
 
         Raises: EncodingError: the octets are no single `Data`. LimitError: too deep.
         """
-        return _decode(self.octets)
+        return decode_all(self.octets)
 
 
 @attrs.frozen
@@ -177,7 +186,7 @@ class ActionCompleted:
 
         Raises: EncodingError: the octets are no single `Data`. LimitError: too deep.
         """
-        return _decode(self.octets)
+        return decode_all(self.octets)
 
 
 @attrs.frozen

@@ -15,13 +15,15 @@ Implements IEC 62056-5-3 (server side of clauses "AA establishment", GET, ACTION
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Protocol
 
-import attrs
-
-from hes_protocol.acse.names import Mechanism
-from hes_protocol.client import Link
+from hes_protocol import _admission as admission
+from hes_protocol import _answers as answers
+from hes_protocol._channel import Channel
+from hes_protocol._server_session import Due, ServerSession, Turn
+from hes_protocol.acse import Aarq, Diagnostic, UserDiagnostic
+from hes_protocol.errors import LocalProtocolError, TruncatedError
 from hes_protocol.events import (
     ActionRequested,
     ActionResult,
@@ -37,8 +39,10 @@ from hes_protocol.events import (
     ServerEvent,
     ServerReply,
 )
-from hes_protocol.security.control import Protection
-from hes_protocol.xdlms.results import DEFAULT_CONFORMANCE, Conformance
+from hes_protocol.security import SuiteKeys
+from hes_protocol.security.hls_gmac import check_challenge
+from hes_protocol.security.suite0 import SYSTEM_TITLE_OCTETS
+from hes_protocol.settings import ServerAssociation, ServerLink
 
 __all__ = [
     "ActionRequested",
@@ -60,39 +64,6 @@ __all__ = [
 ]
 
 
-class ServerLink(Link, Protocol):
-    """A link that knows which client it last heard."""
-
-    peer_sap: int | None
-    """SAP of the client whose APDU came last, which `wrap` addresses; settable before a push."""
-
-
-@attrs.frozen(kw_only=True)
-class ServerAssociation:
-    """
-    What one client SAP may do.
-
-    Args:
-        client_sap: the client's SAP, the key in the server's mapping.
-        mechanism: the only mechanism_id that this client may use.
-        secret: LLS password.
-        encryption_key, authentication_key: 16 octets each; needed for ciphering and HLS_GMAC.
-        minimum_protection: the least that each APDU of the client must have.
-        max_receive_pdu_size: the largest APDU that we take, octets; 0 for no limit. Our own
-            answers keep to the smaller of this and what the client takes.
-        conformance: the services that we offer.
-    """
-
-    client_sap: int
-    mechanism: Mechanism = attrs.field(default=Mechanism.NONE, converter=Mechanism)
-    secret: bytes | None = attrs.field(default=None, repr=False)
-    encryption_key: bytes | None = attrs.field(default=None, repr=False)
-    authentication_key: bytes | None = attrs.field(default=None, repr=False)
-    minimum_protection: Protection = attrs.field(default=Protection.PLAIN, converter=Protection)
-    max_receive_pdu_size: int = 0xFFFF
-    conformance: Conformance = DEFAULT_CONFORMANCE
-
-
 class Server:
     """
     A logical device's associations over one link.
@@ -106,6 +77,7 @@ class Server:
         next_challenge: gives a fresh StoC, 8..64 octets, for each HLS association.
         client_counters: highest verified counter by client SAP; written after verification, so
             that the caller can keep it over connections.
+    Raises: LocalProtocolError: no system title.
     """
 
     def __init__(
@@ -119,7 +91,25 @@ class Server:
         next_challenge: Callable[[], bytes],
         client_counters: MutableMapping[int, int],
     ) -> None:
-        raise NotImplementedError
+        if len(system_title) != SYSTEM_TITLE_OCTETS:
+            raise LocalProtocolError("a system title has 8 octets")
+        self.server_sap = server_sap
+        self._associations = associations
+        self._link = link
+        self._system_title = system_title
+        self._next_counter = next_counter
+        self._next_challenge = next_challenge
+        self._client_counters = client_counters
+        self._keys: dict[int, SuiteKeys] = {}
+        self._sessions: dict[int, ServerSession] = {}
+        self._events: deque[ServerEvent] = deque()
+        self._asking: ServerSession | None = None
+        self._due: Due | None = None
+
+    def is_associated(self, client_sap: int) -> bool:
+        """Whether this client's association is open, authentication included."""
+        session = self._sessions.get(client_sap)
+        return session is not None and session.is_open
 
     def receive_data(self, data: bytes) -> None:
         """
@@ -127,21 +117,139 @@ class Server:
 
         Raises: FramingError, LimitError: octets that cannot be frames.
         """
-        raise NotImplementedError
+        self._link.receive_data(data)
 
     def next_event(self) -> ServerEvent | None:
         """
         The next thing that happened; None until more octets come or the open request is answered.
 
-        Raises: RemoteProtocolError: the APDU at hand deserves no reply; it is consumed, and
-            nothing else has changed.
+        Raises: RemoteProtocolError: the APDU at hand deserves no reply; it is consumed, and the
+            associations stand where they stood.
         """
-        raise NotImplementedError
+        while not self._events:
+            if self._asking is not None or self._due is not None:
+                return None
+            apdu = self._link.next_apdu()
+            if apdu is None:
+                return None
+            self._receive(apdu)
+        return self._events.popleft()
 
     def send(self, reply: ServerReply) -> bytes:
         """
         Turn an answer, a push, or the `reply` of a `ContinueNeeded` into octets.
 
-        Raises: LocalProtocolError: nobody asked, or not this.
+        Raises: LocalProtocolError: nobody asked, or not this; nothing has changed.
         """
-        raise NotImplementedError
+        match reply:
+            case GetResult() | ActionResult():
+                return self._send_answer(reply)
+            case Notify():
+                return self._send_notification(reply)
+            case Reply():
+                return self._send_due(reply)
+
+    # --- sending ----------------------------------------------------------------------------
+
+    def _send_due(self, reply: Reply) -> bytes:
+        due = self._due
+        if due is None or reply is not due.reply:
+            raise LocalProtocolError("this reply is not due")
+        octets = self._link.wrap(due.build())
+        self._due = None
+        self._events.extend(due.sent())
+        self._forget_released()
+        return octets
+
+    def _send_answer(self, result: GetResult | ActionResult) -> bytes:
+        session = self._asking
+        if session is None:
+            raise LocalProtocolError("nobody has asked for this")
+        octets = self._link.wrap(session.answer(result))
+        self._asking = None
+        return octets
+
+    def _send_notification(self, notify: Notify) -> bytes:
+        rules = self._associations.get(notify.client_sap)
+        session = self._sessions.get(notify.client_sap)
+        if session is not None:
+            channel = session.channel
+        elif rules is not None:
+            channel = self._channel(rules)
+        else:
+            raise LocalProtocolError(f"no client SAP {notify.client_sap}")
+        apdu = channel.protect(notify.notification.encode(), notify.protection, general=True)
+        heard = self._link.peer_sap
+        self._link.peer_sap = notify.client_sap
+        try:
+            return self._link.wrap(apdu)
+        finally:
+            self._link.peer_sap = heard
+
+    def _forget_released(self) -> None:
+        for client_sap in [sap for sap, session in self._sessions.items() if session.is_over]:
+            del self._sessions[client_sap]
+
+    # --- receiving --------------------------------------------------------------------------
+
+    def _receive(self, octets: bytes) -> None:
+        client_sap = self._link.peer_sap
+        if client_sap is None:
+            raise LocalProtocolError("the link does not know whom it heard")
+        if not octets:
+            raise TruncatedError("truncated", "an empty APDU", offset=0)
+        session = self._sessions.get(client_sap)
+        if octets[0] == Aarq.TAG:
+            self._take(self._receive_aarq(Aarq.decode(octets), client_sap))
+        elif session is None:
+            reply = Reply("exception", "no-association")
+            self._take(Turn(due=Due(reply, answers.not_associated)))
+        else:
+            self._take(session.receive(octets))
+            if session.is_asking:
+                self._asking = session
+
+    def _take(self, turn: Turn) -> None:
+        self._events.extend(turn.events)
+        self._due = turn.due
+        if turn.due is not None:
+            self._events.append(ContinueNeeded(turn.due.reply))
+
+    def _receive_aarq(self, aarq: Aarq, client_sap: int) -> Turn:
+        """An association that stands is untouched until this one is admitted."""
+        rules = self._associations.get(client_sap)
+        if rules is None:
+            unknown = Diagnostic(UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED)
+            return _refuse(client_sap, admission.Refused(unknown, detail="unknown-client"), None)
+        channel = self._channel(rules)
+        decision = admission.admit(aarq, rules, channel)
+        if isinstance(decision, admission.Refused):
+            return _refuse(client_sap, decision, rules)
+        challenge = self._fresh_challenge(aarq) if decision.with_hls else None
+        session = ServerSession(rules, channel, decision, challenge, self._client_counters)
+        self._sessions[client_sap] = session
+        return session.accept()
+
+    def _channel(self, rules: ServerAssociation) -> Channel:
+        sap = rules.client_sap
+        if sap not in self._keys and rules.encryption_key is not None:
+            self._keys[sap] = SuiteKeys(rules.encryption_key, rules.authentication_key)
+        channel = Channel(
+            self._keys.get(sap), self._system_title, rules.minimum_protection, self._next_counter
+        )
+        channel.peer_counter = self._client_counters.get(sap)
+        return channel
+
+    def _fresh_challenge(self, aarq: Aarq) -> bytes:
+        challenge = self._next_challenge()
+        if not check_challenge(challenge) or challenge == aarq.authentication_value:
+            raise LocalProtocolError("no fresh challenge of 8 to 64 octets")
+        return challenge
+
+
+def _refuse(client_sap: int, refused: admission.Refused, rules: ServerAssociation | None) -> Turn:
+    reply = Reply("association", refused.detail or refused.diagnostic.name)
+    return Turn(
+        (AssociationRefused(client_sap, refused.diagnostic),),
+        Due(reply, lambda: admission.refusal(refused, rules)),
+    )
