@@ -1,6 +1,7 @@
 """Makes meters and batches for tests of storage and pipeline; load profiles of plain numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4, uuid5
 
@@ -18,7 +19,10 @@ from hes.domain.readings import (
     ValueStore,
     microseconds,
 )
+from hes.pipeline import DirectBus
 from hes.storage.database import Database
+from hes.storage.features import reconcile
+from hes.storage.migrations import migrate
 from hes_protocol.cosem import Obis
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -151,3 +155,18 @@ def profile(
 def later(start: datetime, intervals: int) -> datetime:
     """The instant so many quarter hours after `start`."""
     return start + timedelta(seconds=QUARTER_S * intervals)
+
+
+@contextmanager
+def open_database(url: str, *, hypertables: bool) -> Iterator[Database]:
+    """An empty database at the current schema, with hypertables if wanted and possible."""
+    with Database(url) as database:
+        migrate(database)
+        if hypertables:
+            reconcile(database)
+        yield database
+
+
+def open_bus(database: Database) -> DirectBus:
+    """A bus whose clock stands at `NOW`."""
+    return DirectBus(database, clock=lambda: NOW)

@@ -1,0 +1,376 @@
+"""The writer on a real server, with hypertables and with plain tables: what becomes of each row."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import attrs
+import pytest
+
+from hes.domain.quality import Quality
+from hes.domain.readings import IntegerRows, ReadingBatch, Receipt, SourceKind, ValueStore
+from hes.pipeline import DirectBus, WindowPolicy, Writer
+from hes.storage import marks, quarantine
+from hes.storage.database import Database
+from tests.batches import (
+    DAY,
+    EVIDENCE,
+    IMPORT,
+    LOAD_PROFILE,
+    NOW,
+    OBJECTS,
+    add_meters,
+    batch,
+    channel,
+    later,
+    meter_id,
+    open_bus,
+    open_database,
+    profile,
+    provenance,
+    series,
+)
+
+METER = meter_id(0)
+COUNT = series(channel(METER))
+PUSHED = series(channel(METER, source=None))
+FLOAT = series(channel(METER, store=ValueStore.FLOAT))
+TEXT = series(channel(METER, store=ValueStore.TEXT))
+
+
+@pytest.fixture(params=["timescaledb", "plain"])
+def database(request: pytest.FixtureRequest, database_url: str) -> Iterator[Database]:
+    """A database at the current schema with three meters, on either kind of server."""
+    with open_database(database_url, hypertables=request.param == "timescaledb") as opened:
+        add_meters(opened, 3)
+        yield opened
+
+
+@pytest.fixture
+def bus(database: Database) -> Iterator[DirectBus]:
+    with open_bus(database) as opened:
+        yield opened
+
+
+def fetch(database: Database, query: bytes) -> list[tuple]:
+    with database.connection() as connection:
+        return connection.execute(query).fetchall()
+
+
+def readings(database: Database, table: str = "reading") -> list[tuple]:
+    return fetch(
+        database,
+        f"SELECT captured_at, value, quality, scaler, unit FROM {table} JOIN series"
+        " USING (series_id) ORDER BY captured_at, series_id".encode(),
+    )
+
+
+def revisions(database: Database) -> list[tuple]:
+    return fetch(
+        database,
+        b"SELECT captured_at, value, quality, value_float, value_text FROM reading_revision"
+        b" ORDER BY captured_at, revision_id",
+    )
+
+
+def counts(receipt: Receipt) -> tuple[int, int, int, int]:
+    return receipt.stored, receipt.duplicates, receipt.revised, receipt.quarantined
+
+
+def test_a_new_batch_is_stored_with_where_it_comes_from(database, bus) -> None:
+    sent = profile([METER, meter_id(1)], intervals=4)
+    receipt = bus.publish(sent)
+    assert counts(receipt) == (32, 0, 0, 0)
+    rows = fetch(
+        database,
+        b"SELECT meter_id, obis, captured_at, value, batch_id FROM reading"
+        b" JOIN series USING (series_id) JOIN channel USING (channel_id)",
+    )
+    expected = {
+        (meter_id(m), OBJECTS[o].octets, later(DAY, i), 1_000_000 * m + 100_000 * o + i)
+        for m in range(2)
+        for o in range(4)
+        for i in range(4)
+    }
+    assert Counter(row[:4] for row in rows) == Counter(expected)
+    assert {row[4] for row in rows} == {receipt.batch_id}
+    ((key, kind, session_id, token, received_at, stored, visible),) = fetch(
+        database,
+        b"SELECT batch_key, source_kind, session_id, lease_token, received_at, stored,"
+        b" xid < pg_snapshot_xmin(pg_current_snapshot()) FROM batch",
+    )
+    assert (key, kind, stored, visible) == (sent.batch_key, "profile", 32, True)
+    assert session_id == sent.provenance.session_id
+    assert (token, received_at) == (7, NOW)
+
+
+def test_the_same_rows_again_are_duplicates(database, bus) -> None:
+    bus.publish(profile([METER]))
+    assert counts(bus.publish(profile([METER]))) == (0, 384, 0, 0)
+    assert len(readings(database)) == 384
+    assert revisions(database) == []
+
+
+def test_the_same_batch_again_gets_the_same_receipt(database, bus) -> None:
+    sent = profile([METER])
+    receipt = bus.publish(sent)
+    assert bus.publish(sent) == receipt
+    assert fetch(database, b"SELECT count(*) FROM batch") == [(1,)]
+
+
+def test_another_value_or_quality_is_a_revision_and_nothing_is_overwritten(database, bus) -> None:
+    at = [later(DAY, number) for number in range(5)]
+    bus.publish(batch([(COUNT, at[0], 1), (COUNT, at[1], 2), (COUNT, at[2], None)]))
+    receipt = bus.publish(
+        batch([(COUNT, at[0], 1), (COUNT, at[1], 20), (COUNT, at[2], 3), (COUNT, at[3], 4)])
+    )
+    assert counts(receipt) == (1, 1, 2, 0)
+    flagged = bus.publish(batch([(COUNT, at[3], 4)], quality=Quality.CLOCK_DOUBTFUL))
+    nulled = bus.publish(batch([(COUNT, at[3], None)]))
+    assert [counts(one) for one in (flagged, nulled)] == [(0, 0, 1, 0)] * 2
+    assert [row[1] for row in readings(database)] == [1, 2, None, 4]
+    assert [row[:3] for row in revisions(database)] == [
+        (at[1], 20, 0),
+        (at[2], 3, 0),
+        (at[3], 4, Quality.CLOCK_DOUBTFUL),
+        (at[3], None, 0),
+    ]
+
+
+def test_a_revision_read_again_is_a_duplicate_and_a_value_that_comes_back_is_not(
+    database, bus
+) -> None:
+    values = (1, 2, 2, 1, 1, 2)
+    receipts = [bus.publish(batch([(COUNT, DAY, value)])) for value in values]
+    assert [one.revised for one in receipts] == [0, 1, 0, 1, 0, 1]
+    assert [one.duplicates for one in receipts] == [0, 0, 1, 0, 1, 0]
+    assert [row[1] for row in revisions(database)] == [2, 1, 2]
+
+
+def test_one_key_several_times_in_one_batch_loses_nothing(database, bus) -> None:
+    receipt = bus.publish(batch([(COUNT, DAY, value) for value in (1, 1, 2, None, None, 1)]))
+    assert counts(receipt) == (1, 2, 3, 0)
+    assert [row[1] for row in readings(database)] == [1]
+    assert [row[1] for row in revisions(database)] == [2, None, 1]
+
+
+def test_floats_and_texts(database, bus) -> None:
+    at = [later(DAY, number) for number in range(4)]
+    nan = float("nan")
+    rows = [
+        (FLOAT, at[0], 0.1),
+        (FLOAT, at[1], nan),
+        (FLOAT, at[2], None),
+        (TEXT, at[0], "tab\t, \\N, Größe"),
+        (TEXT, at[1], ""),
+        (TEXT, at[2], None),
+        (COUNT, at[0], -(2**63)),
+        (COUNT, at[1], 2**63 - 1),
+    ]
+    assert counts(bus.publish(batch(rows))) == (8, 0, 0, 0)
+    assert counts(bus.publish(batch(rows))) == (0, 8, 0, 0)
+    changed = [(FLOAT, at[0], 0.2), (TEXT, at[1], "x"), (TEXT, at[3], "new")]
+    assert counts(bus.publish(batch(changed))) == (1, 0, 2, 0)
+    floats = [row[1] for row in readings(database, "reading_float")]
+    assert floats[0] == 0.1
+    assert floats[1] != floats[1]
+    assert floats[2] is None
+    texts = [row[1] for row in readings(database, "reading_text")]
+    assert texts == ["tab\t, \\N, Größe", "", None, "new"]
+    assert [row[1] for row in readings(database)] == [-(2**63), 2**63 - 1]
+    assert [row[3:] for row in revisions(database)] == [(0.2, None), (None, "x")]
+
+
+def test_a_batch_without_rows_has_a_receipt(database, bus) -> None:
+    empty = ReadingBatch(meter_id(99), (), IntegerRows.empty(), (), provenance())
+    assert counts(bus.publish(empty)) == (0, 0, 0, 0)
+    assert fetch(database, b"SELECT count(*) FROM batch") == [(1,)]
+
+
+def test_ids_are_not_burnt(database, bus) -> None:
+    for value in range(5):
+        bus.publish(batch([(COUNT, DAY, value)]))
+    with open_bus(database) as other:
+        other.publish(batch([(COUNT, DAY, 9), (PUSHED, DAY, 1)]))
+    ids = fetch(database, b"SELECT channel_id, series_id FROM series ORDER BY 1")
+    assert ids == [(1, 1), (2, 2)]
+
+
+# Series: hes.pipeline.series has the rule.
+
+
+def test_a_changed_scaler_makes_a_series_for_later_rows(database, bus) -> None:
+    kilo = series(channel(METER), scaler=2)
+    bus.publish(batch([(COUNT, later(DAY, number), 100 + number) for number in range(4)]))
+    # Rows 2 and 3 were captured before the change; they are read once more, raw as they were.
+    receipt = bus.publish(batch([(kilo, later(DAY, n), 100 + n) for n in range(2, 6)]))
+    assert counts(receipt) == (2, 2, 0, 0)
+    assert [(row[1], row[3]) for row in readings(database)] == [
+        (100, -1),
+        (101, -1),
+        (102, -1),
+        (103, -1),
+        (104, 2),
+        (105, 2),
+    ]
+
+
+def test_late_rows_of_a_profile_go_to_the_series_that_was_valid(database, bus) -> None:
+    kilo = series(channel(METER), scaler=2)
+    bus.publish(batch([(COUNT, later(DAY, 0), 10), (COUNT, later(DAY, 4), 14)]))
+    receipt = bus.publish(batch([(kilo, later(DAY, n), 10 + n) for n in (-1, 2, 4, 5, 6)]))
+    assert counts(receipt) == (4, 1, 0, 0)
+    assert [(row[1], row[3]) for row in readings(database)] == [
+        (9, -1),
+        (10, -1),
+        (12, -1),
+        (14, -1),
+        (15, 2),
+        (16, 2),
+    ]
+    since = fetch(database, b"SELECT valid_from FROM series WHERE scaler = 2")
+    assert since == [(later(DAY, 5),)]
+    # Another process, whose cache knows nothing, decides alike.
+    with open_bus(database) as other:
+        other.publish(batch([(kilo, later(DAY, 1), 11), (kilo, later(DAY, 7), 17)]))
+    assert [row[3] for row in readings(database)] == [-1, -1, -1, -1, -1, 2, 2, 2]
+
+
+def test_old_rows_read_again_under_a_new_scaler_make_no_series(database, bus) -> None:
+    kilo = series(channel(METER), scaler=2)
+    bus.publish(batch([(COUNT, later(DAY, n), n) for n in range(3)]))
+    receipt = bus.publish(batch([(kilo, later(DAY, n), n) for n in range(3)]))
+    assert counts(receipt) == (0, 3, 0, 0)
+    assert fetch(database, b"SELECT count(*) FROM series") == [(1,)]
+
+
+def test_a_profile_with_an_old_scaler_goes_to_its_own_series(database, bus) -> None:
+    kilo = series(channel(METER), scaler=2)
+    bus.publish(batch([(COUNT, later(DAY, 0), 10)]))
+    bus.publish(batch([(kilo, later(DAY, 1), 11)]))
+    bus.publish(batch([(COUNT, later(DAY, 2), 12)]))
+    assert [(row[1], row[3]) for row in readings(database)] == [(10, -1), (11, 2), (12, -1)]
+
+
+def test_a_push_keeps_the_scaler_that_it_came_with(database, bus) -> None:
+    other = series(channel(METER, source=None), scaler=3)
+    for number, key in enumerate((PUSHED, other, PUSHED, other)):
+        bus.publish(batch([(key, later(DAY, number), number)], kind=SourceKind.PUSH))
+    # A retransmission, and one that comes late: the value belongs to its own scaler.
+    bus.publish(batch([(other, later(DAY, 1), 1)], kind=SourceKind.PUSH))
+    bus.publish(batch([(other, later(DAY, -1), 9)], kind=SourceKind.PUSH))
+    assert [(row[1], row[3]) for row in readings(database)] == [
+        (9, 3),
+        (0, -1),
+        (1, 3),
+        (2, -1),
+        (3, 3),
+    ]
+    assert fetch(database, b"SELECT count(*) FROM series") == [(2,)]
+
+
+def test_two_scalers_of_a_new_channel_in_one_batch(database, bus) -> None:
+    kilo = series(channel(METER), scaler=2)
+    bus.publish(batch([(kilo, later(DAY, 1), 2), (COUNT, later(DAY, 0), 1)]))
+    rows = fetch(database, b"SELECT scaler, isfinite(valid_from) FROM series ORDER BY valid_from")
+    assert rows == [(-1, False), (2, True)]
+
+
+# Window and quarantine.
+
+
+@pytest.mark.parametrize("year", [1970, 2099])
+def test_a_clock_far_off_goes_to_quarantine_and_neighbours_are_unharmed(
+    database, bus, year: int
+) -> None:
+    off = datetime(year, 1, 1, tzinfo=UTC)
+    rows = [(COUNT, off + timedelta(days=9 * number), number) for number in range(50)]
+    receipt = bus.publish(batch([(COUNT, DAY, 7), *rows, (TEXT, off, "x"), (TEXT, DAY, "y")]))
+    assert counts(receipt) == (2, 0, 0, 51)
+    assert [row[1] for row in readings(database)] == [7]
+    with database.connection() as connection:
+        (entry,) = quarantine.page(connection, before=None, limit=10)
+        (mark,) = marks.select(connection, [METER])
+    assert (entry.meter_id, entry.serial) == (METER, "S000000")
+    assert entry.reason == ("before_window" if year == 1970 else "after_window")
+    assert entry.raw == EVIDENCE
+    assert entry.detail is not None
+    assert entry.detail["rows"] == 51
+    assert len(entry.detail["listed"]) == 51
+    assert mark.captured_at == DAY
+    assert fetch(database, b"SELECT count(*) FROM completeness") == [(1,)]
+
+
+def test_an_unknown_meter_goes_to_quarantine(database, bus) -> None:
+    stranger = meter_id(77)
+    receipt = bus.publish(profile([stranger, METER], intervals=1))
+    assert counts(receipt) == (4, 0, 0, 4)
+    with database.connection() as connection:
+        (entry,) = quarantine.page(connection, before=None, limit=10)
+    assert (entry.meter_id, entry.identity) == (None, str(stranger))
+
+
+def test_a_meter_fills_its_share_of_the_quarantine_and_no_more(database, bus) -> None:
+    off = datetime(2099, 1, 1, tzinfo=UTC)
+    for number in range(8):
+        bad = batch([(COUNT, later(off, number), 1), (COUNT, later(DAY, number), 1)])
+        evidence = attrs.evolve(bad.provenance, evidence=bytes(1024 * 1024))
+        receipt = bus.publish(attrs.evolve(bad, provenance=evidence))
+        assert counts(receipt) == (1, 0, 0, 1)
+    with database.connection() as connection:
+        assert quarantine.totals(connection).entries == 3
+    assert counts(bus.publish(batch([(series(channel(meter_id(1))), off, 1)]))) == (0, 0, 0, 1)
+    with database.connection() as connection:
+        assert len(quarantine.page(connection, before=None, limit=9, meter_id=meter_id(1))) == 1
+
+
+# Marks and completeness.
+
+
+def test_marks_only_move_forward(database, bus) -> None:
+    bus.publish(profile([METER, meter_id(1)], intervals=8))
+    bus.publish(profile([METER], intervals=4))
+    with database.connection() as connection:
+        found = marks.select(connection, [METER, meter_id(1), meter_id(2)])
+    assert {(mark.meter_id, mark.source, mark.captured_at) for mark in found} == {
+        (METER, LOAD_PROFILE, later(DAY, 7)),
+        (meter_id(1), LOAD_PROFILE, later(DAY, 7)),
+    }
+
+
+def test_intervals_add_up(database, bus) -> None:
+    bus.publish(profile([METER], intervals=2))
+    bus.publish(profile([METER], start=later(DAY, 95), intervals=2))
+    with database.connection() as connection:
+        days = marks.intervals(connection, METER, LOAD_PROFILE, date(2026, 1, 1), date(2027, 1, 1))
+    assert [(day.day, day.bits) for day in days] == [
+        (date(2026, 11, 20), "11" + "0" * 93 + "1"),
+        (date(2026, 11, 21), "1" + "0" * 95),
+    ]
+
+
+# Groups.
+
+
+def test_batches_of_one_group_have_receipts_of_their_own(database) -> None:
+    writer = Writer(database, WindowPolicy(), clock=lambda: NOW)
+    twice = profile([METER], intervals=2, objects=[IMPORT])
+    off = batch([(series(channel(meter_id(2))), datetime(2099, 1, 1, tzinfo=UTC), 1)])
+    batches = [
+        twice,
+        profile([METER], intervals=3, objects=[IMPORT], offset=5),
+        profile([meter_id(1)], intervals=1),
+        twice,
+        off,
+    ]
+    receipts = writer.write(batches)
+    assert [counts(one) for one in receipts] == [
+        (2, 0, 0, 0),
+        (1, 0, 2, 0),
+        (4, 0, 0, 0),
+        (2, 0, 0, 0),
+        (0, 0, 0, 1),
+    ]
+    assert receipts[0] == receipts[3]
+    assert writer.write(batches) == receipts
+    assert [row[1] for row in revisions(database)] == [5, 6]

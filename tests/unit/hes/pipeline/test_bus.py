@@ -1,0 +1,131 @@
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hes.domain.errors import StorageUnavailableError
+from hes.domain.readings import ReadingBatch, Receipt
+from hes.pipeline.bus import DirectBus
+from hes.storage.database import Database, OutcomeUnknownError
+from tests.batches import DAY, batch, channel, later, meter_id, series
+
+COUNT = series(channel(meter_id(0)))
+
+
+class StubWriter:
+    """Stands for the writer: notes groups, waits at a gate, fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[ReadingBatch]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.busy = threading.Event()
+        self.poison: ReadingBatch | None = None
+        self.error: Exception | None = None
+
+    def write(self, batches: Sequence[ReadingBatch]) -> list[Receipt]:
+        self.busy.set()
+        assert self.gate.wait(10)
+        self.groups.append(list(batches))
+        if self.error is not None:
+            raise self.error
+        if any(one is self.poison for one in batches):
+            raise RuntimeError("poison")
+        return [Receipt(int(one.integers.value[0]), len(one), 0, 0, 0) for one in batches]
+
+
+@pytest.fixture
+def writer() -> StubWriter:
+    return StubWriter()
+
+
+@pytest.fixture
+def bus(writer: StubWriter):
+    made = DirectBus(Database("postgresql://nowhere.invalid"))
+    made._writer = writer  # type: ignore[assignment]
+    yield made
+    writer.gate.set()
+    made.close()
+
+
+def numbered(number: int) -> ReadingBatch:
+    return batch([(COUNT, later(DAY, number), number)])
+
+
+def test_a_receipt_goes_to_who_published(bus: DirectBus, writer: StubWriter) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        receipts = threads.map(bus.publish, [numbered(number) for number in range(40)])
+        assert [receipt.batch_id for receipt in receipts] == list(range(40))
+    assert sum(len(group) for group in writer.groups) == 40
+
+
+def test_what_comes_while_one_is_written_goes_together(bus: DirectBus, writer: StubWriter) -> None:
+    writer.gate.clear()
+    with ThreadPoolExecutor(8) as threads:
+        futures = [threads.submit(bus.publish, numbered(0))]
+        assert writer.busy.wait(10)
+        futures += [threads.submit(bus.publish, numbered(number)) for number in range(1, 6)]
+        while bus._queue.qsize() < 5:
+            threading.Event().wait(0.001)
+        writer.gate.set()
+        assert [future.result().batch_id for future in futures] == list(range(6))
+    assert [len(group) for group in writer.groups] == [1, 5]
+
+
+def test_neighbours_of_a_bad_batch_are_written(bus: DirectBus, writer: StubWriter) -> None:
+    writer.gate.clear()
+    batches = [numbered(number) for number in range(4)]
+    writer.poison = batches[2]
+    with ThreadPoolExecutor(4) as threads:
+        futures = [threads.submit(bus.publish, batches[0])]
+        assert writer.busy.wait(10)
+        futures += [threads.submit(bus.publish, one) for one in batches[1:]]
+        while bus._queue.qsize() < 3:
+            threading.Event().wait(0.001)
+        writer.gate.set()
+        assert [futures[number].result().batch_id for number in (0, 1, 3)] == [0, 1, 3]
+        with pytest.raises(RuntimeError, match="poison"):
+            futures[2].result()
+
+
+@pytest.mark.parametrize("error", [StorageUnavailableError("away"), OutcomeUnknownError("cut")])
+def test_without_storage_nobody_gets_a_receipt(
+    bus: DirectBus, writer: StubWriter, error: Exception
+) -> None:
+    writer.error = error
+    with pytest.raises(type(error)):
+        bus.publish(numbered(1))
+    writer.error = None
+    assert bus.publish(numbered(1)).batch_id == 1
+
+
+def test_a_batch_that_its_maker_got_wrong_never_reaches_the_writer(
+    bus: DirectBus, writer: StubWriter
+) -> None:
+    good = numbered(1)
+    with pytest.raises(ValueError, match="points to no series"):
+        bus.publish(ReadingBatch(good.batch_key, (), good.integers, (), good.provenance))
+    assert writer.groups == []
+
+
+def test_closing_writes_what_was_published(bus: DirectBus, writer: StubWriter) -> None:
+    writer.gate.clear()
+    with ThreadPoolExecutor(3) as threads:
+        futures = [threads.submit(bus.publish, numbered(0))]
+        assert writer.busy.wait(10)
+        futures.append(threads.submit(bus.publish, numbered(1)))
+        while bus._queue.empty():
+            threading.Event().wait(0.001)
+        closing = threads.submit(bus.close)
+        writer.gate.set()
+        closing.result(10)
+        assert [future.result(10).batch_id for future in futures] == [0, 1]
+    with pytest.raises(StorageUnavailableError, match="closed"):
+        bus.publish(numbered(2))
+    bus.close()
+
+
+def test_a_bus_that_was_never_used_closes() -> None:
+    with DirectBus(Database("postgresql://nowhere.invalid")):
+        pass
