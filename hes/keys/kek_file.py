@@ -59,22 +59,31 @@ def _load(path: Path) -> Kek | None:
         return None
     except OSError as exc:
         raise KekError(f"{path}: {exc.strerror}") from exc
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
+    try:
         # Of the opened file, so that nobody exchanges it between the look and the read.
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise KekError(f"{path}: not a file")
-        if status.st_mode & 0o077:
-            raise KekError(
-                f"{path}: can be read by others (mode {stat.S_IMODE(status.st_mode):04o});"
-                f" chmod 600 {path}"
-            )
-        if status.st_uid not in (0, os.geteuid()):
-            raise KekError(f"{path}: belongs to user {status.st_uid}, not to us")
-        octets = file.read(KEK_LENGTH_OCTETS + 1)
+        _check(path, status)
+        octets = os.read(descriptor, KEK_LENGTH_OCTETS + 1)
+    except OSError as exc:
+        raise KekError(f"{path}: {exc.strerror}") from exc
+    finally:
+        os.close(descriptor)
     if len(octets) != KEK_LENGTH_OCTETS:
         raise KekError(f"{path}: not a KEK: {status.st_size} octets where 32 are due")
     return Kek(octets)
+
+
+def _check(path: Path, status: os.stat_result) -> None:
+    """Raises: KekError: it is no file, or somebody else than its owner has a way to it."""
+    if not stat.S_ISREG(status.st_mode):
+        raise KekError(f"{path}: not a file")
+    if status.st_mode & 0o077:
+        raise KekError(
+            f"{path}: can be read by others (mode {stat.S_IMODE(status.st_mode):04o});"
+            f" chmod 600 {path}"
+        )
+    if status.st_uid not in (0, os.geteuid()):
+        raise KekError(f"{path}: belongs to user {status.st_uid}, not to us")
 
 
 def _create(path: Path) -> None:

@@ -14,7 +14,9 @@ from typing import Final
 from uuid import UUID
 
 import attrs
+import psycopg
 
+from hes.domain.errors import KeyUnavailableError
 from hes.domain.meters import Meter
 from hes.storage.associations import WrappedSecrets
 from hes.storage.database import Connection, Database
@@ -224,14 +226,22 @@ class MeterChangeStore:
         One transaction of changes, rolled back at its end if it is a dry run.
 
         Raises:
+            KeyUnavailableError: the secrets are wrapped by a KEK that is not this database's.
             StorageUnavailableError: the database is away; nothing of the chunk is written.
         """
-        with (
-            self._database.connection() as connection,
-            connection.transaction(force_rollback=dry_run),
-        ):
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
-            yield MeterChanges(connection)
+        try:
+            with (
+                self._database.connection() as connection,
+                connection.transaction(force_rollback=dry_run),
+            ):
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
+                yield MeterChanges(connection)
+        except psycopg.errors.ForeignKeyViolation as exc:
+            if exc.diag.constraint_name != "association_kek_id_fkey":
+                raise
+            raise KeyUnavailableError(
+                "another KEK was put to use for this database meanwhile; start anew with its file"
+            ) from exc
 
 
 def _meter_arrays(changes: Sequence[MeterChange]) -> dict[str, list[object]]:

@@ -1,0 +1,178 @@
+"""Invocation counters: no pair of key and counter is given out twice, none is accepted twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from uuid import UUID, uuid4
+
+import pytest
+
+from hes.domain.errors import (
+    CounterReplayedError,
+    KeyUnavailableError,
+    PermanentError,
+    UnknownMeterError,
+)
+from hes.domain.ports import CounterBlock
+from hes.storage.counters import COUNTER_MAX, CounterStore
+from hes.storage.database import Database
+
+AddMeter = Callable[..., UUID]
+
+EK = "00" * 16
+OTHER_EK = "11" * 16
+AK = "22" * 16
+
+
+@pytest.fixture
+def counters(database: Database) -> CounterStore:
+    return CounterStore(database)
+
+
+@pytest.fixture
+def meter_id(add_meter: AddMeter) -> UUID:
+    return add_meter("S1", ek=EK, ak=AK)
+
+
+def test_blocks_follow_each_other_from_one_on(counters: CounterStore, meter_id: UUID) -> None:
+    assert counters.reserve(meter_id, 1, size=100) == CounterBlock(1, 100)
+    assert counters.reserve(meter_id, 1, size=1) == CounterBlock(101, 101)
+    assert counters.reserve(meter_id, 1, size=10) == CounterBlock(102, 111)
+
+
+def test_meters_that_share_a_key_share_its_counters(
+    counters: CounterStore, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    twin = add_meter("S2", ek=EK, ak=AK)
+    other = add_meter("S3", ek=OTHER_EK, ak=AK)
+    assert counters.reserve(meter_id, 1, size=5) == CounterBlock(1, 5)
+    assert counters.reserve(twin, 1, size=5) == CounterBlock(6, 10)
+    assert counters.reserve(other, 1, size=5) == CounterBlock(1, 5)
+
+
+def test_a_key_that_comes_back_goes_on_where_it_stopped(
+    counters: CounterStore, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    counters.reserve(meter_id, 1, size=7)
+    add_meter("S1", ek=OTHER_EK, ak=AK)
+    assert counters.reserve(meter_id, 1, size=1) == CounterBlock(1, 1)
+    add_meter("S1", ek=EK, ak=AK)
+    assert counters.reserve(meter_id, 1, size=1) == CounterBlock(8, 8)
+
+
+def test_wrap_is_refused_and_wastes_nothing(counters: CounterStore, meter_id: UUID) -> None:
+    assert counters.reserve(meter_id, 1, size=COUNTER_MAX - 2).last == COUNTER_MAX - 2
+    with pytest.raises(PermanentError, match="change the key"):
+        counters.reserve(meter_id, 1, size=3)
+    assert counters.reserve(meter_id, 1, size=2) == CounterBlock(COUNTER_MAX - 1, COUNTER_MAX)
+    with pytest.raises(PermanentError, match="change the key"):
+        counters.reserve(meter_id, 1, size=1)
+
+
+@pytest.mark.parametrize("size", [0, -1, COUNTER_MAX + 1])
+def test_sizes_that_are_none_are_our_bug(counters: CounterStore, meter_id: UUID, size: int) -> None:
+    with pytest.raises(ValueError, match="counters"):
+        counters.reserve(meter_id, 1, size=size)
+
+
+def test_without_a_key_there_is_nothing_to_count(
+    counters: CounterStore, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    plain = add_meter("S2")
+    for who, client_sap in ((plain, 1), (meter_id, 2), (uuid4(), 1)):
+        with pytest.raises(KeyUnavailableError):
+            counters.reserve(who, client_sap, size=1)
+
+
+def overlaps(blocks: Sequence[CounterBlock]) -> bool:
+    ordered = sorted(blocks, key=lambda block: block.first)
+    return any(before.last >= after.first for before, after in pairwise(ordered))
+
+
+def test_threads_never_get_the_same_counter(
+    counters: CounterStore, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    twin = add_meter("S2", ek=EK, ak=AK)
+    with ThreadPoolExecutor(8) as threads:
+        blocks = list(
+            threads.map(
+                lambda i: counters.reserve((meter_id, twin)[i % 2], 1, size=1 + i % 7), range(200)
+            )
+        )
+    assert not overlaps(blocks)
+    assert max(block.last for block in blocks) == sum(1 + i % 7 for i in range(200))
+
+
+def reserve_many(url: str, meter_id: UUID, times: int) -> list[tuple[int, int]]:
+    with Database(url) as database:
+        counters = CounterStore(database)
+        blocks = [counters.reserve(meter_id, 1, size=3) for _ in range(times)]
+    return [(block.first, block.last) for block in blocks]
+
+
+def test_processes_never_get_the_same_counter(migrated_url: str, meter_id: UUID) -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as processes:
+        reserved = processes.starmap(reserve_many, [(migrated_url, meter_id, 100)] * 2)
+    blocks = [CounterBlock(*block) for part in reserved for block in part]
+    assert len(blocks) == 200
+    assert not overlaps(blocks)
+    assert max(block.last for block in blocks) == 600
+
+
+def test_accepts_upwards_only(counters: CounterStore, meter_id: UUID) -> None:
+    assert counters.last_accepted(meter_id, 1) is None
+    for counter in (0, 1, 23, COUNTER_MAX):
+        counters.accept(meter_id, 1, counter)
+        assert counters.last_accepted(meter_id, 1) == counter
+    for counter in (COUNTER_MAX, 23, 0):
+        with pytest.raises(CounterReplayedError):
+            counters.accept(meter_id, 1, counter)
+    assert counters.last_accepted(meter_id, 1) == COUNTER_MAX
+
+
+def test_of_threads_that_accept_one_counter_one_may(counters: CounterStore, meter_id: UUID) -> None:
+    def accept(_: int) -> bool:
+        try:
+            counters.accept(meter_id, 1, 5)
+        except CounterReplayedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(accept, range(32))) == 1
+
+
+def test_unknown_associations_are_named(counters: CounterStore, meter_id: UUID) -> None:
+    for who, client_sap in ((meter_id, 2), (uuid4(), 1)):
+        with pytest.raises(UnknownMeterError):
+            counters.last_accepted(who, client_sap)
+        with pytest.raises(UnknownMeterError):
+            counters.accept(who, client_sap, 1)
+
+
+@pytest.mark.parametrize("counter", [-1, COUNTER_MAX + 1])
+def test_counters_that_are_none_are_our_bug(
+    counters: CounterStore, meter_id: UUID, counter: int
+) -> None:
+    with pytest.raises(ValueError, match="counter"):
+        counters.accept(meter_id, 1, counter)
+
+
+def test_replacing_a_meter_keeps_its_counter_as_long_as_key_and_title_stay(
+    counters: CounterStore, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    counters.accept(meter_id, 1, 9)
+    add_meter("S1", ek=EK, ak=AK, model="x")
+    assert counters.last_accepted(meter_id, 1) == 9
+    add_meter("S1", ek=EK, ak=AK, system_title="4845530000000001")
+    assert counters.last_accepted(meter_id, 1) == 9
+    add_meter("S1", ek=EK, ak=AK, system_title="4845530000000001", client_sap=2)
+    assert counters.last_accepted(meter_id, 2) == 9
+    add_meter("S1", ek=EK, ak=AK, system_title="4845530000000002", client_sap=2)
+    assert counters.last_accepted(meter_id, 2) is None
+    counters.accept(meter_id, 2, 9)
+    add_meter("S1", ek=OTHER_EK, ak=AK, system_title="4845530000000002", client_sap=2)
+    assert counters.last_accepted(meter_id, 2) is None

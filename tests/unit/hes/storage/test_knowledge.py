@@ -1,0 +1,33 @@
+"""What was learnt of a meter survives the way through JSON."""
+
+import json
+
+from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
+from hes.storage.knowledge import from_document, to_document
+from hes_protocol.cosem import Obis
+
+PROFILE = Obis.parse("1.0.99.1.0.255")
+ENERGY = Obis.parse("1.0.1.8.0.255")
+KNOWLEDGE = MeterKnowledge(
+    objects=(ObjectEntry(8, 0, Obis.parse("0.0.1.0.0.255")), ObjectEntry(7, 1, PROFILE)),
+    profiles=(
+        ProfileKnowledge(
+            PROFILE, 900, (CaptureColumn(3, ENERGY, 2, 0, -3, 30), CaptureColumn(4, ENERGY, 2, 1))
+        ),
+    ),
+)
+
+
+def test_comes_back_as_it_was() -> None:
+    assert from_document(json.loads(json.dumps(to_document(KNOWLEDGE)))) == KNOWLEDGE
+    nothing = MeterKnowledge((), ())
+    assert from_document(json.loads(json.dumps(to_document(nothing)))) == nothing
+
+
+def test_names_are_dotted() -> None:
+    assert to_document(KNOWLEDGE)["objects"] == [[8, 0, "0.0.1.0.0.255"], [7, 1, "1.0.99.1.0.255"]]
+
+
+def test_a_document_of_another_version_counts_as_not_known() -> None:
+    assert from_document({**to_document(KNOWLEDGE), "version": 2}) is None
+    assert from_document({}) is None
