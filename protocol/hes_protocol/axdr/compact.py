@@ -19,6 +19,10 @@ from hes_protocol.errors import EncodingError, LimitError, LocalProtocolError, T
 
 _LEAF_TYPES: Final = {tag: TypeDescription(tag) for tag in WRITERS}
 _LEAF_TAGS: Final = {int(tag): tag for tag in WRITERS}
+# Looked up once: an enumeration's members are not cheap to get at.
+_ARRAY: Final = DataTag.ARRAY
+_STRUCTURE: Final = DataTag.STRUCTURE
+_CONTAINERS: Final = {int(_ARRAY): _ARRAY, int(_STRUCTURE): _STRUCTURE}
 _COST_CEILING: Final = 1 << 40
 
 
@@ -75,7 +79,7 @@ def _read_description(octets: bytes, offset: int, depth: int) -> tuple[TypeDescr
     end = len(octets)
     # Open descriptions: tag, array count, members so far, members missing, cost of the members.
     stack: list[tuple[DataTag, int, list[TypeDescription], int, int]] = []
-    tag, count = DataTag.STRUCTURE, 0
+    tag, count = _STRUCTURE, 0
     members: list[TypeDescription] = []
     missing, cost = 1, 0
     while True:
@@ -87,19 +91,19 @@ def _read_description(octets: bytes, offset: int, depth: int) -> tuple[TypeDescr
             members.append(_LEAF_TYPES[leaf])
             cost += LEAF_COST
             offset += 1
-        elif octet == DataTag.ARRAY or octet == DataTag.STRUCTURE:
+        elif octet in _CONTAINERS:
             if depth + len(stack) >= MAX_DEPTH:
                 raise LimitError("too-deep", offset=offset)
             stack.append((tag, count, members, missing, cost))
             members, cost = [], 0
-            if octet == DataTag.ARRAY:
+            if octet == _ARRAY:
                 if offset + 3 > end:
                     raise TruncatedError("truncated", "an array's count is due", offset=offset)
-                tag, missing = DataTag.ARRAY, 2
+                tag, missing = _ARRAY, 2
                 count = int.from_bytes(octets[offset + 1 : offset + 3], "big")
                 offset += 3
             else:
-                tag, count = DataTag.STRUCTURE, 0
+                tag, count = _STRUCTURE, 0
                 missing, behind = read_length(octets, offset + 1)
                 if missing > end - behind:
                     raise TruncatedError("truncated", f"{missing} members", offset=offset)
@@ -112,7 +116,7 @@ def _read_description(octets: bytes, offset: int, depth: int) -> tuple[TypeDescr
             if not stack:
                 return members[0], cost, offset
             description = TypeDescription(tag, tuple(members), count)
-            total = CONTAINER_COST + (cost * count if tag is DataTag.ARRAY else cost)
+            total = CONTAINER_COST + (cost * count if tag is _ARRAY else cost)
             tag, count, members, missing, cost = stack.pop()
             members.append(description)
             cost = min(cost + total, _COST_CEILING)
@@ -137,7 +141,7 @@ def _compile(description: TypeDescription) -> list[_Step]:
         elif begin < 0:
             pending.append((current, len(steps)))
             pending.extend([(member, -1) for member in reversed(current.elements)])
-        elif tag is DataTag.ARRAY:
+        elif tag is _ARRAY:
             steps[begin:] = steps[begin:] * current.count
             steps.append((None, None, tag, current.count))
         else:

@@ -64,6 +64,9 @@ class DataTag(IntEnum):
     DELTA_DOUBLE_LONG_UNSIGNED = 33
     DONT_CARE = 255
 
+    # Enum's own hashes the name, in Python: tags are looked up for each value that is read.
+    __hash__ = int.__hash__
+
 
 INTEGER_TAGS = frozenset(
     {
