@@ -14,7 +14,8 @@ PYTEST := $(BIN)/pytest
 WEB := hes/console/web
 NODE_MODULES := $(WEB)/node_modules/.package-lock.json
 CONSOLE := hes/console/static/index.html
-WEB_SOURCES := $(shell find $(WEB) -type f -not -path '*/node_modules/*' -not -path '*/.*' 2>/dev/null)
+WEB_SOURCES := $(wildcard docs/reference/openapi.json) $(shell find $(WEB) -type f \
+    -not -path '*/node_modules/*' -not -path '*/.*' -not -name '*.gen.ts' 2>/dev/null)
 CODE := hes protocol collectors firmware simulators tests
 # Stamps: which lock file .venv was last filled from.
 BOOTSTRAP := .venv/.hes-bootstrap
