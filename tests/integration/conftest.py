@@ -10,7 +10,6 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from hes.keys import KeyService
 from hes.meters import Inventory
@@ -22,39 +21,36 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def migrated_template(databases: Databases) -> Iterator[str]:
-    """Name of a database at the current schema: copied, it saves every test the migrations."""
+def shared_url(databases: Databases) -> Iterator[str]:
+    """
+    URL of a database at the current schema, for one test after the other.
+
+    Not a template to be copied for each: TimescaleDB's workers connect to it, and a database that
+    anybody is connected to cannot be copied.
+    """
     url = databases.create()
     with Database(url) as database:
         migrate(database)
-    name = str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
-    _disconnect(url, name)
-    yield name
-    databases.drop(url)
-
-
-def _disconnect(url: str, name: str) -> None:
-    """Let nobody into a database: only such a one can be copied, and TimescaleDB's workers stay."""
-    with psycopg.connect(url, dbname="postgres", autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false").format(sql.Identifier(name))
-        )
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-        )
-
-
-@pytest.fixture
-def migrated_url(databases: Databases, migrated_template: str) -> Iterator[str]:
-    """URL of a database of the test's own, at the current schema."""
-    url = databases.create(template=migrated_template)
     yield url
     databases.drop(url)
 
 
 @pytest.fixture
+def migrated_url(shared_url: str) -> str:
+    """URL of a database at the current schema with nothing in it."""
+    with psycopg.connect(shared_url, autocommit=True) as connection:
+        tables = connection.execute(
+            "SELECT string_agg(quote_ident(relname), ', ') FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = 'public'::regnamespace AND relname <> 'schema_migration'"
+        ).fetchone()
+        assert tables is not None
+        connection.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY CASCADE")
+    return shared_url
+
+
+@pytest.fixture
 def database(migrated_url: str) -> Iterator[Database]:
-    """A `Database` of the test's own, at the current schema."""
+    """A `Database` at the current schema with nothing in it."""
     with Database(migrated_url) as opened:
         yield opened
 
