@@ -121,7 +121,8 @@ class _Connection:
         self._peer = peer
         self._connection_id = uuid4()
         self._framer: Framer | None = None
-        self._deadline = trio.current_time() + self._limits.idle_s
+        self._idle_until = trio.current_time() + self._limits.idle_s
+        self._deadline = self._idle_until
         self._pending = False
         self._bad_frames = 0
         self._messages = 0
@@ -193,22 +194,25 @@ class _Connection:
                 self._refuse(error)
                 if self._bad_frames >= framer.bad_frames:
                     return False
-        self._set_deadline(begun=completed or not self._pending)
+        self._set_deadline(completed=completed)
         return True
 
-    def _set_deadline(self, *, begun: bool) -> None:
+    def _set_deadline(self, *, completed: bool) -> None:
         """
         Until when the next octets may come.
 
-        A message that has begun has one deadline from its first octet on: a trickle of octets
-        moves nothing. Args: begun: whether what is pending now was not pending before.
+        Both times run from message to message: a trickle of octets moves nothing. Args:
+            completed: whether a message was completed, or given up, since this was last called.
         """
         assert self._framer is not None
-        self._pending = self._framer.pending
+        now = trio.current_time()
+        if completed:
+            self._idle_until = now + self._limits.idle_s
+        was_pending, self._pending = self._pending, self._framer.pending
         if not self._pending:
-            self._deadline = trio.current_time() + self._limits.idle_s
-        elif begun:
-            self._deadline = trio.current_time() + self._limits.frame_s
+            self._deadline = self._idle_until
+        elif completed or not was_pending:
+            self._deadline = min(now + self._limits.frame_s, self._idle_until)
 
     async def _store(self, message: Message) -> None:
         """

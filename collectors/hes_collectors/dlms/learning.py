@@ -14,6 +14,7 @@ from typing import Final
 from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.outcomes import MeterRefusedError
+from hes_collectors.dlms.ranges import is_time
 from hes_protocol.axdr.data import Data, DataTag
 from hes_protocol.client import Get, GetCompleted
 from hes_protocol.cosem import Obis
@@ -22,7 +23,6 @@ from hes_protocol.errors import EncodingError
 from hes_protocol.xdlms.results import DataAccessResult
 
 _CLASS_PROFILE: Final = 7
-_CLASS_CLOCK: Final = 8
 _OBJECT_LIST: Final = Attribute(15, Obis.parse("0.0.40.0.0.255"), 2)
 LOAD_PROFILE_1: Final = Obis.parse("1.0.99.1.0.255")
 
@@ -91,7 +91,7 @@ async def _profile(
     if captured is None:
         return None
     columns = tuple(map(CaptureObject.from_data, elements(captured)))
-    if not any(column.class_id == _CLASS_CLOCK for column in columns):
+    if not any(map(is_time, columns)):
         return None
     known = []
     for column in columns:

@@ -21,7 +21,7 @@ from hes_protocol.cosem import CosemDateTime
 from hes_protocol.cosem.objects import CaptureObject, RangeSelection
 
 _SECOND: Final = timedelta(seconds=1)
-_CLASS_CLOCK: Final = 8
+_TIME: Final = (8, 2)  # class_id and attribute_index of a clock's time
 
 
 def pieces(
@@ -60,7 +60,7 @@ def selection(
     zone = ZoneInfo(zone_name)
     first, last = start.astimezone(zone), end.astimezone(zone)
     back = max(_offset(first) - _offset(last), timedelta(0))
-    clock = next(column for column in profile.columns if column.class_id == _CLASS_CLOCK)
+    clock = next(column for column in profile.columns if is_time(capture_object(column)))
     return RangeSelection.between(
         capture_object(clock),
         _moved(first, -back),
@@ -71,6 +71,11 @@ def selection(
 def capture_object(column: CaptureColumn) -> CaptureObject:
     """The protocol's view of a known column."""
     return CaptureObject(column.class_id, column.obis, column.attribute_index, column.data_index)
+
+
+def is_time(column: CaptureObject) -> bool:
+    """Whether a column is the time of capture."""
+    return (column.class_id, column.attribute_index) == _TIME
 
 
 def _offset(moment: datetime) -> timedelta:

@@ -1,0 +1,134 @@
+"""Octets of an inbound connection into messages, however they are sliced."""
+
+from __future__ import annotations
+
+import pytest
+
+from hes_collectors.dlms import InboundLimits
+from hes_collectors.dlms.framing import Framer, HdlcFramer, Message, WrapperFramer, framer_for
+from hes_protocol.errors import FramingError, LimitError, RemoteProtocolError
+from hes_protocol.hdlc import Control, ControlKind, HdlcAddress, HdlcFrame
+from tests.unit.hes_collectors.pushes import hdlc, notification, wrapped
+
+APDU = notification()
+LIMITS = InboundLimits()
+
+
+def read(framer: Framer, octets: bytes, slice_octets: int) -> tuple[list[Message], list[str]]:
+    messages, errors = [], []
+    for at in range(0, len(octets), slice_octets):
+        framer.receive_data(octets[at : at + slice_octets])
+        while True:
+            try:
+                message = framer.next_message()
+            except RemoteProtocolError as error:
+                errors.append(error.code)
+                if framer.bad_frames == 1:
+                    return messages, errors
+                continue
+            if message is None:
+                break
+            messages.append(message)
+    return messages, errors
+
+
+STREAMS = {
+    "wrapper": wrapped(APDU) * 3,
+    "hdlc": hdlc(APDU) * 3,
+    "segments of UI frames": hdlc(APDU, segment_octets=20) * 3,
+    "segments of I frames": hdlc(APDU, segment_octets=20, kind=ControlKind.I) * 3,
+}
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("slice_octets", [1, 2, 7, 10_000])
+def test_slices_make_no_difference(name: str, slice_octets: int) -> None:
+    stream = STREAMS[name]
+    framer = framer_for(stream[0], LIMITS)
+    messages, errors = read(framer, stream, slice_octets)
+    assert [message.apdu for message in messages] == [APDU] * 3
+    assert b"".join(message.frames for message in messages) == stream
+    assert errors == []
+    assert not framer.pending
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_what_has_begun_is_pending(name: str) -> None:
+    stream = STREAMS[name][: len(STREAMS[name]) // 3]
+    for end in range(2, len(stream)):
+        framer = framer_for(stream[0], LIMITS)
+        messages, errors = read(framer, stream[:end], end)
+        complete = messages != []
+        assert framer.pending is not complete, end
+        assert errors == []
+
+
+@pytest.mark.parametrize("first", [0x01, 0x16, 0x47, 0xFF])
+def test_other_framings_are_refused(first: int) -> None:
+    with pytest.raises(FramingError) as caught:
+        framer_for(first, LIMITS)
+    assert (caught.value.code, caught.value.offset) == ("unknown-framing", 0)
+
+
+@pytest.mark.parametrize(
+    ("octets", "code"),
+    [
+        (b"\x00\x02\x00\x01\x00\x10\x00\x05hello", "bad-version"),
+        (b"\x00\x01\x00\x01\x00\x10\x00\x00", "bad-length"),
+        (b"\x00\x01\x00\x01\x00\x10\xff\xff", "too-long"),
+    ],
+)
+def test_a_bad_wrapper_header_loses_the_stream(octets: bytes, code: str) -> None:
+    framer = WrapperFramer(InboundLimits(max_apdu_octets=1000))
+    framer.receive_data(octets + wrapped(APDU))
+    for _ in range(2):
+        with pytest.raises(FramingError) as caught:
+            framer.next_message()
+        assert caught.value.code == code
+    assert framer.bad_frames == 1
+
+
+def test_a_bad_hdlc_frame_is_dropped_and_the_next_one_read() -> None:
+    bad = bytearray(hdlc(APDU))
+    bad[-3] ^= 1
+    messages, errors = read(HdlcFramer(LIMITS), bytes(bad) + hdlc(APDU), 10_000)
+    assert errors == ["bad-fcs"]
+    assert [message.apdu for message in messages] == [APDU]
+
+
+def test_a_lost_segment_loses_its_message_only() -> None:
+    frames = hdlc(APDU, segment_octets=20).split(b"\x7e\x7e")
+    assert len(frames) > 3
+    rest = b"\x7e" + b"\x7e\x7e".join(frames[:-2]).lstrip(b"\x7e") + b"\x7e"
+    messages, errors = read(HdlcFramer(LIMITS), rest + hdlc(APDU), 10_000)
+    assert [message.apdu for message in messages] == [APDU]
+    # The octets of the lost message do not stand with the next one.
+    assert messages[0].frames == hdlc(APDU)
+    assert errors == []
+
+
+def test_information_without_llc_is_a_bad_frame() -> None:
+    frame = HdlcFrame(HdlcAddress(16), HdlcAddress(1), Control(ControlKind.UI), information=APDU)
+    assert read(HdlcFramer(LIMITS), frame.to_octets(), 10_000) == ([], ["bad-llc"])
+
+
+def test_frames_of_the_link_layer_are_passed_over() -> None:
+    snrm = HdlcFrame(HdlcAddress(1), HdlcAddress(16), Control(ControlKind.SNRM)).to_octets()
+    messages, errors = read(HdlcFramer(LIMITS), snrm + hdlc(APDU), 3)
+    assert ([message.apdu for message in messages], errors) == ([APDU], [])
+
+
+def test_noise_without_frames_has_an_end() -> None:
+    framer = HdlcFramer(InboundLimits(max_frame_octets=200))
+    messages, errors = read(framer, b"\x7e" + b"\x55" * 700, 10)
+    assert messages == []
+    assert errors[0] == "bad-format"
+    assert errors.count("no-frame") == 3
+
+
+def test_segments_do_not_add_up_without_end() -> None:
+    framer = HdlcFramer(InboundLimits(max_apdu_octets=50))
+    framer.receive_data(hdlc(APDU, segment_octets=20))
+    with pytest.raises(LimitError):
+        framer.next_message()
+    assert not framer._frames

@@ -1,0 +1,361 @@
+"""One push: who sent it, whether it is believed, and what becomes of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from uuid import UUID
+
+import attrs
+import pytest
+
+from hes.domain.errors import PermanentError, StorageUnavailableError
+from hes.domain.meters import Mechanism, Meter, Policy, Secrets
+from hes.domain.quality import Quality
+from hes_collectors.dlms.framing import Message
+from hes_collectors.dlms.intake import Arrival, Intake, PushOutcome, PushResult, session_id
+from hes_protocol.axdr.data import Data, DataTag, array, structure
+from hes_protocol.cosem import CosemDateTime
+from hes_protocol.cosem.objects import Attribute
+from hes_protocol.errors import EncodingError, RemoteProtocolError
+from hes_protocol.security import Protection
+from hes_protocol.xdlms import Ciphered, EventNotification, GeneralBlockTransfer
+from tests.unit.hes_collectors.fakes import FakeStorage
+from tests.unit.hes_collectors.pushes import (
+    ENERGY,
+    ciphered,
+    notification,
+    octets,
+    payload,
+    register,
+    wrapped,
+)
+from tests.unit.hes_collectors.support import AK, EK, METER_ID, SECRETS, START, meter
+
+PEER = ip_address("192.0.2.7")
+CONNECTION_ID = UUID(int=77)
+CAPTURED = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+DATE_TIME = CosemDateTime.from_datetime(CAPTURED).to_octets()
+
+
+def storage_with(*meters: Meter, secrets: Secrets = SECRETS) -> FakeStorage:
+    storage = FakeStorage(lambda: START)
+    for known in meters:
+        storage.add_meter(known, secrets)
+    return storage
+
+
+def plain_meter() -> Meter:
+    return meter(policy=Policy.PLAIN, mechanism=Mechanism.NONE, system_title=None)
+
+
+def intake(storage: FakeStorage, apdu: bytes) -> Intake:
+    arrival = Arrival(PEER, Message(apdu, wrapped(apdu)), START, CONNECTION_ID)
+    return Intake(storage.ports(), arrival, ())
+
+
+def take(storage: FakeStorage, apdu: bytes) -> PushResult:
+    return intake(storage, apdu).run()
+
+
+def untouched(storage: FakeStorage) -> bool:
+    """No reading, no state moved."""
+    return not storage.values and not storage.accepted
+
+
+# --- believed ---------------------------------------------------------------------------------
+
+
+def test_a_verified_push_is_stored_and_moves_the_counter() -> None:
+    storage = storage_with(meter())
+    apdu = ciphered(7, apdu=notification(date_time=DATE_TIME))
+    result = take(storage, apdu)
+    assert (result.outcome, result.meter_id) == (PushOutcome.STORED, METER_ID)
+    assert storage.accepted == {METER_ID: 7}
+    [energy] = [kept for kept in storage.values.items() if kept[0][0].obis == ENERGY]
+    (channel, captured_at), stored = energy
+    assert (captured_at, stored.value, stored.unit, stored.quality) == (CAPTURED, 1234, 30, 0)
+    assert channel.source is None
+    assert stored.evidence == wrapped(apdu)
+
+
+def test_the_counter_is_kept_before_anything_is_stored() -> None:
+    storage = storage_with(meter())
+    take(storage, ciphered(7))
+    assert storage.done.index("accept") < storage.done.index("publish")
+
+
+def test_a_push_without_a_clock_gets_the_time_of_receipt() -> None:
+    storage = storage_with(meter())
+    take(storage, ciphered(7))
+    assert {at for _, at in storage.values} == {START}
+    assert {kept.quality for kept in storage.values.values()} == {Quality.TIME_OF_RECEIPT}
+
+
+def test_a_plain_push_is_stored_unauthenticated_where_the_policy_allows() -> None:
+    storage = storage_with(plain_meter())
+    assert take(storage, notification(date_time=DATE_TIME)).outcome is PushOutcome.STORED
+    assert {kept.quality for kept in storage.values.values()} == {Quality.UNAUTHENTICATED}
+    assert storage.accepted == {}
+
+
+def test_an_enciphered_push_is_stored_unauthenticated_where_the_policy_allows() -> None:
+    storage = storage_with(meter(policy=Policy.ENCRYPTED))
+    apdu = ciphered(7, apdu=notification(date_time=DATE_TIME), protection=Protection.ENCRYPTED)
+    for _ in range(2):  # no tag, so the counter proves nothing and is not looked at
+        assert take(storage, apdu).outcome is PushOutcome.STORED
+    assert {kept.quality for kept in storage.values.values()} == {Quality.UNAUTHENTICATED}
+    assert storage.accepted == {}
+
+
+def test_a_tag_that_nobody_asked_for_is_verified_all_the_same() -> None:
+    storage = storage_with(meter(policy=Policy.ENCRYPTED))
+    assert take(storage, ciphered(7, ak=bytes(16))).cause == "tag-mismatch"
+    assert untouched(storage)
+    assert take(storage, ciphered(7)).outcome is PushOutcome.STORED
+    assert storage.accepted == {METER_ID: 7}
+
+
+def test_a_tag_that_nobody_can_verify_is_worth_no_more_than_none() -> None:
+    storage = storage_with(meter(policy=Policy.ENCRYPTED), secrets=Secrets(ek=EK))
+    apdu = ciphered(7, apdu=notification(date_time=DATE_TIME), ak=bytes(16))
+    assert take(storage, apdu).outcome is PushOutcome.STORED
+    assert {kept.quality for kept in storage.values.values()} == {Quality.UNAUTHENTICATED}
+    assert storage.accepted == {}
+
+
+def test_a_meter_is_known_by_its_line_where_the_frame_names_nobody() -> None:
+    storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER), serial="else"))
+    result = take(storage, notification(payload(serial=None)))
+    assert (result.outcome, result.meter_id) == (PushOutcome.STORED, METER_ID)
+
+
+# --- not believed -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "apdu", "code"),
+    [
+        (0x30, notification(), "policy-violated"),
+        (0x10, notification(), "policy-violated"),
+        (0x20, notification(), "policy-violated"),
+        (0x30, ciphered(7, protection=Protection.ENCRYPTED), "policy-violated"),
+        (0x30, ciphered(7, protection=Protection.AUTHENTICATED), "policy-violated"),
+        (0x20, ciphered(7, protection=Protection.AUTHENTICATED), "policy-violated"),
+        (0x10, ciphered(7, protection=Protection.ENCRYPTED), "policy-violated"),
+        (0x30, ciphered(7, ek=bytes(16)), "tag-mismatch"),
+        (0x30, ciphered(7, ak=bytes(16)), "tag-mismatch"),
+        (0x30, ciphered(2**32 - 1, ak=bytes(16)), "tag-mismatch"),
+        (0x20, ciphered(7, ek=bytes(16), protection=Protection.ENCRYPTED), "undecipherable"),
+    ],
+)
+def test_what_the_policy_forbids_or_does_not_verify(policy: int, apdu: bytes, code: str) -> None:
+    storage = storage_with(meter(policy=Policy(policy)))
+    result = take(storage, apdu)
+    assert (result.outcome, result.cause, result.meter_id) == (
+        PushOutcome.SECURITY,
+        code,
+        METER_ID,
+    )
+    [event] = storage.events
+    assert (event.meter_id, event.code, event.peer) == (METER_ID, code, "192.0.2.7")
+    assert untouched(storage)
+    assert storage.quarantined == []
+
+
+def test_every_bit_of_a_verified_push_counts() -> None:
+    good = ciphered(7)
+    for bit in range(len(good) * 8):
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        storage = storage_with(meter())
+        try:
+            result = take(storage, bytes(bad))
+        except RemoteProtocolError:
+            pass
+        else:
+            assert result.outcome in (PushOutcome.SECURITY, PushOutcome.QUARANTINED), bit
+        assert untouched(storage), bit
+
+
+def test_a_replay_is_a_security_event() -> None:
+    storage = storage_with(meter())
+    apdu = ciphered(7, apdu=notification(date_time=DATE_TIME))
+    assert take(storage, apdu).outcome is PushOutcome.STORED
+    kept = dict(storage.values)
+    for replayed in (apdu, ciphered(6), ciphered(0)):
+        result = take(storage, replayed)
+        assert (result.outcome, result.cause) == (PushOutcome.SECURITY, "counter-replayed")
+    assert (storage.values, storage.accepted) == (kept, {METER_ID: 7})
+    assert {event.code for event in storage.events} == {"counter-replayed"}
+
+
+def test_a_missing_key_keeps_the_frame_for_later() -> None:
+    storage = storage_with(meter(), secrets=Secrets())
+    result = take(storage, ciphered(7))
+    assert (result.outcome, result.cause) == (PushOutcome.QUARANTINED, "key-unavailable")
+    assert [event.code for event in storage.events] == ["key-unavailable"]
+    [kept] = storage.quarantined
+    assert (kept.meter_id, kept.raw) == (METER_ID, wrapped(ciphered(7)))
+    assert untouched(storage)
+
+
+def test_secrets_stay_out_of_events() -> None:
+    storage = storage_with(meter())
+    take(storage, ciphered(7, ak=bytes(16)))
+    take(storage, notification())
+    told = repr(storage.events)
+    for secret in (EK, AK):
+        assert secret.hex() not in told
+        assert repr(secret) not in told
+
+
+# --- no reading yet ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("apdu", [notification(), ciphered(7)])
+def test_unknown_meters_go_to_quarantine(apdu: bytes) -> None:
+    storage = storage_with()
+    result = take(storage, apdu)
+    assert (result.outcome, result.cause) == (PushOutcome.QUARANTINED, "unknown-meter")
+    [kept] = storage.quarantined
+    assert (kept.raw, kept.meter_id, kept.received_at) == (wrapped(apdu), None, START)
+    assert kept.sender.peer == PEER
+    assert kept.sender.system_title is not None or kept.sender.identities
+
+
+def test_a_full_quarantine_refuses() -> None:
+    storage = storage_with()
+    storage.max_quarantined = 1
+    assert take(storage, ciphered(7)).outcome is PushOutcome.QUARANTINED
+    assert take(storage, ciphered(8)).outcome is PushOutcome.REFUSED
+    assert len(storage.quarantined) == 1
+
+
+@pytest.mark.parametrize(
+    "apdu",
+    [
+        GeneralBlockTransfer(False, True, 0, 1, 0, b"block").encode(),
+        EventNotification(Attribute(1, ENERGY, 2), Data(DataTag.UNSIGNED, 1)).encode(),
+        Ciphered(0xCA, b"\x30\0\0\0\1" + bytes(20)).encode(),
+        b"\xdd\x00\x00",
+        b"\xdf\x00\x00",
+    ],
+)
+def test_what_cannot_be_read_yet_is_kept(apdu: bytes) -> None:
+    storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER)))
+    result = take(storage, apdu)
+    assert (result.outcome, result.cause) == (PushOutcome.QUARANTINED, "unsupported-apdu")
+    assert [kept.meter_id for kept in storage.quarantined] == [METER_ID]
+
+
+def test_what_is_inside_may_be_unreadable_too() -> None:
+    storage = storage_with(meter())
+    event = EventNotification(Attribute(1, ENERGY, 2), Data(DataTag.UNSIGNED, 1)).encode()
+    assert take(storage, ciphered(7, apdu=event)).cause == "unsupported-apdu"
+    assert take(storage, ciphered(8, apdu=b"\x0f\x00")).cause == "undecodable: truncated"
+    # Both were verified, so neither may come again.
+    assert storage.accepted == {METER_ID: 8}
+
+
+def test_values_that_nothing_names_are_kept_as_a_frame() -> None:
+    storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER)))
+    bare = structure(*(Data(DataTag.DOUBLE_LONG_UNSIGNED, n) for n in range(3)))
+    assert take(storage, notification(bare)).cause == "unnamed-values"
+    mixed = array(register(ENERGY, 5), Data(DataTag.DOUBLE_LONG_UNSIGNED, 9))
+    result = take(storage, notification(mixed))
+    assert (result.outcome, result.unnamed) == (PushOutcome.STORED, 1)
+
+
+def test_a_push_that_holds_no_values_is_empty() -> None:
+    storage = storage_with(plain_meter())
+    only_identity = array(
+        structure(octets(ENERGY), Data(DataTag.NULL_DATA)),
+        payload().value[0],
+    )
+    assert take(storage, notification(only_identity)).outcome is PushOutcome.EMPTY
+
+
+def test_what_the_writer_never_takes_goes_to_quarantine() -> None:
+    storage = storage_with(plain_meter())
+    storage.trouble["publish"] = [PermanentError("no")]
+    result = take(storage, notification())
+    assert (result.outcome, result.cause) == (
+        PushOutcome.QUARANTINED,
+        "unstorable: PermanentError",
+    )
+
+
+@pytest.mark.parametrize("apdu", [b"\x60\x00", b"\xc4\x01\x81\x00\x00", b"\x99", b"\x0f\x00\x00"])
+def test_no_push_at_all(apdu: bytes) -> None:
+    storage = storage_with(meter())
+    with pytest.raises(RemoteProtocolError):
+        take(storage, apdu)
+    assert untouched(storage)
+    assert storage.quarantined == []
+
+
+def test_an_answer_to_nobody_is_told_by_its_tag() -> None:
+    with pytest.raises(EncodingError) as caught:
+        take(storage_with(), b"\xc4\x01\x81\x00\x00")
+    assert (caught.value.code, caught.value.apdu_tag) == ("unexpected-apdu", 0xC4)
+
+
+def test_a_system_title_has_eight_octets() -> None:
+    bad = Ciphered(0xDB, b"\x30\0\0\0\1" + bytes(20), b"short").encode()
+    with pytest.raises(EncodingError, match="bad-system-title"):
+        take(storage_with(meter()), bad)
+
+
+# --- storage that is away ---------------------------------------------------------------------
+
+STEPS = {
+    "ciphered": (ciphered(7), ("by_system_title", "secrets", "accept", "publish")),
+    "plain": (notification(), ("by_sender", "publish")),
+    "unknown": (ciphered(7, title=b"UNKNOWN!"), ("by_system_title", "quarantine")),
+    "forged": (ciphered(7, ak=bytes(16)), ("by_system_title", "secrets", "security_event")),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [(name, step) for name, (_, steps) in STEPS.items() for step in steps]
+)
+def test_run_goes_on_where_storage_failed(name: str, step: str) -> None:
+    apdu = STEPS[name][0]
+    known = plain_meter() if name == "plain" else meter()
+    smooth, rough = storage_with(known), storage_with(known)
+    expected = take(smooth, apdu)
+    rough.trouble[step] = [StorageUnavailableError("away"), StorageUnavailableError("still")]
+    push = intake(rough, apdu)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailableError):
+            push.run()
+    assert push.run() == expected
+    for field in ("values", "accepted", "events", "quarantined"):
+        assert getattr(rough, field) == getattr(smooth, field)
+
+
+def test_a_counter_kept_without_an_answer_is_no_replay() -> None:
+    """The COMMIT went through and the connection broke before it could be told."""
+    storage = storage_with(meter())
+    push = intake(storage, ciphered(7))
+    storage.trouble["accept"] = [StorageUnavailableError("cut")]
+    with pytest.raises(StorageUnavailableError):
+        push.run()
+    storage.accepted[METER_ID] = 7
+    assert push.run().outcome is PushOutcome.STORED
+    # But nobody else may come with the same frame.
+    assert take(storage, ciphered(7)).cause == "counter-replayed"
+
+
+def test_a_push_published_twice_is_stored_once() -> None:
+    storage = storage_with(meter())
+    push = intake(storage, ciphered(7))
+    first = push.run()
+    assert push.run() == first
+    assert len(storage.receipts) == 1
+
+
+def test_sessions_of_several_meters_on_one_connection_differ() -> None:
+    assert session_id(CONNECTION_ID, METER_ID) == session_id(CONNECTION_ID, METER_ID)
+    assert session_id(CONNECTION_ID, METER_ID) != session_id(CONNECTION_ID, UUID(int=2))
