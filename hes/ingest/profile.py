@@ -106,6 +106,7 @@ def _instants(
     captured_at, quality = to_utc(
         clock.local_us, clock.deviation_min, clock.status.astype(np.int32), meter.timezone
     )
+    _follow_elapsed_time(captured_at, clock)
     period_s = profile.capture_period_s
     # Daily and longer periods follow the local calendar, not a grid in UTC.
     if 0 < period_s <= _HOUR_S and _HOUR_S % period_s == 0:
@@ -113,6 +114,20 @@ def _instants(
     quality[clock.inferred] |= Quality.CLOCK_INFERRED
     captured_at[~clock.known] = NO_INSTANT_US
     return captured_at, quality
+
+
+def _follow_elapsed_time(captured_at: Int64Array, clock: Clock) -> None:
+    """
+    Put rows whose clock was filled in as far behind the last given clock as they are long after.
+
+    Their local times were counted on from it and know nothing of summer time; elapsed time does.
+    """
+    inferred = np.flatnonzero(clock.inferred)
+    if not len(inferred):
+        return
+    given = np.flatnonzero(clock.known & ~clock.inferred)
+    anchor = given[np.searchsorted(given, inferred) - 1]
+    captured_at[inferred] = captured_at[anchor] + clock.local_us[inferred] - clock.local_us[anchor]
 
 
 def _integers(
