@@ -92,7 +92,7 @@ class Child:
         if log_file.exists() and log_file.stat().st_size > _LOG_OCTETS_MAX:
             log_file.unlink()
         self._log_file = log_file
-        with log_file.open("ab") as log:
+        with log_file.open("ab", opener=_private) as log:
             self._log_from = log.tell()
             self._process: subprocess.Popen[bytes] = (
                 _starting_thread()
@@ -142,6 +142,11 @@ class Child:
         """Kill with -9, as a machine that loses power would, and collect the remains."""
         self._process.kill()
         self._process.wait()
+
+
+def _private(path: str, flags: int) -> int:
+    """A log may quote what it stumbled over: it is nobody else's to read."""
+    return os.open(path, flags, 0o600)
 
 
 def run(
