@@ -92,7 +92,7 @@ class Child:
         if log_file.exists() and log_file.stat().st_size > _LOG_OCTETS_MAX:
             log_file.unlink()
         self._log_file = log_file
-        with log_file.open("ab", opener=_private) as log:
+        with open(log_file, "ab", opener=_private) as log:
             self._log_from = log.tell()
             self._process: subprocess.Popen[bytes] = (
                 _starting_thread()
