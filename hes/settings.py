@@ -100,7 +100,7 @@ class CollectorSettings:
 
     listen_host: str = "127.0.0.1"
     listen_port: Port = 4059
-    system_title: str = attrs.field(default="4845530000000001", validator=_title)
+    system_title: str = attrs.field(default="4845480000000001", validator=_title)
     allowed_networks: tuple[str, ...] = attrs.field(
         default=("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"),
         validator=_networks,
