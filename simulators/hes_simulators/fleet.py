@@ -16,6 +16,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -210,7 +211,7 @@ class Fleet:
         host, port = stream.socket.getsockname()[:2]
         settings = self.settings
         if settings.port_base is None:
-            index = settings.network.index(host)
+            index = settings.network.index(IPv4Address(host))
         else:
             index = port - settings.port_base
         if index is None or not 0 <= index < settings.meters:

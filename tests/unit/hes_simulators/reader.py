@@ -70,8 +70,8 @@ class Reader:
         self._counters = itertools.count(counter)
         self.client = Client(wanted, link, lambda: next(self._counters))
         self._stream = stream
-        self.octets_received = 0
-        self.exchanges = 0
+        self.longest_answer_octets = 0
+        self.answers = 0
 
     async def ask(self, request: ClientRequest) -> ClientEvent:
         """One request and the event that completes it."""
@@ -105,8 +105,8 @@ class Reader:
             data = await self._stream.receive_some(65_536)
             if not data:
                 raise EOFError("the meter closed the connection")
-            self.octets_received += len(data)
-            self.exchanges += 1
+            self.longest_answer_octets = max(self.longest_answer_octets, len(data))
+            self.answers += 1
             self.client.receive_data(bytes(data))
         return event
 
