@@ -81,7 +81,7 @@ def meter() -> None:
 @output_option
 def ls(search: str | None, limit: int, cursor: str | None, whole: bool, output: str) -> None:
     """List meters in the order of their serials."""
-    with _inventory() as inventory:
+    with _inventory(keys=False) as inventory:
         pages = _Pages(inventory, search=search, limit=limit, cursor=cursor, whole=whole)
         columns = _TABLE_COLUMNS if output == "table" else _LIST_COLUMNS
         write_rows((_list_row(row) for row in pages.rows()), columns, output)
@@ -97,7 +97,7 @@ def ls(search: str | None, limit: int, cursor: str | None, whole: bool, output: 
 @output_option
 def show(name: str, output: str) -> None:
     """Show one meter: associations (no secrets), last sessions, what was learnt of it."""
-    with _inventory() as inventory:
+    with _inventory(keys=False) as inventory:
         detail = inventory.get(inventory.find(name))
     document = _detail_document(detail)
     if output == "table":
@@ -131,7 +131,7 @@ def import_(
     """
     from hes.meters import bounded_lines
 
-    with _inventory() as inventory, _progress(file, bounded_lines(file)) as lines:
+    with _inventory(keys=True) as inventory, _progress(file, bounded_lines(file)) as lines:
         report = inventory.import_file(lines, dry_run, on_existing)
     ctx.exit(_write_report(report, output))
 
@@ -148,32 +148,42 @@ def add(ctx: click.Context, file: BinaryIO, dry_run: bool, output: str) -> None:
     text = file.read(LINE_LENGTH_OCTETS + 1)
     if not text.strip():
         raise click.UsageError("a JSON object is expected, and nothing came")
-    with _inventory() as inventory:
+    with _inventory(keys=True) as inventory:
         report = inventory.import_file([text], dry_run, "error")
     ctx.exit(_write_report(report, output))
 
 
 @contextmanager
-def _inventory() -> Iterator[Inventory]:
+def _inventory(*, keys: bool) -> Iterator[Inventory]:
+    """Open the inventory; with keys only for what writes, so that looking needs no KEK."""
     from hes import wiring
+    from hes.meters import Inventory
 
     with wiring.open_database() as database:
-        yield wiring.inventory(database)
+        yield wiring.inventory(database) if keys else Inventory(database)
 
 
 @contextmanager
 def _progress(file: BinaryIO, lines: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     """Show on a terminal how far a file is read; nothing in a pipe, nor for one."""
-    length = None if file.isatty() else os.fstat(file.fileno()).st_size
-    hidden = not sys.stderr.isatty() or not length
+    length = _length_octets(file)
+    hidden = not sys.stderr.isatty() or length == 0
 
     def counted() -> Iterator[bytes]:
         for line in lines:
             yield line
             bar.update(len(line))
 
-    with click.progressbar(length=length or 0, file=sys.stderr, hidden=hidden) as bar:
+    with click.progressbar(length=length, file=sys.stderr, hidden=hidden) as bar:
         yield counted()
+
+
+def _length_octets(file: BinaryIO) -> int:
+    """The length of a file, 0 for what has none (a pipe, a terminal)."""
+    try:
+        return os.fstat(file.fileno()).st_size
+    except OSError:
+        return 0
 
 
 class _Pages:

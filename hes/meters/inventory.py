@@ -49,12 +49,17 @@ class Inventory:
 
     Args:
         database: where it lies.
-        keys: wraps the secrets of what is imported.
+        keys: wraps the secrets of what is imported; None where nothing ever is, so that a process
+            that only shows meters (the API) needs no KEK.
         clock: the time now, as an aware datetime.
     """
 
     def __init__(
-        self, database: Database, keys: KeyService, *, clock: Callable[[], datetime] = _now
+        self,
+        database: Database,
+        keys: KeyService | None = None,
+        *,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
         self._meters = MeterStore(database)
         self._changes = MeterChangeStore(database)
@@ -80,6 +85,8 @@ class Inventory:
         Raises:
             StorageUnavailableError: the database went away; rows before that may be written.
         """
+        if self._keys is None:
+            raise ValueError("this inventory was opened without keys")
         return Import(
             self._changes,
             self._keys,

@@ -68,9 +68,9 @@ LEFT JOIN LATERAL (
 ) p ON true
 """
 
-_MATCHES: Final = """(%(text)s::text IS NULL
-    OR m.serial ILIKE %(pattern)s
-    OR m.address ILIKE %(pattern)s
+_AFTER: Final = "(m.serial, m.meter_id) > (%(serial)s, %(meter_id)s)"
+
+_MATCHES: Final = """(m.serial ILIKE %(pattern)s OR m.address ILIKE %(pattern)s
     OR encode(m.system_title, 'hex') LIKE lower(%(pattern)s))"""
 
 
@@ -175,12 +175,12 @@ class MeterStore:
         """
         serial, meter_id = after if after is not None else (None, None)
         values = {**_search(search), "serial": serial, "meter_id": meter_id, "limit": limit}
+        # No "or the cursor is null" in the condition: it would keep the index from being used.
+        where = _where(_AFTER if after else None, _MATCHES if search else None)
         with self._database.connection() as connection:
             rows = connection.execute(
                 f"SELECT {_ROW_COLUMNS} FROM ("  # noqa: S608 - constants only
-                " SELECT * FROM meter m WHERE (%(serial)s::text IS NULL"
-                "  OR (m.serial, m.meter_id) > (%(serial)s, %(meter_id)s::uuid))"
-                f" AND {_MATCHES} ORDER BY m.serial, m.meter_id LIMIT %(limit)s"
+                f" SELECT * FROM meter m {where} ORDER BY m.serial, m.meter_id LIMIT %(limit)s"
                 f") m {_ROW_JOINS} ORDER BY m.serial, m.meter_id",
                 values,
             ).fetchall()
@@ -196,9 +196,10 @@ class MeterStore:
             StorageUnavailableError: the database is away.
         """
         values = {**_search(search), "limit": COUNTED_EXACTLY}
+        where = _where(_MATCHES if search else None)
         with self._database.connection() as connection:
             counted = connection.execute(
-                f"SELECT count(*) FROM (SELECT FROM meter m WHERE {_MATCHES}"  # noqa: S608
+                f"SELECT count(*) FROM (SELECT FROM meter m {where}"  # noqa: S608
                 " LIMIT %(limit)s) AS counted",
                 values,
             ).fetchone()
@@ -329,7 +330,12 @@ def _knowledge(connection: Connection, meter_id: UUID) -> KnowledgeSummary | Non
     return KnowledgeSummary(row[0], len(knowledge.objects), knowledge.profiles)
 
 
-def _search(search: str | None) -> dict[str, str | None]:
+def _where(*conditions: str | None) -> str:
+    given = [condition for condition in conditions if condition is not None]
+    return f"WHERE {' AND '.join(given)}" if given else ""
+
+
+def _search(search: str | None) -> dict[str, object]:
     # The search text is data: none of its characters is a wildcard.
     escaped = (search or "").replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-    return {"text": search or None, "pattern": f"%{escaped}%"}
+    return {"pattern": f"%{escaped}%"}
