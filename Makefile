@@ -47,7 +47,7 @@ test: ## set up what is missing, real servers included, and run every test
 .PHONY: check
 check: ## format, lint, types, import contracts, unit tests (under 2 minutes)
 	@$(MAKE) -s -j $(DEV) $(if $(wildcard $(WEB)/package.json),$(NODE_MODULES))
-	@$(MAKE) -s -j --output-sync=target lint types contracts console-check unit
+	@$(MAKE) -s -j -k --output-sync=target lint types contracts console-check unit
 
 .PHONY: bench
 bench: $(PEERS) servers console ## measure against the peers, write bench/results.json, print the table

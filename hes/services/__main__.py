@@ -15,14 +15,13 @@ from hes.services.sources import find_postgres
 def main(data: Path) -> None:
     """Fetch the programs into DATA/servers, or say why not and what is used instead."""
     try:
-        programs = find_postgres(
+        find_postgres(
             data / "servers",
             data_major=data_major(data / "postgres"),
             report=lambda line: click.echo(line, err=True),
         )
     except ServerMissingError as error:
         sys.exit(str(error))
-    click.echo(programs.origin, err=True)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ _SETTINGS = {
 _TIMESCALEDB = {
     "shared_preload_libraries": "'timescaledb'",
     "timescaledb.telemetry_level": "off",
+    # one scheduler for each database that has the extension, those of the tests included
+    "max_worker_processes": "32",
 }
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _HBA = f"# written by hes\nhost all all {ports.HOST}/32 scram-sha-256\n"
