@@ -131,8 +131,6 @@ QUARANTINE: Final = schemas.QuarantineList(
     total_estimate=1,
 )
 
-STATS: Final = schemas.Stats(
-    meters=100, readings=67_200, sessions_last_minute=96, quarantined=1, as_of=_AT
-)
+STATS: Final = schemas.Stats(meters=100, readings=67_200, sessions_last_minute=96, as_of=_AT)
 
 HEALTH: Final = schemas.Health(status="ok", version="0.1.0")

@@ -10,7 +10,7 @@ import attrs
 from hes.api import examples, schemas
 from hes.api.cursors import seal, unseal
 from hes.api.routes import Call, Nothing, Routes
-from hes.api.services import QuarantineRow
+from hes.readings import QuarantineRow
 
 routes = Routes("fleet")
 
@@ -60,12 +60,11 @@ def list_quarantine(call: Call[QuarantineQuery, Nothing]) -> schemas.QuarantineL
 )
 def get_stats(call: Call[Nothing, Nothing]) -> schemas.Stats:
     """Get the fleet in numbers."""
-    stats = call.services.stats.stats()
+    stats = call.services.stats.read()
     return schemas.Stats(
         meters=stats.meters,
         readings=stats.readings,
         sessions_last_minute=stats.sessions_last_minute,
-        quarantined=stats.quarantined,
         as_of=datetime.now(UTC),
     )
 

@@ -10,9 +10,9 @@ import attrs
 
 from hes.api import examples, schemas
 from hes.api.routes import Call, Nothing, Routes
-from hes.api.services import AssociationRow, DueWork, MeterRow
 from hes.domain.meters import Mechanism, Policy
 from hes.domain.ports import SessionReport
+from hes.meters import AssociationRow, DueWork, MeterRow
 
 routes = Routes("meters")
 

@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from hes.domain.errors import HesError, StorageUnavailableError, UnknownMeterError
+from hes.meters import BadCursorError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -124,6 +125,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {kind.code: kind for kind in _TABLE}
 _BY_ERROR: tuple[tuple[type[HesError], str], ...] = (
     (StorageUnavailableError, "storage_unavailable"),
     (UnknownMeterError, "meter_not_found"),
+    (BadCursorError, "cursor_invalid"),
 )
 
 _BY_STATUS: Mapping[int, str] = {

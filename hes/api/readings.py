@@ -16,9 +16,10 @@ from hes.api.cursors import seal, unseal
 from hes.api.meters import MeterPath
 from hes.api.problems import InvalidField, ProblemError
 from hes.api.routes import Call, Nothing, Routes
-from hes.api.services import ChannelRow, ReadingRow, Services
+from hes.api.services import Services
 from hes.domain.quality import Quality
 from hes.domain.readings import ValueKind
+from hes.readings import ChannelRow, ReadingRow
 
 routes = Routes("readings")
 

@@ -275,12 +275,11 @@ class QuarantineList:
 
 @attrs.frozen
 class Stats:
-    """The fleet in numbers, as of `as_of`. `readings` is the server's estimate."""
+    """The fleet in numbers, as of `as_of`."""
 
     meters: int
     readings: int
     sessions_last_minute: int
-    quarantined: int
     as_of: Time
 
 

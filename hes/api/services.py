@@ -9,135 +9,26 @@ from uuid import UUID
 
 import attrs
 
-from hes.domain.meters import Mechanism, Policy, Transport
-from hes.domain.ports import SessionOutcome, SessionReport
-from hes.domain.readings import ChannelKey, Reading
-
-
-@attrs.frozen
-class MeterRow:
-    meter_id: UUID
-    serial: str
-    system_title: bytes | None
-    model: str | None
-    transport: Transport
-    address: str | None
-    port: int | None
-    timezone: str
-    state: str
-    commissioned_at: datetime
-    mechanism: Mechanism | None
-    last_session_at: datetime | None
-    last_outcome: SessionOutcome | None
-    last_cause: str | None
-    last_reading_at: datetime | None
-
-
-@attrs.frozen
-class AssociationRow:
-    client_sap: int
-    server_sap: int
-    mechanism: Mechanism
-    suite: int
-    policy: Policy
-    has_secret: bool
-    has_ek: bool
-    has_ak: bool
-    accepted_counter: int | None
-    reserved_to: int | None
-
-
-@attrs.frozen
-class DueWork:
-    due_at: datetime
-    attempts: int
-    holder: str | None
-    leased_until: datetime | None
-
-
-@attrs.frozen
-class KnowledgeSummary:
-    learnt_at: datetime
-    objects: int
-    profiles: tuple[object, ...]
-
-
-@attrs.frozen
-class MeterDetail:
-    row: MeterRow
-    created_at: datetime
-    peer: str | None
-    id_object: object | None
-    id_value: str | None
-    associations: tuple[AssociationRow, ...]
-    due: DueWork | None
-    knowledge: KnowledgeSummary | None
-    sessions: tuple[SessionReport, ...]
-
-
-@attrs.frozen
-class MeterPage:
-    items: tuple[MeterRow, ...]
-    next_cursor: str | None
-    total_estimate: int
-
-
-@attrs.frozen
-class ChannelRow:
-    channel_id: int
-    key: ChannelKey
-    scaler: int
-    unit: str | None
-    first_captured_at: datetime | None
-    last_captured_at: datetime | None
-
-
-@attrs.frozen
-class ReadingRow:
-    reading: Reading
-    unit: str | None
-
-
-@attrs.frozen
-class ReadingPage:
-    items: tuple[ReadingRow, ...]
-    has_more: bool
-
-
-@attrs.frozen
-class QuarantineRow:
-    quarantine_id: int
-    meter_id: UUID | None
-    serial: str | None
-    identity: str | None
-    peer: str | None
-    reason: str
-    octets: int
-    raw: bytes
-    received_at: datetime
-
-
-@attrs.frozen
-class QuarantinePage:
-    items: tuple[QuarantineRow, ...]
-    has_more: bool
-
-
-@attrs.frozen
-class FleetStats:
-    meters: int
-    readings: int
-    sessions_last_minute: int
-    quarantined: int
+from hes.meters import MeterDetail, MeterPage
+from hes.readings import ChannelRow, QuarantinePage, ReadingPage
 
 
 class InventoryReader(Protocol):
-    def page(self, cursor: str | None, limit: int, search: str | None) -> MeterPage: ...
-    def get(self, meter_id: UUID) -> MeterDetail: ...
+    """`hes.meters.Inventory`, as far as it is read."""
+
+    def page(self, cursor: str | None, limit: int, search: str | None) -> MeterPage:
+        """Meters in the order of their serials. Raises: BadCursorError, StorageUnavailableError."""
+
+    def get(self, meter_id: UUID) -> MeterDetail:
+        """One meter. Raises: UnknownMeterError, StorageUnavailableError."""
 
 
 class ReadingsReader(Protocol):
-    def channels(self, meter_id: UUID) -> Sequence[ChannelRow]: ...
+    """`hes.readings.ReadingQueries`."""
+
+    def channels(self, meter_id: UUID) -> Sequence[ChannelRow]:
+        """A meter's channels, none of an unknown meter. Raises: StorageUnavailableError."""
+
     def page(
         self,
         channel_id: int,
@@ -145,15 +36,38 @@ class ReadingsReader(Protocol):
         to: datetime | None,
         after: datetime | None,
         limit: int,
-    ) -> ReadingPage: ...
+    ) -> ReadingPage:
+        """A channel's readings in [from_, to), oldest first. Raises: StorageUnavailableError."""
 
 
 class QuarantineReader(Protocol):
-    def page(self, before: int | None, limit: int) -> QuarantinePage: ...
+    """`hes.readings.Quarantine`."""
+
+    def page(self, before: int | None, limit: int) -> QuarantinePage:
+        """Entries, newest first. Raises: StorageUnavailableError."""
+
+
+class FleetCounts(Protocol):
+    """The fleet in numbers."""
+
+    @property
+    def meters(self) -> int:
+        """In the inventory."""
+
+    @property
+    def readings(self) -> int:
+        """Stored."""
+
+    @property
+    def sessions_last_minute(self) -> int:
+        """Finished within the last minute, in whatever way."""
 
 
 class StatsReader(Protocol):
-    def stats(self) -> FleetStats: ...
+    """Whatever counts the fleet; wiring gives the storage's own."""
+
+    def read(self) -> FleetCounts:
+        """Count, cheaply. Raises: StorageUnavailableError."""
 
 
 @attrs.frozen

@@ -1,0 +1,92 @@
+import { type CSSVariablesResolver, createTheme, type MantineColorsTuple } from "@mantine/core";
+
+const blue: MantineColorsTuple = [
+  "#eaf4fb",
+  "#d3e6f3",
+  "#a7cde8",
+  "#78b2dc",
+  "#56b4e9",
+  "#2f8ec9",
+  "#1377b4",
+  "#0b6aa3",
+  "#0b5c8f",
+  "#084a73",
+];
+
+/** Mantine's greys for the dark theme, with the blue of ours. */
+const dark: MantineColorsTuple = [
+  "#e6ecf2",
+  "#c3ced8",
+  "#9dacba",
+  "#8494a3",
+  "#33414f",
+  "#2a3846",
+  "#1b2631",
+  "#151d26",
+  "#111921",
+  "#0e141b",
+];
+
+export const theme = createTheme({
+  primaryColor: "blue",
+  primaryShade: { light: 8, dark: 4 },
+  autoContrast: true,
+  colors: { blue, dark },
+  fontFamily: '"Inter Variable", system-ui, sans-serif',
+  fontFamilyMonospace: "ui-monospace, SFMono-Regular, 'DejaVu Sans Mono', Menlo, monospace",
+  headings: { fontFamily: '"Inter Variable", system-ui, sans-serif', fontWeight: "650" },
+  defaultRadius: "md",
+  cursorType: "pointer",
+  respectReducedMotion: true,
+});
+
+/** The colours of the console; those of states keep 4.5:1 as text on every surface. */
+export const cssVariables: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    "--mantine-color-body": "#ffffff",
+    "--mantine-color-text": "#17212b",
+    "--mantine-color-dimmed": "#536170",
+    "--mantine-color-placeholder": "#647180",
+    "--mantine-color-default-border": "#d5dde5",
+    "--mantine-color-anchor": "#0b5c8f",
+    "--hes-page": "#f4f6f9",
+    "--hes-surface": "#ffffff",
+    "--hes-raised": "#f8fafc",
+    "--hes-line": "#e3e8ee",
+    "--hes-hover": "#eef4f9",
+    "--hes-ok": "#08694a",
+    "--hes-late": "#8a4f00",
+    "--hes-failed": "#b3261e",
+    "--hes-quiet": "#536170",
+    "--hes-plot": "#0072b2",
+    "--hes-plot-fill": "rgba(0, 114, 178, 0.55)",
+    "--hes-plot-grid": "#e6ebf0",
+    "--hes-plot-text": "#536170",
+    "--hes-plot-missing": "rgba(83, 97, 112, 0.38)",
+    "--hes-plot-flag": "#8a4f00",
+  },
+  dark: {
+    "--mantine-color-body": "#151d26",
+    "--mantine-color-text": "#e6ecf2",
+    "--mantine-color-dimmed": "#9dacba",
+    "--mantine-color-placeholder": "#8494a3",
+    "--mantine-color-default-border": "#33414f",
+    "--mantine-color-anchor": "#78c0ee",
+    "--hes-page": "#0e141b",
+    "--hes-surface": "#151d26",
+    "--hes-raised": "#19232d",
+    "--hes-line": "#263340",
+    "--hes-hover": "#1d2935",
+    "--hes-ok": "#4cc38a",
+    "--hes-late": "#f0b04c",
+    "--hes-failed": "#ff8f85",
+    "--hes-quiet": "#9dacba",
+    "--hes-plot": "#56b4e9",
+    "--hes-plot-fill": "rgba(86, 180, 233, 0.5)",
+    "--hes-plot-grid": "#243140",
+    "--hes-plot-text": "#9dacba",
+    "--hes-plot-missing": "rgba(157, 172, 186, 0.34)",
+    "--hes-plot-flag": "#f0b04c",
+  },
+});
