@@ -109,7 +109,7 @@ def inventory(database: Database, chosen: Settings | None = None) -> Inventory:
     return Inventory(database, keys(database, chosen))
 
 
-def api(database: Database, chosen: Settings) -> web.Application:
+def api(database: Database) -> web.Application:
     """The API and the console."""
     services = Services(
         # Without keys: what only shows meters needs no KEK.
