@@ -128,5 +128,6 @@ def write_element(tag: int, *values: bytes) -> bytes:
 
 def write_integer(value: int) -> bytes:
     """An INTEGER in the fewest octets. Source: ISO/IEC 8825-1, 8.3."""
-    octets = value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+    magnitude = value if value >= 0 else ~value
+    octets = value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
     return write_element(INTEGER, octets)

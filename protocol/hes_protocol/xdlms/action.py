@@ -183,7 +183,7 @@ def _read_methods(reader: ApduReader) -> tuple[Method, ...]:
 
 
 def _read_return(reader: ApduReader, *, last: bool) -> ActionReturn:
-    result = ActionResultCode(reader.unsigned())
+    result = ActionResultCode(reader.octet())
     return ActionReturn(result, read_data_result(reader, last=last) if reader.present() else None)
 
 
@@ -201,7 +201,7 @@ def decode_action_request(octets: bytes) -> ActionRequest:
         TruncatedError. LimitError: a value too deep.
     """
     reader = ApduReader(octets)
-    choice, invoke = reader.unsigned(), reader.unsigned()
+    choice, invoke = reader.octet(), reader.octet()
     request: ActionRequest
     match choice:
         case 1:
@@ -238,7 +238,7 @@ def decode_action_response(octets: bytes) -> ActionResponse:
         TruncatedError. LimitError: a value in a list too deep.
     """
     reader = ApduReader(octets)
-    choice, invoke = reader.unsigned(), reader.unsigned()
+    choice, invoke = reader.octet(), reader.octet()
     response: ActionResponse
     match choice:
         case 1:

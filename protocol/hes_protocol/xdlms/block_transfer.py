@@ -46,7 +46,7 @@ def decode_general_block_transfer(octets: bytes) -> GeneralBlockTransfer:
     Raises: EncodingError: octets left over. TruncatedError.
     """
     reader = ApduReader(octets)
-    control = reader.unsigned()
+    control = reader.octet()
     block = GeneralBlockTransfer(
         last_block=bool(control & _LAST),
         streaming=bool(control & _STREAMING),

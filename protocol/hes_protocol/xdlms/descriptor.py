@@ -102,7 +102,7 @@ def write_method(method: Method) -> bytes:
 
 def read_selection(reader: ApduReader) -> AccessSelection | None:
     """An OPTIONAL `Selective-Access-Descriptor`."""
-    return AccessSelection(reader.unsigned(), reader.data()) if reader.present() else None
+    return AccessSelection(reader.octet(), reader.data()) if reader.present() else None
 
 
 def write_selection(selection: AccessSelection | None) -> bytes:

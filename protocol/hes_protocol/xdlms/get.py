@@ -26,7 +26,7 @@ from hes_protocol.xdlms.descriptor import (
     write_selection,
 )
 from hes_protocol.xdlms.reader import ApduReader, write_octet_string, write_unsigned
-from hes_protocol.xdlms.results import DataAccessResult
+from hes_protocol.xdlms.results import DATA_ACCESS_RESULTS, DataAccessResult
 
 GET_REQUEST: Final = 0xC0
 GET_RESPONSE: Final = 0xC4
@@ -43,10 +43,6 @@ class GetDataResult:
     result: DataAccessResult = DataAccessResult.SUCCESS
     octets: bytes = attrs.field(default=b"", repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        if self.octets and self.result != DataAccessResult.SUCCESS:
-            raise LocalProtocolError("data and an access result other than SUCCESS")
-
     def data(self) -> Data:
         """
         The value as a tree.
@@ -56,17 +52,20 @@ class GetDataResult:
         return decode_all(self.octets)
 
 
+_WITHOUT_DATA: Final = tuple(map(GetDataResult, DATA_ACCESS_RESULTS))
+
+
 def read_data_result(reader: ApduReader, *, last: bool) -> GetDataResult:
     """
     A `Get-Data-Result`; what is left of the APDU is its `Data` where it is the `last` one.
 
     Raises: EncodingError: an unknown CHOICE, or in a list a `Data` that is none.
     """
-    match reader.unsigned():
+    match reader.octet():
         case 0:
             return GetDataResult(octets=reader.rest() if last else reader.data_octets())
         case 1:
-            return GetDataResult(DataAccessResult(reader.unsigned()))
+            return _WITHOUT_DATA[reader.octet()]
         case choice:
             raise reader.error("unknown-choice", f"{choice} of Get-Data-Result")
 
@@ -76,8 +75,12 @@ def write_data_result(result: GetDataResult) -> bytes:
     A `Get-Data-Result`; SUCCESS without octets is the access result of that name.
 
     That is how meters answer an ACTION which went well and returns nothing.
+
+    Raises: LocalProtocolError: data beside another result.
     """
     if result.octets:
+        if result.result != DataAccessResult.SUCCESS:
+            raise LocalProtocolError("data and an access result other than SUCCESS")
         return b"\x00" + result.octets
     return b"\x01" + write_unsigned(result.result)
 
@@ -185,7 +188,7 @@ def decode_get_request(octets: bytes) -> GetRequest:
         TruncatedError. LimitError: selection parameters too deep.
     """
     reader = ApduReader(octets)
-    choice, invoke = reader.unsigned(), reader.unsigned()
+    choice, invoke = reader.octet(), reader.octet()
     request: GetRequest
     match choice:
         case 1:
@@ -211,7 +214,7 @@ def decode_get_response(octets: bytes) -> GetResponse:
         TruncatedError. LimitError: a value in a list too deep.
     """
     reader = ApduReader(octets)
-    choice, invoke = reader.unsigned(), reader.unsigned()
+    choice, invoke = reader.octet(), reader.octet()
     response: GetResponse
     match choice:
         case 1:
@@ -233,11 +236,11 @@ def decode_get_response(octets: bytes) -> GetResponse:
 def _read_datablock(reader: ApduReader, invoke: int) -> GetResponseWithDatablock:
     last_block, block_number = reader.boolean(), reader.unsigned(4)
     raw_data, result = b"", DataAccessResult.SUCCESS
-    match reader.unsigned():
+    match reader.octet():
         case 0:
             raw_data = reader.octet_string()
         case 1:
-            result = DataAccessResult(reader.unsigned())
+            result = DATA_ACCESS_RESULTS[reader.octet()]
         case choice:
             raise reader.error("unknown-choice", f"{choice} of DataBlock-G")
     return GetResponseWithDatablock(

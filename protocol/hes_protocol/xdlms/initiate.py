@@ -113,7 +113,7 @@ def decode_initiate_request(octets: bytes) -> InitiateRequest:
         dedicated_key=reader.octet_string() if reader.present() else None,
         response_allowed=reader.boolean() if reader.present() else True,
         quality_of_service=_read_quality(reader),
-        dlms_version=reader.unsigned(),
+        dlms_version=reader.octet(),
         conformance=_read_conformance(reader),
         client_max_receive_pdu_size=reader.unsigned(2),
     )
@@ -130,7 +130,7 @@ def decode_initiate_response(octets: bytes) -> InitiateResponse:
     reader = ApduReader(octets)
     response = InitiateResponse(
         quality_of_service=_read_quality(reader),
-        dlms_version=reader.unsigned(),
+        dlms_version=reader.octet(),
         conformance=_read_conformance(reader),
         server_max_receive_pdu_size=reader.unsigned(2),
         vaa_name=reader.unsigned(2),

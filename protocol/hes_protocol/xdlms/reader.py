@@ -41,7 +41,15 @@ class ApduReader:
         self.offset = behind
         return taken
 
-    def unsigned(self, size: int = 1) -> int:
+    def octet(self) -> int:
+        """An unsigned integer of one octet."""
+        offset = self.offset
+        if offset >= len(self.octets):
+            self.take(1)
+        self.offset = offset + 1
+        return self.octets[offset]
+
+    def unsigned(self, size: int) -> int:
         """An unsigned integer of `size` octets."""
         return int.from_bytes(self.take(size), "big")
 
@@ -51,7 +59,7 @@ class ApduReader:
 
     def boolean(self) -> bool:
         """A BOOLEAN: any octet but 0 is true."""
-        return self.take(1) != b"\x00"
+        return self.octet() != 0
 
     def present(self) -> bool:
         """
@@ -59,7 +67,7 @@ class ApduReader:
 
         Raises: EncodingError: neither 0 nor 1. TruncatedError.
         """
-        flag = self.unsigned()
+        flag = self.octet()
         if flag > 1:
             self.offset -= 1
             raise self.error("bad-presence", f"0x{flag:02x} where 0 or 1 is due")

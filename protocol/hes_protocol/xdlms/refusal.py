@@ -95,7 +95,7 @@ def decode_exception_response(octets: bytes) -> ExceptionResponse:
     Raises: EncodingError: octets left over. TruncatedError.
     """
     reader = ApduReader(octets)
-    state_error, service_error = StateError(reader.unsigned()), ServiceError(reader.unsigned())
+    state_error, service_error = StateError(reader.octet()), ServiceError(reader.octet())
     counter = None
     if (
         service_error is ServiceError.INVOCATION_COUNTER_ERROR
@@ -113,6 +113,6 @@ def decode_confirmed_service_error(octets: bytes) -> ConfirmedServiceError:
     Raises: EncodingError: octets left over. TruncatedError.
     """
     reader = ApduReader(octets)
-    error = ConfirmedServiceError(reader.unsigned(), reader.unsigned(), reader.unsigned())
+    error = ConfirmedServiceError(reader.octet(), reader.octet(), reader.octet())
     reader.end()
     return error

@@ -16,7 +16,8 @@ class _OpenIntEnum(IntEnum):
         member = int.__new__(cls, value)
         member._name_ = f"CODE_{value}"
         member._value_ = value
-        return member
+        # Kept, as enum does for flags: a list of unnamed codes must not cost an object each.
+        return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
 
 
 class DataAccessResult(_OpenIntEnum):
@@ -56,6 +57,10 @@ class ActionResultCode(_OpenIntEnum):
     LONG_ACTION_ABORTED = 15
     NO_LONG_ACTION_IN_PROGRESS = 16
     OTHER_REASON = 250
+
+
+DATA_ACCESS_RESULTS: Final = tuple(map(DataAccessResult, range(256)))
+"""By octet: looking it up costs a fraction of calling the enumeration."""
 
 
 class StateError(_OpenIntEnum):

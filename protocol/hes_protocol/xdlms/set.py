@@ -23,7 +23,7 @@ from hes_protocol.xdlms.descriptor import (
     write_selection,
 )
 from hes_protocol.xdlms.reader import ApduReader, write_unsigned
-from hes_protocol.xdlms.results import DataAccessResult
+from hes_protocol.xdlms.results import DATA_ACCESS_RESULTS, DataAccessResult
 
 SET_REQUEST: Final = 0xC1
 SET_RESPONSE: Final = 0xC5
@@ -205,7 +205,7 @@ def decode_set_request(octets: bytes) -> SetRequest:
         TruncatedError. LimitError: a value too deep.
     """
     reader = ApduReader(octets)
-    choice, invoke = reader.unsigned(), reader.unsigned()
+    choice, invoke = reader.octet(), reader.octet()
     request: SetRequest
     match choice:
         case 1:
@@ -239,11 +239,11 @@ def decode_set_request(octets: bytes) -> SetRequest:
 
 
 def _read_result(reader: ApduReader) -> DataAccessResult:
-    return DataAccessResult(reader.unsigned())
+    return DATA_ACCESS_RESULTS[reader.octet()]
 
 
 def _read_results(reader: ApduReader) -> tuple[DataAccessResult, ...]:
-    return tuple(_read_result(reader) for _ in range(reader.length()))
+    return tuple(map(DATA_ACCESS_RESULTS.__getitem__, reader.octet_string()))
 
 
 def decode_set_response(octets: bytes) -> SetResponse:
@@ -253,7 +253,7 @@ def decode_set_response(octets: bytes) -> SetResponse:
     Raises: EncodingError: an unknown CHOICE or octets left over. TruncatedError.
     """
     reader = ApduReader(octets)
-    choice, invoke = reader.unsigned(), reader.unsigned()
+    choice, invoke = reader.octet(), reader.octet()
     response: SetResponse
     match choice:
         case 1:

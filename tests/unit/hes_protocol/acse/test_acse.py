@@ -1,0 +1,193 @@
+"""AARQ, AARE, RLRQ, RLRE in BER: names, lengths, what is skipped and what is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hes_protocol.acse import (
+    Aare,
+    Aarq,
+    ApplicationContext,
+    AssociationResult,
+    Diagnostic,
+    DiagnosticSource,
+    Mechanism,
+    Rlre,
+    Rlrq,
+    UserDiagnostic,
+    context_name,
+    mechanism_name,
+)
+from hes_protocol.acse.ber import read_element, write_element, write_integer
+from hes_protocol.errors import EncodingError, RemoteProtocolError, TruncatedError
+
+INITIATE = bytes.fromhex("01000000065f1f0400001f1f0200")
+# Laid out by hand from the standard's example: LN, LLS, a password of eight.
+AARQ = (
+    bytes.fromhex(
+        "60 36 a109 0607 60857405080101 8a02 0780 8b07 60857405080201"
+        "ac0a 8008 3030303030303030 be10 040e"
+    )
+    + INITIATE
+)
+AARE = bytes.fromhex("61 17 a109 0607 60857405080101 a203 020100 a305 a103 020100")
+
+
+def test_aarq_by_hand() -> None:
+    aarq = Aarq.decode(AARQ)
+    assert aarq == Aarq(
+        context_name(ApplicationContext.LOGICAL_NAME),
+        authentication_required=True,
+        mechanism_name=mechanism_name(Mechanism.LLS),
+        authentication_value=b"00000000",
+        user_information=INITIATE,
+    )
+    assert (aarq.context, aarq.mechanism) == (ApplicationContext.LOGICAL_NAME, Mechanism.LLS)
+    assert aarq.encode() == AARQ
+
+
+def test_secrets_and_payloads_do_not_print() -> None:
+    shown = repr(Aarq.decode(AARQ))
+    assert "00000000" not in shown
+    assert INITIATE.hex() not in shown
+
+
+def test_aare_by_hand() -> None:
+    aare = Aare.decode(AARE)
+    assert aare.result is AssociationResult.ACCEPTED
+    assert aare.diagnostic == Diagnostic(UserDiagnostic.NULL)
+    assert aare.mechanism is Mechanism.NONE
+    assert aare.encode() == AARE
+
+
+@pytest.mark.parametrize("context", ApplicationContext)
+def test_contexts_are_named_and_known_again(context: ApplicationContext) -> None:
+    assert Aarq(context_name(context)).context is context
+    assert context.ciphered is (context in (3, 4))
+
+
+@pytest.mark.parametrize("mechanism", list(Mechanism)[1:])
+def test_mechanisms_are_named_and_known_again(mechanism: Mechanism) -> None:
+    name = mechanism_name(mechanism)
+    assert Aarq(b"", mechanism_name=name).mechanism is mechanism
+
+
+@pytest.mark.parametrize("name", [b"", b"\x60", bytes.fromhex("60857405080109"), bytes(7)])
+def test_an_unknown_name_is_none_and_no_error(name: bytes) -> None:
+    aarq = Aarq.decode(Aarq(name, mechanism_name=name).encode())
+    assert (aarq.context, aarq.mechanism) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("diagnostic", "name"),
+    [
+        (Diagnostic(13), "authentication-failure"),
+        (Diagnostic(2, DiagnosticSource.PROVIDER), "no-common-acse-version"),
+        (Diagnostic(77), "code-77"),
+    ],
+)
+def test_diagnostics_have_names(diagnostic: Diagnostic, name: str) -> None:
+    assert diagnostic.name == name
+
+
+@pytest.mark.parametrize(
+    "element",
+    ["80020284", "a403020105", "a90302010a", "bf1d03020100", "9f8801020304", "bd00"],
+)
+def test_optional_elements_are_read_or_skipped(element: str) -> None:
+    content = AARQ[2:] + bytes.fromhex(element)
+    aarq = Aarq.decode(write_element(0x60, content))
+    assert aarq.user_information == INITIATE
+
+
+@pytest.mark.parametrize(
+    ("apdu", "code"),
+    [
+        (b"\x61" + AARQ[1:], "unexpected-tag"),
+        (AARQ + b"\x00", "trailing-octets"),
+        (b"\x60\x80" + AARQ[2:] + b"\x00\x00", "bad-length"),
+        (b"\x60\x85" + bytes(5), "bad-length"),
+        (write_element(0x60, AARQ[2:], AARQ[2:13]), "repeated-element"),
+        (write_element(0x60, AARQ[13:]), "missing-element"),
+        (write_element(0x60, bytes.fromhex("a1090608 60857405080101")), "truncated"),
+        (write_element(0x60, bytes.fromhex("a10a0607 60857405080101 00")), "trailing-octets"),
+        (write_element(0x60, bytes.fromhex("a109 0407 60857405080101")), "unexpected-tag"),
+        (write_element(0x60, bytes.fromhex("a100")), "truncated"),
+        (write_element(0x60, AARQ[2:13], bytes.fromhex("8a020880")), "bad-bit-string"),
+        (write_element(0x60, AARQ[2:13], bytes.fromhex("8a00")), "bad-bit-string"),
+        (write_element(0x60, AARQ[2:13], bytes.fromhex("ac03810100")), "unexpected-tag"),
+        (write_element(0x60, AARQ[2:13], b"\xac\x81\x84\x80\x81\x81", bytes(129)), "bad-length"),
+        (write_element(0x60, AARQ[2:13], bytes.fromhex("a9020200")), "bad-length"),
+        (write_element(0x60, b"\x9f" + b"\x81" * 5), "bad-tag"),
+    ],
+)
+def test_broken_aarqs_are_refused(apdu: bytes, code: str) -> None:
+    with pytest.raises(EncodingError) as caught:
+        Aarq.decode(apdu)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("apdu", "code"),
+    [
+        (AARE.replace(bytes.fromhex("a203020100"), bytes.fromhex("a203020103")), "bad-result"),
+        (AARE.replace(bytes.fromhex("a103020100"), bytes.fromhex("a303020100")), "bad-diagnostic"),
+        (write_element(0x61, AARE[2:13]), "missing-element"),
+    ],
+)
+def test_broken_aares_are_refused(apdu: bytes, code: str) -> None:
+    with pytest.raises(EncodingError) as caught:
+        Aare.decode(apdu)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("whole", [AARQ, AARE])
+def test_every_prefix_is_truncated(whole: bytes) -> None:
+    kind = Aarq if whole is AARQ else Aare
+    for end in range(len(whole)):
+        with pytest.raises(TruncatedError):
+            kind.decode(whole[:end])
+
+
+@pytest.mark.parametrize(
+    ("octets", "apdu"),
+    [
+        ("6200", Rlrq()),
+        ("6203800100", Rlrq(0)),
+        ("620380011e", Rlrq(30)),
+        ("6300", Rlre()),
+        ("6303800101", Rlre(1)),
+        ("6309 800100 be04 0402 abcd", Rlre(0, b"\xab\xcd")),
+    ],
+)
+def test_release_with_and_without_reason(octets: str, apdu: Rlrq | Rlre) -> None:
+    whole = bytes.fromhex(octets)
+    assert type(apdu).decode(whole) == apdu
+    assert apdu.encode() == whole
+
+
+@given(st.binary(max_size=60))
+def test_any_octets_raise_typed_errors_only(octets: bytes) -> None:
+    for kind in (Aarq, Aare, Rlrq, Rlre):
+        try:
+            kind.decode(write_element(kind.TAG, octets))
+        except RemoteProtocolError:
+            continue
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_integers_are_of_the_fewest_octets(value: int) -> None:
+    octets = write_integer(value)
+    element, behind = read_element(octets, 0)
+    assert (element.integer(), behind) == (value, len(octets))
+    if len(element.value) > 1:
+        # The first nine bits of the fewest octets are not all alike (ISO/IEC 8825-1, 8.3.2).
+        assert int.from_bytes(element.value[:2], "big") >> 7 not in (0, 0x1FF)
+
+
+def test_nesting_costs_nothing() -> None:
+    # A thousand levels: only those that have a name are opened.
+    content = b""
+    for _ in range(1000):
+        content = write_element(0xA4, content)
+    assert Aarq.decode(write_element(0x60, AARQ[2:], content)).user_information == INITIATE
