@@ -23,7 +23,7 @@ T = TypeVar("T")
 START = datetime(2026, 11, 21, 10, 7, tzinfo=UTC)
 EK = bytes(range(16))
 AK = bytes(range(16, 32))
-OUR_TITLE = b"HES\0\0\0\0\1"
+OUR_TITLE = b"HEH\0\0\0\0\1"
 METER_ID = UUID(int=1)
 
 

@@ -1,0 +1,289 @@
+"""The outbound loop: leases, slots, pauses, and what one session may not do to others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+import structlog
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from hes.domain.meters import Secrets
+from hes.domain.ports import SessionOutcome, SessionPhase
+from hes_collectors.dlms import Context
+from hes_collectors.dlms.outbound import run_outbound
+from hes_protocol.server import GetRequested
+from tests.unit.hes_collectors.fakes import FakeStorage
+from tests.unit.hes_collectors.simulated import SimulatedMeter, network
+from tests.unit.hes_collectors.support import START, context, wall_clock
+
+
+def fleet(count: int) -> tuple[FakeStorage, list[SimulatedMeter]]:
+    storage = FakeStorage(wall_clock)
+    meters = [SimulatedMeter.of(index) for index in range(count)]
+    for meter in meters:
+        storage.add_meter(meter.inventory(), meter.secrets())
+    return storage, meters
+
+
+@asynccontextmanager
+async def collecting(
+    storage: FakeStorage, meters: list[SimulatedMeter], **changes: Any
+) -> AsyncIterator[Context]:
+    """The loop at work until the block ends."""
+    async with network(*meters) as reached, trio.open_nursery() as nursery:
+        surroundings = context(storage, reached.connect, **changes)
+        nursery.start_soon(run_outbound, surroundings)
+        yield surroundings
+        nursery.cancel_scope.cancel()
+
+
+def complete(storage: FakeStorage, meters: list[SimulatedMeter]) -> bool:
+    """Whether all that the meters captured up to a quarter of an hour ago is stored, rightly."""
+    kept = {
+        (key.meter_id, at, str(key.obis)): value.value
+        for (key, at), value in storage.values.items()
+    }
+    captured = {
+        (meter.meter_id, row.captured_at, obis): value
+        for meter in meters
+        for row in meter.truth()
+        if row.captured_at <= wall_clock() - timedelta(minutes=2)
+        for obis, value in row.values.items()
+    }
+    return kept.items() >= captured.items() and storage.revisions == []
+
+
+async def test_every_meter_is_read_each_minute(autojump_clock: MockClock) -> None:
+    storage, meters = fleet(3)
+    async with collecting(storage, meters):
+        await trio.sleep(600)
+    assert complete(storage, meters)
+    for meter in meters:
+        assert 9 <= meter.connections <= 11
+    assert {report.outcome for report in storage.reports} == {SessionOutcome.OK}
+    assert len(storage.reports) == sum(meter.connections for meter in meters)
+    assert storage.calls["save"] == 3  # learnt once
+
+
+async def test_a_lease_is_given_back_only_after_the_receipt(autojump_clock: MockClock) -> None:
+    storage, meters = fleet(1)
+    async with collecting(storage, meters):
+        await trio.sleep(30)
+    order = [step for step in storage.done if step in ("publish", "record", "give_back")]
+    assert order[-2:] == ["record", "give_back"]
+    assert "publish" in order[:-2]
+    assert storage.work[meters[0].meter_id].token is None
+
+
+async def test_no_more_sessions_than_allowed_and_nobody_is_forgotten(
+    autojump_clock: MockClock,
+) -> None:
+    storage, meters = fleet(8)
+    for meter in meters:
+        meter.fault.pause_s = 0.5
+    seen = set()
+    async with collecting(storage, meters, max_sessions=3, read_every_s=3600) as surroundings:
+        for _ in range(3000):
+            await trio.sleep(0.1)
+            seen.add(surroundings.metrics.sessions_running._value.get())
+    assert (min(seen), max(seen)) == (0, 3)
+    assert [meter.connections for meter in meters] == [1] * 8
+    assert complete(storage, meters)
+
+
+async def test_faults_of_some_meters_do_not_touch_the_others(autojump_clock: MockClock) -> None:
+    storage, meters = fleet(6)
+    silent, refusing, resetting, foreign, crashing, healthy = meters
+    silent.fault.hangs_before = lambda event: isinstance(event, GetRequested)
+    refusing.refuses = True
+    resetting.fault.resets_after = 700
+    storage.secrets[foreign.meter_id] = Secrets(ek=bytes(16), ak=bytes(16))
+
+    def crash(host: str) -> None:
+        if host == crashing.inventory().address:
+            raise ZeroDivisionError("a bug")
+
+    async with network(*meters) as reached, trio.open_nursery() as nursery:
+
+        async def connect(host: str, port: int, settings: Any) -> trio.abc.Stream:
+            crash(host)
+            return await reached.connect(host, port, settings)
+
+        with capture_logs() as captured:
+            nursery.start_soon(run_outbound, context(storage, connect))
+            await trio.sleep(300)
+            nursery.cancel_scope.cancel()
+
+    assert complete(storage, [healthy])
+    assert healthy.connections >= 5
+    ended: dict[UUID, set[tuple[Any, ...]]] = {}
+    for report in storage.reports:
+        ended.setdefault(report.meter_id, set()).add((report.outcome, report.phase, report.cause))
+    transport, request = SessionOutcome.TRANSPORT, SessionPhase.REQUEST
+    assert ended[silent.meter_id] == {(transport, request, "deadline-exceeded")}
+    assert ended[refusing.meter_id] == {(transport, SessionPhase.CONNECT, "connection-refused")}
+    assert ended[resetting.meter_id] == {(transport, request, "connection-lost")}
+    assert ended[crashing.meter_id] == {
+        (SessionOutcome.APPLICATION, SessionPhase.CONNECT, "internal-error")
+    }
+    assert ended[healthy.meter_id] == {(SessionOutcome.OK, SessionPhase.DONE, None)}
+    [(outcome, phase, _)] = ended[foreign.meter_id]
+    assert (outcome, phase) == (SessionOutcome.SECURITY, SessionPhase.ASSOCIATE)
+    events = {event.meter_id for event in storage.events}
+    assert events == {foreign.meter_id}
+    # A wrong key is tried twice, then the meter is left alone for a long while.
+    assert foreign.connections == 2
+    finished = [line for line in captured if line["event"] == "meter_session_finished"]
+    assert len(finished) == len(storage.reports)
+
+
+async def test_failures_are_tried_again_later_and_later(autojump_clock: MockClock) -> None:
+    storage, [meter] = fleet(1)
+    meter.refuses = True
+    async with collecting(storage, [meter]):
+        await trio.sleep(3600)
+        assert storage.work[meter.meter_id].attempts >= 5
+        reports = len(storage.reports)
+        assert 6 <= reports <= 60
+        meter.refuses = False
+        await trio.sleep(1000)
+    assert complete(storage, [meter])
+    assert storage.work[meter.meter_id].attempts == 0
+
+
+async def test_one_line_per_session_with_its_ids_and_no_secrets(
+    autojump_clock: MockClock,
+) -> None:
+    storage, [meter] = fleet(1)
+    with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
+        async with collecting(storage, [meter]):
+            await trio.sleep(30)
+    [line] = [line for line in captured if line["event"] == "meter_session_finished"]
+    [report] = storage.reports
+    assert line["meter_id"] == str(meter.meter_id)
+    assert line["session_id"] == str(report.session_id)
+    assert (line["outcome"], line["phase"], line["log_level"]) == ("ok", "done", "info")
+    assert line["stored"] == len(storage.values)
+    told = repr(captured)
+    for secret in (meter.meter.identity.encryption_key, meter.meter.identity.authentication_key):
+        assert secret.hex() not in told
+        assert repr(secret) not in told
+
+
+# --- storage that is away ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("away_from_s", [0, 0.2, 20])
+async def test_while_storage_is_away_nobody_is_asked_and_afterwards_all_is_there(
+    away_from_s: float, autojump_clock: MockClock
+) -> None:
+    storage, meters = fleet(4)
+    async with collecting(storage, meters) as surroundings:
+        await trio.sleep(away_from_s)
+        storage.away = True
+        await trio.sleep(120)  # sessions that had begun are over
+        asked = sum(meter.connections for meter in meters)
+        receipts = len(storage.receipts)
+        await trio.sleep(3600)
+        assert sum(meter.connections for meter in meters) == asked
+        assert len(storage.receipts) == receipts
+        assert not surroundings.gate.is_open
+        storage.away = False
+        await trio.sleep(60)
+        assert surroundings.gate.is_open
+        assert complete(storage, meters)
+    assert surroundings.metrics.storage_pauses._value.get() == 1
+
+
+async def test_storage_away_in_the_middle_of_sessions_loses_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    storage, meters = fleet(4)
+    for meter in meters:
+        meter.fault.pause_s = 0.3
+    async with collecting(storage, meters, rows_per_request=8) as surroundings:
+        for _ in range(6):
+            await trio.sleep(3.1)
+            storage.away = True
+            await trio.sleep(7)
+            storage.away = False
+        await trio.sleep(120)
+        assert surroundings.gate.is_open
+        assert complete(storage, meters)
+    assert all(work.attempts == 0 for work in storage.work.values())
+    kept = [report for report in storage.reports if report.outcome is SessionOutcome.STORAGE]
+    assert kept, "reports of sessions that storage broke are kept once it is back"
+
+
+async def test_a_lease_that_ended_while_storage_was_away_is_lost_quietly(
+    autojump_clock: MockClock,
+) -> None:
+    storage, [meter] = fleet(1)
+    meter.fault.pause_s = 1
+    with capture_logs() as captured:
+        async with collecting(storage, [meter]):
+            await trio.sleep(5)
+            storage.away = True
+            await trio.sleep(400)
+            storage.away = False
+            await trio.sleep(100)
+            assert complete(storage, [meter])
+    assert [line for line in captured if line["event"] == "lease_lost"]
+
+
+async def test_probing_storage_is_paced(autojump_clock: MockClock) -> None:
+    storage, meters = fleet(1)
+    storage.away = True
+    async with collecting(storage, meters):
+        await trio.sleep(600)
+    assert 100 <= storage.calls["take"] <= 300
+
+
+# --- the end ----------------------------------------------------------------------------------
+
+
+async def test_cancellation_releases_meters_and_gives_leases_back(
+    autojump_clock: MockClock,
+) -> None:
+    storage, meters = fleet(3)
+    for meter in meters:
+        meter.fault.pause_s = 0.2
+    async with collecting(storage, meters):
+        await trio.sleep(2)
+        assert all(meter.open_connections for meter in meters)
+        cancelled_at = trio.current_time()
+    assert trio.current_time() - cancelled_at <= 3
+    for meter in meters:
+        assert meter.released
+        work = storage.work[meter.meter_id]
+        assert (work.token, work.attempts, work.due_at) == (None, 0, START)
+
+
+async def test_cancellation_does_not_wait_for_silent_meters_or_storage(
+    autojump_clock: MockClock,
+) -> None:
+    storage, [meter] = fleet(1)
+    meter.fault.hangs_before = lambda event: isinstance(event, GetRequested)
+    async with collecting(storage, [meter]):
+        await trio.sleep(2)
+        storage.away = True
+        cancelled_at = trio.current_time()
+    assert trio.current_time() - cancelled_at <= 3 + 5
+    assert storage.work[meter.meter_id].token is not None  # the lease ends by itself
+
+
+async def test_meters_without_an_address_are_left_alone(autojump_clock: MockClock) -> None:
+    storage, [meter] = fleet(1)
+    known = storage.meters[meter.meter_id]
+    storage.meters[meter.meter_id] = attrs.evolve(known, address=None, port=None)
+    async with collecting(storage, [meter]):
+        await trio.sleep(100)
+    assert meter.connections == 0

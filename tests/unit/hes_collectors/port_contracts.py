@@ -1,0 +1,188 @@
+"""
+What every implementation of the ports must do, as far as the collector relies on it.
+
+Each function is a contract; `test_fakes` holds the in-memory ports to them, and the integration
+tests hold the real ones. They say nothing of what only storage cares about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+
+from hes.domain.errors import CounterReplayedError, LeaseLostError
+from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
+from hes.domain.ports import Sender, SessionOutcome, SessionPhase, SessionReport
+from hes.domain.readings import (
+    ChannelKey,
+    IntegerRows,
+    OtherRow,
+    Provenance,
+    ReadingBatch,
+    SeriesKey,
+    SourceKind,
+    ValueStore,
+    microseconds,
+)
+from hes_collectors.dlms import Ports
+from hes_protocol.cosem import Obis
+
+PROFILE = Obis.parse("1.0.99.1.0.255")
+ENERGY = Obis.parse("1.0.1.8.0.255")
+LEASE_S = 180
+
+
+def batch(
+    meter_id: UUID, at: datetime, values: list[int], *, batch_key: UUID | None = None
+) -> ReadingBatch:
+    """A batch of one channel, a quarter of an hour apart, and one text."""
+    count = len(values)
+    first = microseconds(at)
+    channel = ChannelKey(meter_id, PROFILE, 900, ENERGY, 3, 2)
+    text = ChannelKey(
+        meter_id, PROFILE, 900, Obis.parse("0.0.96.1.0.255"), 1, 2, store=ValueStore.TEXT
+    )
+    return ReadingBatch(
+        batch_key=batch_key or uuid4(),
+        series=(SeriesKey(channel, 0, 30), SeriesKey(text)),
+        integers=IntegerRows(
+            np.zeros(count, np.int32),
+            np.array([first + 900_000_000 * n for n in range(count)], np.int64),
+            np.array(values, np.int64),
+            np.zeros(count, np.bool_),
+            np.zeros(count, np.int32),
+        ),
+        others=(OtherRow(1, first, "x", 0),),
+        provenance=Provenance(SourceKind.PROFILE, at, evidence=b"frame"),
+    )
+
+
+def leases_are_exclusive(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
+    """A meter is taken once, is due again when given back, and a token works once."""
+    [lease] = ports.leases.take(holder="a", limit=10, lease_s=LEASE_S)
+    assert (lease.meter.meter_id, lease.attempts) == (meter_id, 0)
+    assert not ports.leases.take(holder="b", limit=10, lease_s=LEASE_S)
+    assert not ports.leases.take(holder="a", limit=0, lease_s=LEASE_S)
+    ports.leases.give_back(lease, due_at=now() - timedelta(seconds=1), failed=True)
+    with pytest.raises(LeaseLostError):
+        ports.leases.give_back(lease, due_at=now(), failed=False)
+    [again] = ports.leases.take(holder="b", limit=10, lease_s=LEASE_S)
+    assert again.token > lease.token
+    assert again.attempts == 1
+    with pytest.raises(LeaseLostError):
+        ports.leases.give_back(lease, due_at=now(), failed=False)
+    ports.leases.give_back(again, due_at=now() + timedelta(hours=1), failed=False)
+    assert not ports.leases.take(holder="a", limit=10, lease_s=LEASE_S)
+
+
+def leases_tell_the_marks(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
+    """What is committed of a profile is known to whoever takes the next lease."""
+    first = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    ports.sink.publish(batch(meter_id, first, [1, 2, 3]))
+    [lease] = ports.leases.take(holder="a", limit=1, lease_s=LEASE_S)
+    assert dict(lease.marks) == {PROFILE: first + timedelta(minutes=30)}
+    ports.leases.give_back(lease, due_at=now() - timedelta(seconds=1), failed=False)
+    ports.sink.publish(batch(meter_id, first - timedelta(hours=1), [7]))  # late
+    [lease] = ports.leases.take(holder="a", limit=1, lease_s=LEASE_S)
+    assert dict(lease.marks) == {PROFILE: first + timedelta(minutes=30)}
+    ports.leases.give_back(lease, due_at=now() + timedelta(hours=1), failed=False)
+
+
+def batches_are_stored_once(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
+    """A batch is stored once however often it is published; what differs is a revision."""
+    at = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    first = batch(meter_id, at, [1, 2])
+    receipt = ports.sink.publish(first)
+    assert (receipt.stored, receipt.duplicates, receipt.revised) == (3, 0, 0)
+    assert ports.sink.publish(first) == receipt
+    receipt = ports.sink.publish(batch(meter_id, at, [1, 9]))
+    assert (receipt.stored, receipt.duplicates, receipt.revised) == (0, 2, 1)
+
+
+def counters_only_rise(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
+    """Own counters are given out once; the meter's are accepted upwards only."""
+    counters = ports.counters
+    one = counters.reserve(meter_id, 1, size=10)
+    two = counters.reserve(meter_id, 1, size=1)
+    assert one.last - one.first == 9
+    assert two.first == two.last > one.last
+    assert counters.last_accepted(meter_id, 1) is None
+    counters.accept(meter_id, 1, 5)
+    for replayed in (5, 4, 0):
+        with pytest.raises(CounterReplayedError):
+            counters.accept(meter_id, 1, replayed)
+    assert counters.last_accepted(meter_id, 1) == 5
+    counters.accept(meter_id, 1, 6)
+
+
+def knowledge_is_kept(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
+    """What was learnt comes back as it was, and is replaced as a whole."""
+    assert ports.knowledge.load(meter_id) is None
+    profile = ProfileKnowledge(
+        PROFILE,
+        900,
+        (
+            CaptureColumn(8, Obis.parse("0.0.1.0.0.255"), 2, 0),
+            CaptureColumn(3, ENERGY, 2, 0, -3, 30),
+        ),
+    )
+    for knowledge in (
+        MeterKnowledge((ObjectEntry(7, 1, PROFILE),), (profile,)),
+        MeterKnowledge((), ()),
+    ):
+        ports.knowledge.save(meter_id, knowledge)
+        assert ports.knowledge.load(meter_id) == knowledge
+
+
+def sessions_are_recorded(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
+    """Reports and security events are taken."""
+    ports.sessions.record(
+        SessionReport(
+            uuid4(),
+            meter_id,
+            False,
+            now(),
+            now(),
+            SessionPhase.REQUEST,
+            SessionOutcome.TRANSPORT,
+            "deadline-exceeded",
+            10,
+            20,
+            0.5,
+        )
+    )
+    ports.sessions.security_event(meter_id, "tag-mismatch", "", "192.0.2.1")
+    ports.sessions.security_event(None, "policy-violated", "plain", None)
+
+
+def senders_are_known(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
+    """By title; by the serial in the frame; by nothing else where the frame names somebody."""
+    peer = ip_address("192.0.2.1")
+    meter = ports.inbound.by_system_title(b"HES\0\0\0\0\1")
+    assert meter is not None
+    assert meter.meter_id == meter_id
+    assert ports.inbound.by_system_title(b"UNKNOWN!") is None
+    assert ports.inbound.by_sender(Sender(peer, b"HES\0\0\0\0\1")) == meter
+    serial = Obis.parse("0.0.96.1.0.255")
+    assert ports.inbound.by_sender(Sender(peer, None, ((serial, meter.serial),))) == meter
+    assert ports.inbound.by_sender(Sender(peer, None, ((serial, "another"),))) is None
+    assert ports.inbound.by_sender(Sender(peer)) is None
+    ports.inbound.quarantine(
+        Sender(peer), "unknown-meter", b"frame", meter_id=None, received_at=now()
+    )
+
+
+CONTRACTS = (
+    leases_are_exclusive,
+    leases_tell_the_marks,
+    batches_are_stored_once,
+    counters_only_rise,
+    knowledge_is_kept,
+    sessions_are_recorded,
+    senders_are_known,
+)
