@@ -7,6 +7,8 @@ in `with database.connection() as connection:` and lets `StorageUnavailableError
 
 from __future__ import annotations
 
+import logging
+import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +35,10 @@ SELECT set_config('TimeZone', 'UTC', false),
        CASE WHEN current_setting('synchronous_commit') = 'off'
             THEN set_config('synchronous_commit', 'on', false) END
 """
+
+# The pool tells of failed attempts by warnings. They belong into a configured log; without one,
+# the exception that follows says it all.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 _TRANSPORT = {
     # Without these a connection whose other end vanished is noticed after two hours.
@@ -86,6 +92,7 @@ class Database:
         self._last_error: str | None = None
         self._opening = threading.Lock()
         self._opened = False
+        self._closed = False
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
             connection_class=_reporting_connection(self._note_error),
@@ -94,8 +101,6 @@ class Database:
             max_size=max_connections,
             open=False,
             configure=self._configure,
-            # An idle connection may have died with its server; ask before lending it.
-            check=ConnectionPool.check_connection,
             timeout=wait_s,
             # Short, so that after an outage the next caller starts a new attempt at once instead
             # of waiting for one that backs off.
@@ -141,7 +146,9 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; using the database afterwards raises StorageUnavailableError."""
-        self._pool.close()
+        with self._opening:
+            self._closed = True
+            self._pool.close()
 
     def __enter__(self) -> Self:
         return self
@@ -157,15 +164,28 @@ class Database:
     def _lend(self) -> Connection:
         try:
             if not self._opened:
-                with self._opening:
-                    self._pool.open()
-                    self._opened = True
+                self._open()
+            connection = self._pool.getconn()
+            if not _has_ended(connection):
+                return connection
+            # Its server went away while it lay idle, and so did the others'. The pool would find
+            # that out one by one, with a growing pause after each.
+            connection.close()
+            self._pool.putconn(connection)
+            self._pool.drain()
             return self._pool.getconn()
         except PoolTimeout as exc:
             detail = self._last_error or "all connections are in use"
             raise StorageUnavailableError(f"{exc}: {detail}") from exc
         except (PoolClosed, psycopg.OperationalError) as exc:
             raise StorageUnavailableError(str(exc)) from exc
+
+    def _open(self) -> None:
+        with self._opening:
+            if self._closed:
+                raise PoolClosed("the database is closed")
+            self._pool.open()
+            self._opened = True
 
     def _configure(self, connection: Connection) -> None:
         connection.execute(_SETTINGS, self._settings)
@@ -189,6 +209,13 @@ def _reporting_connection(on_error: Callable[[Exception], None]) -> type[Connect
                 raise
 
     return ReportingConnection
+
+
+def _has_ended(connection: Connection) -> bool:
+    """Tell whether the server ended an idle connection: then there is something to be read."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _refuse_failed(connection: Connection) -> None:
