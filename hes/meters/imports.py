@@ -191,15 +191,26 @@ class Import:
         if existing is not None and self._on_existing is OnExisting.ERROR:
             raise RowError("serial", "is in the inventory already", spec.serial)
         taken.check(spec)
-        # The session has the old key and would use it with the new key's counters: a pair of key
-        # and counter could come twice. Nobody takes a lease until this chunk is committed.
         if existing is not None and existing.leased:
-            fingerprint = self._keys.fingerprint(spec.secrets)
-            known = frozenset() if fingerprint is None else frozenset({fingerprint})
-            if existing.key_fingerprints != known:
-                raise RowError(
-                    "ek", "cannot change while the meter is being read; import again", spec.serial
-                )
+            self._check_leased(spec, existing)
+
+    def _check_leased(self, spec: MeterSpec, existing: KeptMeter) -> None:
+        """
+        Refuse another key, or another device, while a session with the meter may be under way.
+
+        The session has the old key and would use it with the new key's counters: a pair of key
+        and counter could come twice. Nobody takes a lease until this chunk is committed.
+
+        Raises:
+            RowError: the encryption key or the system title would change.
+        """
+        fingerprint = self._keys.fingerprint(spec.secrets)
+        known = frozenset() if fingerprint is None else frozenset({fingerprint})
+        message = "cannot change while the meter is being read; import again"
+        if existing.key_fingerprints != known:
+            raise RowError("ek", message, spec.serial)
+        if existing.system_title not in (None, spec.system_title):
+            raise RowError("system_title", message, spec.serial)
 
     def _change(self, spec: MeterSpec, existing: KeptMeter | None, now: datetime) -> MeterChange:
         meter_id = uuid.uuid4() if existing is None else existing.meter_id

@@ -214,21 +214,29 @@ def test_replacing_changes_everything_but_the_meters_life(
     assert inventory.get(meter_id).row.commissioned_at == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_keys_do_not_change_under_a_session(
+def test_neither_key_nor_title_changes_under_a_session(
     inventory: Inventory, add_meter: AddMeter, database: Database
 ) -> None:
-    meter_id = add_meter("S1", address="127.16.0.1", ek=EK, ak=AK)
+    title = "4845530000000001"
+    as_it_is = {"address": "127.16.0.1", "ek": EK, "ak": AK, "system_title": title}
+    meter_id = add_meter("S1", **as_it_is)
     leases = LeaseStore(database)
     (lease,) = leases.take(holder="test", limit=1, lease_s=60)
-    same = row("S1", address="127.16.0.2", ek=EK, ak=AK)
-    assert inventory.import_file([same], on_existing="replace").replaced == 1
-    for other in (row("S1", address="127.16.0.1"), row("S1", ek=OTHER_EK, ak=AK)):
-        report = inventory.import_file([other], on_existing="replace")
-        assert errors(report) == [(1, "S1", "ek")]
+    changes = {
+        "ek": [{"ek": OTHER_EK}, {"ek": None, "ak": None}],
+        "system_title": [{"system_title": None}, {"system_title": "4845530000000002"}],
+        None: [{"model": "new"}, {"address": "127.16.0.2"}],
+    }
+    for field, rows in changes.items():
+        for changed in rows:
+            report = inventory.import_file([row("S1", **as_it_is | changed)], False, "replace")
+            assert errors(report) == ([] if field is None else [(1, "S1", field)])
     leases.give_back(lease, due_at=NOW, failed=False)
-    changed = row("S1", address="127.16.0.1", ek=OTHER_EK, ak=AK)
-    assert inventory.import_file([changed], on_existing="replace").replaced == 1
-    assert inventory.get(meter_id).associations[0].has_ek
+    for rows in changes.values():
+        for changed in rows:
+            report = inventory.import_file([row("S1", **as_it_is | changed)], False, "replace")
+            assert report.replaced == 1
+    assert inventory.get(meter_id).row.address == "127.16.0.2"
 
 
 def test_nobody_takes_a_lease_on_a_meter_whose_keys_are_being_changed(
