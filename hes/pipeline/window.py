@@ -46,14 +46,16 @@ class Verdict(IntEnum):
 @attrs.frozen
 class WindowPolicy:
     """
-    How far back and ahead rows are taken.
+    How far back and ahead rows are taken, and how much of the others is kept.
 
     `buffer_depth`: how far before its commissioning a meter's own memory may reach. `ahead`: how
-    far its clock may be ahead of ours.
+    far its clock may be ahead of ours. `max_quarantined_octets`: of one meter; a clock in 2099
+    would otherwise fill the disk, a little with every session.
     """
 
     buffer_depth: timedelta = timedelta(days=60)
     ahead: timedelta = timedelta(hours=1)
+    max_quarantined_octets: int = 4 * 1024 * 1024
 
 
 def judge(
@@ -129,7 +131,8 @@ def refusals(
         index = int(group.series_index[row])
         cause = (int(group.batch_of_series[index]), meters[index], int(verdicts[row]))
         rows_by_cause.setdefault(cause, []).append(row)
-    for (batch, meter_id, verdict), rows in rows_by_cause.items():
+    # By meter: their counts in the quarantine are locked in this order.
+    for (batch, meter_id, verdict), rows in sorted(rows_by_cause.items(), key=lambda c: c[0][1]):
         provenance = group.batches[batch].provenance
         known = meter_id in commissioned
         yield NewEntry(

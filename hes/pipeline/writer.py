@@ -133,8 +133,10 @@ class Writer:
         marks.raise_marks(connection, progress.marks(accepted, now))
         marks.add_intervals(connection, progress.intervals(accepted))
         for entry in window.refusals(everything, verdicts, commissioned):
-            quarantine.insert(connection, entry)
-
+            # What does not fit any more is refused and counted in the receipt all the same.
+            quarantine.insert_within(
+                connection, entry, max_octets=self._policy.max_quarantined_octets
+            )
         receipts = _receipts(everything, accepted, merged, batch_ids)
         batch_rows.insert(
             connection,

@@ -27,7 +27,7 @@ _LOCK_TIMEOUT = "5s"
 _STATEMENT_TIMEOUT = "600s"
 
 _STATE_TABLE = """
-CREATE TABLE IF NOT EXISTS schema_migration (
+CREATE TABLE schema_migration (
     number int4 PRIMARY KEY,
     name text NOT NULL,
     sha256 bytea NOT NULL,
@@ -112,16 +112,32 @@ def migrate(database: Database, migrations: Sequence[Migration] | None = None) -
     while True:
         with database.connection() as connection:
             _take_turn(connection)
-            pending = _pending(wanted, _seen(connection))
-            if not pending:
+            if not _has_state(connection):
+                connection.execute(_STATE_TABLE)
+            left = _pending(wanted, _seen(connection))
+            if not left:
                 return applied
-            migration = pending[0]
+            migration = left[0]
             connection.execute(migration.sql, prepare=False)
             connection.execute(
                 "INSERT INTO schema_migration (number, name, sha256) VALUES (%s, %s, %s)",
                 (migration.number, migration.name, migration.sha256),
             )
         applied.append(migration.file_name)
+
+
+def pending(database: Database, migrations: Sequence[Migration] | None = None) -> list[str]:
+    """
+    The names of the files that `migrate` would apply, changing nothing.
+
+    Raises:
+        MigrationError: as `migrate`.
+        StorageUnavailableError: the database is away.
+    """
+    wanted = shipped() if migrations is None else migrations
+    with database.connection() as connection:
+        seen = _seen(connection) if _has_state(connection) else {}
+        return [migration.file_name for migration in _pending(wanted, seen)]
 
 
 def _take_turn(connection: Connection) -> None:
@@ -139,10 +155,12 @@ def _take_turn(connection: Connection) -> None:
     )
 
 
+def _has_state(connection: Connection) -> bool:
+    row = connection.execute("SELECT to_regclass('schema_migration') IS NOT NULL").fetchone()
+    return row == (True,)
+
+
 def _seen(connection: Connection) -> dict[int, tuple[str, bytes]]:
-    known = connection.execute("SELECT to_regclass('schema_migration') IS NOT NULL").fetchone()
-    if known != (True,):
-        connection.execute(_STATE_TABLE)
     rows = connection.execute("SELECT number, name, sha256 FROM schema_migration")
     return {number: (name, bytes(sha256)) for number, name, sha256 in rows}
 
@@ -155,7 +173,7 @@ def _pending(wanted: Sequence[Migration], seen: dict[int, tuple[str, bytes]]) ->
                 f"{number:04}_{name}.sql was applied but is not here: newer schema"
             )
     latest = max(seen, default=0)
-    pending = []
+    left: list[Migration] = []
     for migration in wanted:
         if migration.number in seen:
             if seen[migration.number][1] != migration.sha256:
@@ -163,5 +181,5 @@ def _pending(wanted: Sequence[Migration], seen: dict[int, tuple[str, bytes]]) ->
         elif migration.number < latest:
             raise MigrationError(f"{migration.file_name} comes late: {latest:04} is applied")
         else:
-            pending.append(migration)
-    return pending
+            left.append(migration)
+    return left

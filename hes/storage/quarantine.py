@@ -1,7 +1,8 @@
-"""The quarantine: octets that are no reading (yet), with the reason. Limits are their caller's."""
+"""The quarantine: octets that are no reading (yet), with the reason."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -20,10 +21,21 @@ RETURNING quarantine_id
 """
 
 _PAGE = """
-SELECT quarantine_id, meter_id, identity, host(peer), reason, raw, detail, received_at, session_id
-FROM quarantine
-WHERE quarantine_id > %(after)s AND (%(meter_id)s::uuid IS NULL OR meter_id = %(meter_id)s)
-ORDER BY quarantine_id LIMIT %(limit)s
+SELECT quarantine_id, meter_id, serial, identity, host(quarantine.peer), reason, raw, detail,
+       received_at, session_id
+FROM quarantine LEFT JOIN meter USING (meter_id)
+WHERE quarantine_id < %(before)s AND (%(meter_id)s::uuid IS NULL OR meter_id = %(meter_id)s)
+ORDER BY quarantine_id DESC LIMIT %(limit)s
+"""
+
+# Nothing comes back if the limit would be passed; then nothing is counted.
+_COUNT_USAGE = """
+INSERT INTO quarantine_usage AS used (sender, known, frames, octets)
+SELECT %(sender)s, %(known)s, 1, %(octets)s WHERE %(octets)s <= %(limit)s
+ON CONFLICT (sender) DO UPDATE
+SET frames = used.frames + 1, octets = used.octets + excluded.octets, last_at = now()
+WHERE used.octets + excluded.octets <= %(limit)s
+RETURNING sender
 """
 
 _TOTALS = """
@@ -52,6 +64,7 @@ class Entry:
 
     quarantine_id: int
     meter_id: UUID | None
+    serial: str | None
     identity: str | None
     peer: str | None
     reason: str
@@ -89,6 +102,28 @@ def insert(connection: Connection, entry: NewEntry) -> int:
     return quarantine_id
 
 
+def insert_within(connection: Connection, entry: NewEntry, *, max_octets: int) -> bool:
+    """
+    Keep one entry unless its meter would then take more than `max_octets`; say whether it is kept.
+
+    Shares its count with `hes.storage.inbound`. In one transaction, call it in the order of
+    meters, since the count of each stays locked until the end.
+    """
+    counted = connection.execute(
+        _COUNT_USAGE,
+        {
+            "sender": f"meter {entry.meter_id or entry.identity}",
+            "known": entry.meter_id is not None,
+            "octets": len(entry.raw) + len(json.dumps(entry.detail)),
+            "limit": max_octets,
+        },
+    ).fetchone()
+    if counted is None:
+        return False
+    insert(connection, entry)
+    return True
+
+
 def totals(connection: Connection, *, unknown_only: bool = False) -> Totals:
     """Count what is kept, or what is kept of senders that nobody knows. Reads the whole table."""
     row = connection.execute(_TOTALS, {"unknown_only": unknown_only}).fetchone()
@@ -97,17 +132,18 @@ def totals(connection: Connection, *, unknown_only: bool = False) -> Totals:
 
 
 def page(
-    connection: Connection, *, after: int, limit: int, meter_id: UUID | None = None
+    connection: Connection, *, before: int | None, limit: int, meter_id: UUID | None = None
 ) -> Sequence[Entry]:
     """
-    Entries in the order in which they came.
+    Entries, newest first.
 
     Args:
-        after: the id of the last entry of the page before, 0 for the first page.
+        before: the id of the last entry of the page before, None for the first page.
         limit: how many at most.
         meter_id: only this meter's.
     """
-    rows = connection.execute(_PAGE, {"after": after, "limit": limit, "meter_id": meter_id})
+    newest = 2**63 - 1 if before is None else before
+    rows = connection.execute(_PAGE, {"before": newest, "limit": limit, "meter_id": meter_id})
     return [Entry(*row) for row in rows]
 
 
