@@ -15,6 +15,7 @@ import click
 import trio
 
 from hes import logs
+from hes.cli.sim_replay import replay
 from hes.settings import load
 from hes_simulators import (
     Fleet,
@@ -36,6 +37,9 @@ _MECHANISMS: Final = ("none", "lls", "md5", "sha1", "gmac", "sha256", "ecdsa")
 @click.group()
 def sim() -> None:
     """Simulated meters."""
+
+
+sim.add_command(replay)
 
 
 @sim.command()
@@ -70,7 +74,7 @@ def sim() -> None:
 @click.option("--hdlc", is_flag=True, help="HDLC over TCP instead of the wrapper.")
 @click.option(
     "--profile-days",
-    type=click.IntRange(1, 3650),
+    type=click.IntRange(1, 366),
     default=7,
     show_default=True,
     help="Depth of the load profile's buffer.",

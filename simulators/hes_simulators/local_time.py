@@ -25,6 +25,10 @@ OctetArray = npt.NDArray[np.uint8]
 # Bit 3 of the AMR profile status of the IDIS companion standard: captured in summer time.
 STATUS_DAYLIGHT_SAVING: Final = 0x08
 _WILDCARD: Final = 0xFF
+_FIRST_YEAR: Final = 1971
+_LAST_YEAR: Final = 2199
+_BEFORE_ALL: Final = datetime(_FIRST_YEAR - 1, 1, 2, tzinfo=UTC)
+_AFTER_ALL: Final = datetime(_LAST_YEAR + 1, 1, 2, tzinfo=UTC)
 
 
 @attrs.frozen(eq=False)
@@ -87,6 +91,9 @@ def instant(time: CosemDateTime, zone: ZoneInfo, *, latest: bool) -> datetime | 
     ).local()
     if local is None:
         return None
+    if not _FIRST_YEAR <= local.year <= _LAST_YEAR:
+        # No meter holds rows of such a year, and near year 1 or 9999 shifting would overflow.
+        return _BEFORE_ALL if local.year < _FIRST_YEAR else _AFTER_ALL
     if time.utc_offset_min is not None:
         return (local - timedelta(minutes=time.utc_offset_min)).replace(tzinfo=UTC)
     summer = time.daylight_saving

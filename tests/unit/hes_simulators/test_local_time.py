@@ -73,3 +73,15 @@ def test_instant_with_wildcards() -> None:
     assert instant(date_only, BERLIN, latest=False) == datetime(2026, 6, 30, 22, tzinfo=UTC)
     assert instant(date_only, BERLIN, latest=True) == datetime(2026, 7, 1, 21, 59, 59, tzinfo=UTC)
     assert instant(CosemDateTime(0xFFFF, 0xFF, 0xFF), BERLIN, latest=True) is None
+
+
+def test_instant_of_absurd_years_is_before_or_after_everything() -> None:
+    for deviation in (-720, 0, 840, DEVIATION_UNSPECIFIED):
+        early = CosemDateTime(1, 1, 1, 0xFF, 0, 0, 0, 0, deviation)
+        late = CosemDateTime(9999, 12, 31, 0xFF, 23, 59, 59, 99, deviation)
+        for latest in (False, True):
+            lower, upper = (instant(time, BERLIN, latest=latest) for time in (early, late))
+            assert lower is not None
+            assert upper is not None
+            assert lower.year == 1970
+            assert upper.year == 2200
