@@ -85,6 +85,11 @@ class AnswerStore:
         self._layouts = layouts
         self._accepted: int | None = None
 
+    @property
+    def accepted(self) -> int | None:
+        """The meter's counter that was kept last in this session."""
+        return self._accepted
+
     def accept(self, server_counter: int | None) -> None:
         """
         Keep the meter's verified counter, before anything that it vouches for is stored.

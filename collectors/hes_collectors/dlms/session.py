@@ -218,12 +218,14 @@ class OutboundSession:
             for profile in knowledge.profiles
             if (code := await self._read_profile(exchange, profile, marks.get(profile.obis)))
         ]
-        await self._hop(
-            self._answers.store_notifications,
-            exchange.take_notifications(),
-            self._context.now(),
-            exchange.server_counter,
-        )
+        notifications = exchange.take_notifications()
+        if notifications or self._answers.accepted != exchange.server_counter:
+            await self._hop(
+                self._answers.store_notifications,
+                notifications,
+                self._context.now(),
+                exchange.server_counter,
+            )
         if refusals:
             raise MeterRefusedError(refusals[0])
 

@@ -15,7 +15,7 @@ from tests.unit.hes_collectors.support import METER_ID, context, meter, wall_clo
 async def test_blocks_are_reserved_before_use_and_end_discarded() -> None:
     storage = FakeStorage(wall_clock)
     counters = OwnCounters(context(storage, counter_block_size=5), meter(), needed=True)
-    used = []
+    used: list[int] = []
     for _ in range(7):
         await counters.ensure()
         assert storage.own_counters[METER_ID] >= (used[-1] if used else 0)

@@ -15,7 +15,8 @@ LIMITS = InboundLimits()
 
 
 def read(framer: Framer, octets: bytes, slice_octets: int) -> tuple[list[Message], list[str]]:
-    messages, errors = [], []
+    messages: list[Message] = []
+    errors: list[str] = []
     for at in range(0, len(octets), slice_octets):
         framer.receive_data(octets[at : at + slice_octets])
         while True:

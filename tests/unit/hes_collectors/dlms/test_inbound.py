@@ -47,11 +47,11 @@ class Setup:
 
     def frames(self, result: str) -> float:
         counter = self.context.metrics.inbound_frames
-        return counter.labels(result)._value.get()
+        return float(counter.labels(result)._value.get())
 
     @property
     def open_connections(self) -> float:
-        return self.context.metrics.inbound_connections_open._value.get()
+        return float(self.context.metrics.inbound_connections_open._value.get())
 
     async def send(self, *octets: bytes, peer: str = str(PEER)) -> None:
         """Connect, send all, close, and wait for the server to be done with it."""
