@@ -52,7 +52,7 @@ from hes_collectors.dlms import (
 
 _CHALLENGE_OCTETS: Final = 16
 _API_THREADS: Final = 8
-_RUN: Final = "run"
+RUN: Final = "run"  # below the data folder: addresses of the servers that `hes up` runs
 
 
 @cache
@@ -63,7 +63,7 @@ def settings() -> Settings:
     Raises: SettingsError: a setting is wrong.
     """
     loaded = load().settings
-    run = loaded.data_path / _RUN
+    run = loaded.data_path / RUN
     changes = {}
     for name in ("database", "redis"):
         section = getattr(loaded, name)

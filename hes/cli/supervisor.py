@@ -35,12 +35,13 @@ from hes.services import (
     redis_service,
 )
 from hes.services.processes import Child
-from hes.settings import Settings
+from hes.settings import Settings, load
 from hes.storage.database import Database
 from hes.storage.stats import StatsStore
 
 _DEMO_NETWORK: Final = "127.16.0.0/16"
 _DEMO_READ_EVERY_S: Final = "60"
+_API_START_S: Final = 30.0
 _TICK_S: Final = 1.0
 _TICKS_PER_LINE: Final = 5
 _STOP: Final = ((signal.SIGTERM, 15.0),)
@@ -107,7 +108,7 @@ class Supervisor:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        settings = wiring.settings()
+        settings = load().settings
         if options.data is not None:
             settings = attrs.evolve(settings, data=str(options.data))
         if options.port is not None:
@@ -168,7 +169,7 @@ class Supervisor:
             _say("no MQTT broker on this machine: MQTT devices cannot connect")
         if self._stopping.is_set():
             return
-        environment = self._environment(database_server, redis_server)
+        environment = self._environment(stack, database_server, redis_server)
         settings = attrs.evolve(
             self._settings,
             database=attrs.evolve(self._settings.database, url=database_server.url),
@@ -197,10 +198,19 @@ class Supervisor:
         stack.callback(service.stop)
         return service
 
-    def _environment(self, database: Service, redis: Service) -> dict[str, str]:
-        """Settings for the children; addresses with passwords go by file, never by value."""
-        folder = self._data / "run"
+    def _environment(self, stack: ExitStack, database: Service, redis: Service) -> dict[str, str]:
+        """
+        Settings for the children; addresses with passwords go by file, never by value.
+
+        The files stand while the servers run: other commands on this machine find them there.
+        """
+        folder = self._data / wiring.RUN
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        addresses = {"database": database.url, "redis": redis.url}
+        files = {name: folder / f"{name}_url" for name in addresses}
+        for name, file in files.items():
+            stack.callback(file.unlink, missing_ok=True)
+            _write_secret(file, addresses[name])
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -218,8 +228,8 @@ class Supervisor:
             **inherited,
             "HES_DATA": str(self._data),
             "HES_API_PORT": str(self._settings.api.port),
-            "HES_DATABASE_URL_FILE": str(_secret_file(folder / "database_url", database.url)),
-            "HES_REDIS_URL_FILE": str(_secret_file(folder / "redis_url", redis.url)),
+            "HES_DATABASE_URL_FILE": str(files["database"]),
+            "HES_REDIS_URL_FILE": str(files["redis"]),
         }
 
     def _processes(self, environment: Mapping[str, str]) -> Iterator[_Process]:
@@ -263,8 +273,21 @@ class Supervisor:
         with self._fleet_file.open(encoding="utf-8") as lines:
             wiring.inventory(database, settings).import_file(lines)
 
+    def _wait_for_api(self, processes: Sequence[_Process]) -> None:
+        """The address is shown when somebody answers there."""
+        deadline = time.monotonic() + _API_START_S
+        while time.monotonic() < deadline and not self._stopping.wait(0.05):
+            for process in processes:
+                if (line := process.watch(time.monotonic())) is not None:
+                    _say(line)
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                if probe.connect_ex((self._settings.api.host, self._settings.api.port)) == 0:
+                    return
+
     def _watch(self, processes: Sequence[_Process], stats: StatsStore) -> None:
         address = f"http://{self._settings.api.host}:{self._settings.api.port}/"
+        self._wait_for_api(processes)
         click.echo(f"console: {address}")
         live = sys.stdout.isatty()
         tick = 0
@@ -273,7 +296,7 @@ class Supervisor:
                 if (line := process.watch(time.monotonic())) is not None:
                     _say(line)
             try:
-                now = stats.stats()
+                now = stats.read()
             except StorageUnavailableError as error:
                 _say(f"the database is away: {error}")
                 continue
@@ -302,11 +325,10 @@ def _sole_owner(data: Path) -> Iterator[None]:
         yield
 
 
-def _secret_file(path: Path, text: str) -> Path:
+def _write_secret(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    return path
 
 
 def _say(line: str) -> None:

@@ -14,7 +14,6 @@ import attrs
 
 from hes.storage.database import Database
 
-COUNTED_EXACTLY: Final = 10_000
 _RATE_WINDOW_S: Final = 10
 
 _SETTLED = """
@@ -28,20 +27,18 @@ _RECENT = """
 SELECT (SELECT count(*) FROM meter),
        (SELECT coalesce(sum(stored), 0)::int8 FROM batch WHERE batch_id > %(after)s),
        (SELECT count(*) FROM session WHERE ended_at > now() - make_interval(secs => %(window)s)),
-       (SELECT count(*) FROM session WHERE ended_at > now() - interval '1 minute'),
-       (SELECT count(*) FROM (SELECT FROM quarantine LIMIT %(counted)s) entries)
+       (SELECT count(*) FROM session WHERE ended_at > now() - interval '1 minute')
 """
 
 
 @attrs.frozen
 class FleetStats:
-    """How many there are, and how fast they are read; `quarantined` stops at COUNTED_EXACTLY."""
+    """How many there are, and how fast they are read."""
 
     meters: int
     readings: int
     sessions_per_s: float
     sessions_last_minute: int
-    quarantined: int
 
 
 class StatsStore:
@@ -53,7 +50,7 @@ class StatsStore:
         self._settled_batch = 0
         self._settled_readings = 0
 
-    def stats(self) -> FleetStats:
+    def read(self) -> FleetStats:
         """
         Count.
 
@@ -63,11 +60,7 @@ class StatsStore:
             row = connection.execute(_SETTLED, {"after": self._settled_batch}).fetchone()
             assert row is not None  # an aggregate without GROUP BY always has a row
             settled_batch, settled_readings = row[0], self._settled_readings + row[1]
-            parameters = {
-                "after": settled_batch,
-                "window": _RATE_WINDOW_S,
-                "counted": COUNTED_EXACTLY,
-            }
+            parameters = {"after": settled_batch, "window": _RATE_WINDOW_S}
             row = connection.execute(_RECENT, parameters).fetchone()
             assert row is not None
             self._settled_batch, self._settled_readings = settled_batch, settled_readings
@@ -76,5 +69,4 @@ class StatsStore:
             readings=settled_readings + row[1],
             sessions_per_s=row[2] / _RATE_WINDOW_S,
             sessions_last_minute=row[3],
-            quarantined=row[4],
         )
