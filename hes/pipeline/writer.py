@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+import attrs
 import numpy as np
 import psycopg
+import structlog
 
 from hes.domain.errors import StorageUnavailableError
 from hes.domain.readings import Int32Array, ReadingBatch, Receipt, ValueStore
@@ -30,6 +32,9 @@ from hes.storage import channels, marks, merge, quarantine
 from hes.storage.batches import FinishedBatch
 from hes.storage.database import Connection, Database, OutcomeUnknownError
 from hes.storage.merge import IntegersToMerge, Merged, OtherToMerge
+from hes.storage.quarantine import NewEntry
+
+_log = structlog.get_logger(__name__)
 
 _ATTEMPTS: Final = 5
 _PAUSE_S: Final = 0.2
@@ -47,6 +52,15 @@ _TRY_AGAIN = (
 def utc_now() -> datetime:
     """Our clock."""
     return datetime.now(UTC)
+
+
+@attrs.frozen
+class _Done:
+    """What a transaction did: receipts by key, channels seen, refusals and if they are kept."""
+
+    receipts: dict[UUID, Receipt]
+    channels: Channels
+    refused: Sequence[tuple[NewEntry, bool]]
 
 
 class Writer:
@@ -107,19 +121,26 @@ class Writer:
 
     def _write_once(self, batches: Sequence[ReadingBatch]) -> list[Receipt]:
         unique = list({batch.batch_key: batch for batch in reversed(batches)}.values())
+        done = _Done({}, {}, [])
         with self._database.connection() as connection:
             receipts = batch_rows.receipts(connection, [batch.batch_key for batch in unique])
             fresh = [batch for batch in unique if batch.batch_key not in receipts]
-            found: Channels = {}
             if fresh:
-                new, found = self._store(connection, fresh)
-                receipts.update(new)
-        self._cache.keep(found)
+                done = self._store(connection, fresh)
+        self._cache.keep(done.channels)
+        for entry, kept in done.refused:
+            _log.warning(
+                "rows_quarantined",
+                meter_id=str(entry.meter_id or entry.identity),
+                session_id=entry.session_id and str(entry.session_id),
+                reason=entry.reason,
+                rows=entry.detail and entry.detail["rows"],
+                kept=kept,
+            )
+        receipts |= done.receipts
         return [receipts[batch.batch_key] for batch in batches]
 
-    def _store(
-        self, connection: Connection, batches: Sequence[ReadingBatch]
-    ) -> tuple[dict[UUID, Receipt], Channels]:
+    def _store(self, connection: Connection, batches: Sequence[ReadingBatch]) -> _Done:
         everything = group(batches)
         now = self._clock()
         meters = {series.channel.meter_id for series in everything.series}
@@ -132,11 +153,11 @@ class Writer:
         merged = _merge(connection, accepted, series_ids, batch_ids)
         marks.raise_marks(connection, progress.marks(accepted, now))
         marks.add_intervals(connection, progress.intervals(accepted))
-        for entry in window.refusals(everything, verdicts, commissioned):
-            # What does not fit any more is refused and counted in the receipt all the same.
-            quarantine.insert_within(
-                connection, entry, max_octets=self._policy.max_quarantined_octets
-            )
+        limit = self._policy.max_quarantined_octets
+        refused = [
+            (entry, quarantine.insert_within(connection, entry, max_octets=limit))
+            for entry in window.refusals(everything, verdicts, commissioned)
+        ]
         receipts = _receipts(everything, accepted, merged, batch_ids)
         batch_rows.insert(
             connection,
@@ -145,7 +166,7 @@ class Writer:
                 for batch in batches
             ],
         )
-        return receipts, found
+        return _Done(receipts, found, refused)
 
 
 def _merge(

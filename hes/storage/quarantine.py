@@ -38,11 +38,6 @@ WHERE used.octets + excluded.octets <= %(limit)s
 RETURNING sender
 """
 
-_TOTALS = """
-SELECT count(*), coalesce(sum(octet_length(raw)), 0)::int8 FROM quarantine
-WHERE NOT %(unknown_only)s OR meter_id IS NULL
-"""
-
 
 @attrs.frozen
 class NewEntry:
@@ -72,14 +67,6 @@ class Entry:
     detail: Mapping[str, Any] | None
     received_at: datetime
     session_id: UUID | None
-
-
-@attrs.frozen
-class Totals:
-    """How much is kept."""
-
-    entries: int
-    octets: int
 
 
 def insert(connection: Connection, entry: NewEntry) -> int:
@@ -122,13 +109,6 @@ def insert_within(connection: Connection, entry: NewEntry, *, max_octets: int) -
         return False
     insert(connection, entry)
     return True
-
-
-def totals(connection: Connection, *, unknown_only: bool = False) -> Totals:
-    """Count what is kept, or what is kept of senders that nobody knows. Reads the whole table."""
-    row = connection.execute(_TOTALS, {"unknown_only": unknown_only}).fetchone()
-    assert row is not None
-    return Totals(*row)
 
 
 def page(

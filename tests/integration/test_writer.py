@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import attrs
 import pytest
+from structlog.testing import capture_logs
 
 from hes.domain.quality import Quality
 from hes.domain.readings import IntegerRows, ReadingBatch, Receipt, SourceKind, ValueStore
@@ -312,13 +313,16 @@ def test_an_unknown_meter_goes_to_quarantine(database, bus) -> None:
 
 def test_a_meter_fills_its_share_of_the_quarantine_and_no_more(database, bus) -> None:
     off = datetime(2099, 1, 1, tzinfo=UTC)
-    for number in range(8):
-        bad = batch([(COUNT, later(off, number), 1), (COUNT, later(DAY, number), 1)])
-        evidence = attrs.evolve(bad.provenance, evidence=bytes(1024 * 1024))
-        receipt = bus.publish(attrs.evolve(bad, provenance=evidence))
-        assert counts(receipt) == (1, 0, 0, 1)
+    with capture_logs() as logs:
+        for number in range(8):
+            bad = batch([(COUNT, later(off, number), 1), (COUNT, later(DAY, number), 1)])
+            evidence = attrs.evolve(bad.provenance, evidence=bytes(1024 * 1024))
+            receipt = bus.publish(attrs.evolve(bad, provenance=evidence))
+            assert counts(receipt) == (1, 0, 0, 1)
+    assert {line["event"] for line in logs} == {"rows_quarantined"}
+    assert [line["kept"] for line in logs] == [True] * 3 + [False] * 5
     with database.connection() as connection:
-        assert quarantine.totals(connection).entries == 3
+        assert len(quarantine.page(connection, before=None, limit=9)) == 3
     assert counts(bus.publish(batch([(series(channel(meter_id(1))), off, 1)]))) == (0, 0, 0, 1)
     with database.connection() as connection:
         assert len(quarantine.page(connection, before=None, limit=9, meter_id=meter_id(1))) == 1
