@@ -32,7 +32,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = structlog.get_logger(__name__)
 
-_REQUEST_ID: Final = "X-Request-Id"
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+_HEADER: Final = "X-Request-Id"
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(:\d{1,5})?")
 
@@ -67,7 +69,7 @@ def is_loopback_host(host: str) -> bool:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """On every answer: request id and security headers (an `on_response_prepare` signal)."""
-    response.headers[_REQUEST_ID] = request.get("request_id") or uuid.uuid4().hex
+    response.headers[_HEADER] = request.get(REQUEST_ID) or uuid.uuid4().hex
     for name, value in SECURITY_HEADERS.items():
         response.headers[name] = value
 
@@ -77,9 +79,9 @@ def edge(console: Path | None) -> Middleware:
 
     @web.middleware
     async def at_the_edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get(_REQUEST_ID, "")
+        given = request.headers.get(_HEADER, "")
         request_id = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
-        request["request_id"] = request_id
+        request[REQUEST_ID] = request_id
         if not is_loopback_host(request.headers.get(hdrs.HOST, "")):
             return _problem(request, ProblemError("host_not_allowed"))
         try:
@@ -124,7 +126,7 @@ def _fault(request: web.Request) -> web.Response:
     resource = request.match_info.route.resource
     _log.exception(
         "api_request_failed",
-        request_id=request["request_id"],
+        request_id=request[REQUEST_ID],
         method=request.method,
         route=resource.canonical if resource is not None else None,
     )
@@ -134,7 +136,7 @@ def _fault(request: web.Request) -> web.Response:
 def _problem(request: web.Request, error: ProblemError) -> web.Response:
     response = web.Response(
         status=error.kind.status,
-        body=problem_body(error, instance=request.path, request_id=request["request_id"]),
+        body=problem_body(error, instance=request.path, request_id=request[REQUEST_ID]),
         content_type=CONTENT_TYPE,
     )
     response.headers[hdrs.CACHE_CONTROL] = "no-store"

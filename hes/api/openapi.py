@@ -176,7 +176,9 @@ def _problem_example(code: str) -> Json:
 
 
 def _without_titles(schema: Json) -> Json:
-    return {key: value for key, value in schema.items() if key != "title"}
+    # Through JSON, so that a tuple given as default becomes an array.
+    plain: Json = msgspec.json.decode(msgspec.json.encode(schema))
+    return {key: value for key, value in plain.items() if key != "title"}
 
 
 def text(routes: Sequence[Route]) -> str:

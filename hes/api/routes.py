@@ -22,6 +22,7 @@ import msgspec
 from aiohttp import hdrs, web
 from yarl import URL
 
+from hes.api.edge import REQUEST_ID
 from hes.api.problems import PROBLEMS, InvalidField, ProblemError
 from hes.api.services import Services
 from hes.api.workers import Workers
@@ -35,6 +36,7 @@ P = TypeVar("P")
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?(?P<offset>[Zz]|[+-]\d\d:\d\d)?"
 )
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 _PATH_NAME = re.compile(r"\{(\w+)\}")
 
 
@@ -168,11 +170,8 @@ class Routes:
         return declare
 
 
-def _is_time(kind: Any) -> bool:
-    return any(part is datetime for part in _flatten(kind))
-
-
 def _flatten(kind: Any) -> list[Any]:
+    """The types that a union or an annotated type is made of."""
     args = typing.get_args(kind)
     return [kind] if not args else [leaf for arg in args for leaf in _flatten(arg)]
 
@@ -183,13 +182,16 @@ def _convert(text: str, kind: Any) -> object:
 
     Raises: ValueError: says what was expected.
     """
-    if _is_time(kind):
+    if datetime in _flatten(kind):
         match = _RFC3339.fullmatch(text)
         if match is None:
             hint = "; write + as %2B" if " " in text else ""
             raise ValueError(f"expected a time as 2026-01-31T00:00:00Z (RFC 3339){hint}")
         if match["offset"] is None:
             raise ValueError("expected a time with an offset: end it in Z or +01:00")
+    elif int in _flatten(kind):
+        if _WHOLE.fullmatch(text) is None:
+            raise ValueError("expected a whole number")
     elif text == "null" and str not in _flatten(kind):
         raise ValueError("expected a value, not null")
     try:
@@ -273,7 +275,7 @@ def _served(route: Route) -> Callable[[web.Request], Any]:
             services=request.app[SERVICES],
             query=decode(route.query, list(request.query.items())),
             path=decode(route.in_path, list(request.match_info.items())),
-            request_id=request["request_id"],
+            request_id=request[REQUEST_ID],
         )
         body, cursor = await request.app[WORKERS].run(functools.partial(_answer, route, call))
         response = web.Response(status=status, body=body, content_type="application/json")

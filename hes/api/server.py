@@ -9,16 +9,38 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import signal
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 import uvloop
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from hes.domain.errors import PermanentError
 
 _log = structlog.get_logger(__name__)
+
+
+# How long a body that nobody asked for is still read, so that the answer gets through.
+_LINGER_S: Final = 1.0
+
+
+class _NotHttp(logging.Filter):
+    """Of what is no HTTP, one line without the trace that aiohttp would write."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        _log.info("http_request_malformed", cause=type(error).__name__)
+        return False
+
+
+_server_log = logging.getLogger("hes.api.http")
+_server_log.addFilter(_NotHttp())
 
 
 class BindRefusedError(PermanentError):
@@ -58,7 +80,7 @@ async def run_until(
     Raises: BindRefusedError: beyond loopback, or the port is taken.
     """
     require_loopback(host)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_s)
+    runner = web.AppRunner(app, access_log=None, logger=_server_log, shutdown_timeout=shutdown_s)
     await runner.setup()
     try:
         bare = host.strip("[]")

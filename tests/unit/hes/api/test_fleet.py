@@ -1,0 +1,43 @@
+"""Quarantine, numbers, health."""
+
+from tests.unit.hes.api.fakes import FakeFleet, meter_id
+from tests.unit.hes.api.served import Api
+
+
+def test_the_quarantine_comes_newest_first_page_by_page(api: Api) -> None:
+    ids: list[int] = []
+    cursor = ""
+    while True:
+        page = api.ask(f"/v1/quarantine?limit=30{cursor}").json()
+        ids += [frame["id"] for frame in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert ids == list(range(70, 0, -1))
+
+
+def test_frames_are_cut_but_say_their_length(api: Api) -> None:
+    frames = api.ask("/v1/quarantine").json()["items"]
+    long = next(frame for frame in frames if frame["octets"] > 64)
+    assert len(bytes.fromhex(long["raw"])) == 64
+    short = next(frame for frame in frames if frame["octets"] < 64)
+    assert len(bytes.fromhex(short["raw"])) == short["octets"]
+
+
+def test_frames_of_known_meters_lead_to_them(api: Api) -> None:
+    known, unknown = api.ask("/v1/quarantine?limit=2").json()["items"]
+    assert (known["meter_id"], known["meter_serial"]) == (str(meter_id(70)), "SIM00000071")
+    assert (unknown["meter_id"], unknown["identity"]) == (None, "4b464d1020000045")
+
+
+def test_the_fleet_in_numbers(api: Api) -> None:
+    stats = api.ask("/v1/stats").json()
+    assert (stats["meters"], stats["sessions_last_minute"]) == (100, 96)
+    assert stats["readings"] == 307_200
+    assert stats["as_of"].endswith("Z")
+
+
+def test_health_does_not_ask_the_database(api: Api, fleet: FakeFleet) -> None:
+    answer = api.ask("/healthz")
+    assert (answer.status, answer.json()["status"]) == (200, "ok")
+    assert fleet.calls == 0
