@@ -27,6 +27,7 @@ _WRAPPER_FIRST: Final = 0x00
 _HDLC_FIRST: Final = 0x7E
 _CARRIERS: Final = frozenset({ControlKind.I, ControlKind.UI})
 _MOST_PAIRS: Final = 8
+_GENERAL_BLOCK_TRANSFER: Final = b"\xe0"
 
 
 @attrs.frozen
@@ -42,7 +43,7 @@ class Framer(Protocol):
 
     name: str
     bad_frames: int
-    """How many refused frames end the connection."""
+    """How many refused frames in a row end the connection."""
 
     @property
     def pending(self) -> bool:
@@ -155,8 +156,21 @@ class HdlcFramer:
         information = self._reassembler.receive_frame(frame)
         frames = before + frame.to_octets()
         if information is not None:
-            return Message(llc.strip(information), frames)
+            return Message(_apdu(information), frames)
         while len(self._frames) >= _MOST_PAIRS:
             del self._frames[next(iter(self._frames))]
         self._frames[pair] = frames
         return None
+
+
+def _apdu(information: bytes) -> bytes:
+    """
+    The APDU in an information field.
+
+    Landis+Gyr E450 and E570 put the LLC header before the first block of a general-block-transfer
+    only, and send the later ones without.
+    Raises: FramingError: neither.
+    """
+    if information.startswith(_GENERAL_BLOCK_TRANSFER):
+        return information
+    return llc.strip(information)

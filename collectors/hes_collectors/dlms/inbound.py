@@ -125,6 +125,7 @@ class _Connection:
         self._deadline = self._idle_until
         self._pending = False
         self._bad_frames = 0
+        self._bad_in_a_row = 0
         self._messages = 0
         self._octets_in = 0
         self._meters: dict[UUID, _MeterSession] = {}
@@ -192,7 +193,7 @@ class _Connection:
             except RemoteProtocolError as error:
                 completed = True
                 self._refuse(error)
-                if self._bad_frames >= framer.bad_frames:
+                if self._bad_in_a_row >= framer.bad_frames:
                     return False
         self._set_deadline(completed=completed)
         return True
@@ -236,6 +237,7 @@ class _Connection:
                     await gate.wait_open()
             else:
                 gate.open()
+                self._bad_in_a_row = 0
                 self._account(result, message)
                 return
 
@@ -267,6 +269,7 @@ class _Connection:
     def _refuse(self, error: RemoteProtocolError) -> None:
         """Count and tell of a bad frame, with what is known of it but its octets."""
         self._bad_frames += 1
+        self._bad_in_a_row += 1
         self._context.metrics.inbound_frames.labels("malformed").inc()
         _log.warning(
             "inbound_frame_refused",

@@ -33,6 +33,7 @@ from hes.domain.readings import Provenance, Receipt, SourceKind
 from hes.ingest.push import push_batch, unnamed
 from hes_collectors.dlms.context import Ports
 from hes_collectors.dlms.framing import Message
+from hes_protocol.axdr.data import DataTag
 from hes_protocol.cosem import CosemDateTime
 from hes_protocol.errors import (
     EncodingError,
@@ -41,7 +42,7 @@ from hes_protocol.errors import (
     SecurityError,
 )
 from hes_protocol.models import PushLayout
-from hes_protocol.push import Push, read_push
+from hes_protocol.push import Push, PushValue, plain_text, read_push
 from hes_protocol.security import Protection
 from hes_protocol.security.suite0 import (
     SYSTEM_TITLE_OCTETS,
@@ -54,6 +55,7 @@ from hes_protocol.xdlms import Ciphered, DataNotification, EventNotification, de
 from hes_protocol.xdlms.block_transfer import GENERAL_BLOCK_TRANSFER
 from hes_protocol.xdlms.ciphered import GENERAL_GLO
 
+_CLASS_CLOCK: Final = 8
 # general-ciphering, general-signing, general-block-transfer: meters push so, we cannot read it yet.
 _LATER: Final = frozenset({0xDD, 0xDF, GENERAL_BLOCK_TRANSFER})
 
@@ -251,7 +253,7 @@ class Intake:
             int(quality),
         )
         if len(batch) == 0:
-            if nameless:
+            if any(_is_value(value, push) for value in push.values):
                 return self._quarantine(meter, sender, "unnamed-values")
             return PushResult(PushOutcome.EMPTY, meter.meter_id)
         try:
@@ -287,3 +289,10 @@ def _suite_keys(secrets: Secrets) -> SuiteKeys:
         return SuiteKeys(secrets.ek, secrets.ak)
     except LocalProtocolError as error:
         raise KeyUnavailableError("the keys kept are none of suite 0") from error
+
+
+def _is_value(value: PushValue, push: Push) -> bool:
+    """Whether this says more than when and who."""
+    if value.class_id == _CLASS_CLOCK or value.data.tag is DataTag.NULL_DATA:
+        return False
+    return (value.obis, plain_text(value.data)) not in push.identities

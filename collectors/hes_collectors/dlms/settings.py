@@ -57,8 +57,9 @@ class InboundLimits:
     What a connection from outside may cost us.
 
     `frame_s` is for a whole message (all its segments), `idle_s` for the time between messages.
-    After `bad_frames` refused frames a connection is closed; it is 1 on the wrapper, which cannot
-    find the next frame after a bad one.
+    After `bad_frames` refused frames in a row a connection is closed, which leaves room for noise
+    on a line behind a gateway; on the wrapper it is 1, which cannot find the next frame after a
+    bad one.
     """
 
     max_connections: int = 5000

@@ -78,13 +78,14 @@ class FakeStorage:
     """
     The database.
 
-    `now` is its clock. `calls` counts the calls by port method, also those that failed;
+    `now` is its clock. With `everybody_by_line` what a plain frame calls itself does not count. `calls` counts the calls by port method, also those that failed;
     `trouble` holds the errors that the next calls of a method raise.
     """
 
     now: Callable[[], datetime]
     away: bool = False
     max_quarantined: int = 1000
+    everybody_by_line: bool = False
     meters: dict[UUID, Meter] = attrs.field(factory=dict)
     secrets: dict[UUID, Secrets] = attrs.field(factory=dict)
     work: dict[UUID, Work] = attrs.field(factory=dict)
@@ -278,7 +279,7 @@ class FakeInbound:
         if sender.system_title is not None:
             return self._by_title(sender.system_title)
         meters = self.storage.meters.values()
-        if sender.identities:
+        if sender.identities and not self.storage.everybody_by_line:
             names = {text for _, text in sender.identities}
             return next((m for m in meters if m.serial in names), None)
         return next((m for m in meters if m.peer == str(sender.peer)), None)

@@ -113,6 +113,13 @@ def test_information_without_llc_is_a_bad_frame() -> None:
     assert read(HdlcFramer(LIMITS), frame.to_octets(), 10_000) == ([], ["bad-llc"])
 
 
+def test_later_blocks_may_come_without_llc() -> None:
+    block = b"\xe0\x40\x00\x02\x00\x00\x01\xff"
+    frame = HdlcFrame(HdlcAddress(16), HdlcAddress(1), Control(ControlKind.UI), information=block)
+    messages, errors = read(HdlcFramer(LIMITS), frame.to_octets(), 10_000)
+    assert ([message.apdu for message in messages], errors) == ([block], [])
+
+
 def test_frames_of_the_link_layer_are_passed_over() -> None:
     snrm = HdlcFrame(HdlcAddress(1), HdlcAddress(16), Control(ControlKind.SNRM)).to_octets()
     messages, errors = read(HdlcFramer(LIMITS), snrm + hdlc(APDU), 3)

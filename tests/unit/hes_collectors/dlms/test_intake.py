@@ -261,7 +261,9 @@ def test_what_is_inside_may_be_unreadable_too() -> None:
 def test_values_that_nothing_names_are_kept_as_a_frame() -> None:
     storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER)))
     bare = structure(*(Data(DataTag.DOUBLE_LONG_UNSIGNED, n) for n in range(3)))
-    assert take(storage, notification(bare)).cause == "unnamed-values"
+    blob = Data(DataTag.OCTET_STRING, bytes(range(40)))
+    for body in (bare, blob, structure(blob)):
+        assert take(storage, notification(body)).cause == "unnamed-values"
     mixed = array(register(ENERGY, 5), Data(DataTag.DOUBLE_LONG_UNSIGNED, 9))
     result = take(storage, notification(mixed))
     assert (result.outcome, result.unnamed) == (PushOutcome.STORED, 1)
