@@ -106,6 +106,9 @@ console-check: $(if $(wildcard $(WEB)/package.json),$(NODE_MODULES))
 
 # ---- set-up
 
+# npm and vite draw on terminals; what they said is of interest when they fail.
+quietly = { said=$$($(1) 2>&1 </dev/null) || { echo "$$said" >&2; exit 1; }; }
+
 # A virtual environment knows its own path: one that was moved or lost its Python is made again.
 ifneq ($(shell cat .venv/.hes-path 2>/dev/null && .venv/bin/python -c pass 2>&1),$(CURDIR))
 .PHONY: $(BOOTSTRAP)
@@ -150,9 +153,9 @@ $(NODE_MODULES): $(WEB)/package-lock.json
 	@command -v npm >/dev/null || \
 	    { echo 'npm is needed to build the console: install Node.js 20 or newer' >&2; exit 1; }
 	@echo 'setting up the console ...' >&2
-	@cd $(WEB) && npm ci --prefer-offline --no-audit --no-fund --ignore-scripts --loglevel=error
+	@cd $(WEB) && $(call quietly,npm ci --prefer-offline --no-audit --no-fund --ignore-scripts)
 	@touch $@
 
 $(CONSOLE): $(NODE_MODULES) $(WEB_SOURCES)
-	@cd $(WEB) && npm run --silent build
+	@cd $(WEB) && $(call quietly,npm run build)
 	@touch $@
