@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -295,6 +298,68 @@ async def test_cancellation_is_quick_and_gives_all_leases_back(
             cancelled_at = trio.current_time()
         assert trio.current_time() - cancelled_at < 5
     assert count(database, "SELECT count(*) FROM due_work WHERE token IS NOT NULL") == 0
+
+
+# --- the process ------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def process(database_url: str, data: Path) -> AsyncIterator[trio.Process]:
+    """`hes collect dlms` as an operator starts it; killed with -9 when the block ends."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("HES_")}
+    environ |= {
+        "HES_DATABASE_URL": database_url,
+        "HES_DATA": str(data),
+        "HES_COLLECTOR_LISTEN_PORT": "0",
+        "HES_COLLECTOR_ALLOWED_NETWORKS": "127.16.0.0/16",
+        "HES_COLLECTOR_READ_EVERY_S": "1",
+        "HES_COLLECTOR_REQUEST_S": "2",
+        "HES_COLLECTOR_SESSION_S": "5",
+        "HES_COLLECTOR_LEASE_S": "9",
+    }
+    hes = Path(sys.executable).with_name("hes")
+    with (data / "collector.log").open("ab") as log:
+        started = await trio.lowlevel.open_process(
+            [hes, "collect", "dlms"], env=environ, cwd=data, stdout=log, stderr=log
+        )
+        try:
+            yield started
+        finally:
+            started.kill()
+            with trio.CancelScope(shield=True):
+                await started.wait()
+
+
+async def test_a_killed_collector_loses_and_doubles_nothing(
+    database: Database, migrated_url: str, tmp_path: Path
+) -> None:
+    """kill -9 half-way, several times: the next one goes on where commits ended."""
+    inventory = Inventory(database, KeyService.open(database, tmp_path / "kek"))
+    begun = utc_now() - timedelta(days=3)
+    async with fleet_of(10, inventory) as fleet:
+        for after in (200, 2000, 4000):
+            async with process(migrated_url, tmp_path) as running:
+                await until(
+                    lambda rows=after: count(database, "SELECT count(*) FROM reading") > rows
+                )
+                assert running.returncode is None
+        async with process(migrated_url, tmp_path) as running:
+            held = utc_now() - timedelta(days=2) + timedelta(hours=1)  # two days are kept
+            expected = {key for key in truth(fleet, begun, utc_now()) if key[1] > held}
+            await until(lambda: expected <= stored(database).keys())
+            running.send_signal(signal.SIGTERM)
+            with trio.fail_after(10):
+                assert await running.wait() == 0
+        assert stored(database).keys() <= truth(fleet, begun, utc_now() + QUARTER)
+    assert set(stored(database).values()) == {1}
+    assert count(database, "SELECT count(*) FROM reading_revision") == 0
+    assert count(database, "SELECT count(*) FROM due_work WHERE token IS NOT NULL") == 0
+    # Counters that a killed collector had reserved were not used again: no meter refused one.
+    assert fleet.counters.failed == 0
+    log = (tmp_path / "collector.log").read_text()
+    assert "Traceback" not in log
+    identity = fleet.meter(0).identity
+    assert identity.encryption_key.hex() not in log
 
 
 # --- inbound ----------------------------------------------------------------------------------

@@ -104,6 +104,7 @@ class OutboundSession:
         self._learnt = False
         self._read = False
         self._backlog = False
+        self._asked = False  # the first piece of a session is always asked: there is progress
         self._stored = 0
         self._session_until = 0.0
 
@@ -247,9 +248,10 @@ class OutboundSession:
             rows=settings.rows_per_request,
             first_days=settings.first_read_days,
         ):
-            if trio.current_time() + settings.deadlines.request_s > self._session_until:
+            if self._asked and not self._has_time():
                 self._backlog = True
                 return None
+            self._asked = True
             answer = await exchange.ask(
                 Get(
                     Attribute(_CLASS_PROFILE, profile.obis, 2),
@@ -261,6 +263,11 @@ class OutboundSession:
                 return f"data-access-{answer.result.name.lower().replace('_', '-')}"
             profile = await self._store(exchange, profile, answer.octets)
         return None
+
+    def _has_time(self) -> bool:
+        """Whether one more piece can be answered before the session's deadline."""
+        request_s = self._context.settings.deadlines.request_s
+        return trio.current_time() + request_s <= self._session_until
 
     async def _store(
         self, exchange: Exchange, profile: ProfileKnowledge, octets: bytes

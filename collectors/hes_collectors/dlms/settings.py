@@ -106,3 +106,5 @@ class CollectorSettings:
         longest_s = self.deadlines.session_s + self.deadlines.release_s
         if self.lease_s <= longest_s:
             raise ValueError(f"lease_s: {self.lease_s} s does not outlast a session ({longest_s})")
+        if self.deadlines.session_s <= self.deadlines.request_s:
+            raise ValueError("session_s: shorter than the one request that it is for")

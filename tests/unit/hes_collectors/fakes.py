@@ -78,8 +78,9 @@ class FakeStorage:
     """
     The database.
 
-    `now` is its clock. With `everybody_by_line` what a plain frame calls itself does not count. `calls` counts the calls by port method, also those that failed;
-    `trouble` holds the errors that the next calls of a method raise.
+    `now` is its clock. With `everybody_by_line` what a plain frame calls itself does not count.
+    `calls` counts the calls by port method, also those that failed; `trouble` holds the errors
+    that the next calls of a method raise.
     """
 
     now: Callable[[], datetime]

@@ -230,6 +230,18 @@ async def test_sliced_answers_give_the_same_result(
     assert stored(storage) == truth(meter)
 
 
+async def test_a_session_makes_progress_however_little_time_it_has(
+    autojump_clock: MockClock,
+) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    deadlines = Deadlines(session_s=15.001, request_s=15)
+    meter.fault.pause_s = 0.1
+    for pieces in range(1, 4):
+        result = await session(storage, meter, rows_per_request=1, deadlines=deadlines)
+        assert (result.backlog, storage.calls["publish"]) == (True, pieces)
+
+
 async def test_a_backlog_that_is_too_long_ends_in_time_and_goes_on_later(
     autojump_clock: MockClock,
 ) -> None:

@@ -12,6 +12,13 @@ def test_a_system_title_has_eight_octets() -> None:
         CollectorSettings(holder="x", system_title=b"short")
 
 
+def test_a_session_has_time_for_a_request() -> None:
+    with pytest.raises(ValueError, match="session_s"):
+        CollectorSettings(
+            holder="x", system_title=bytes(8), deadlines=Deadlines(session_s=15, request_s=15)
+        )
+
+
 def test_a_lease_outlasts_its_session() -> None:
     with pytest.raises(ValueError, match="lease_s"):
         CollectorSettings(
