@@ -9,7 +9,6 @@ diagnostic. IEC 62056-5-3, "Establishment of application associations".
 from __future__ import annotations
 
 from hmac import compare_digest
-from typing import Final
 
 import attrs
 
@@ -28,7 +27,7 @@ from hes_protocol.errors import EncodingError, SecurityError
 from hes_protocol.security import Protection
 from hes_protocol.security.hls_gmac import check_challenge
 from hes_protocol.security.suite0 import SYSTEM_TITLE_OCTETS
-from hes_protocol.settings import ServerAssociation
+from hes_protocol.settings import MIN_PDU_SIZE, ServerAssociation
 from hes_protocol.xdlms import (
     ConfirmedService,
     ConfirmedServiceError,
@@ -40,9 +39,6 @@ from hes_protocol.xdlms import (
 )
 from hes_protocol.xdlms.initiate import DLMS_VERSION
 from hes_protocol.xdlms.refusal import INITIATE
-
-# A general-glo block of GET has 39 octets around its data.
-MIN_PDU_SIZE: Final = 48
 
 
 @attrs.frozen

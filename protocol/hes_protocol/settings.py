@@ -18,6 +18,9 @@ from hes_protocol.xdlms.results import DEFAULT_CONFORMANCE, Conformance
 IMPLEMENTED: Final = frozenset({Mechanism.NONE, Mechanism.LLS, Mechanism.HLS_GMAC})
 """The mechanisms that both state machines know; the others come with their own issues."""
 
+MIN_PDU_SIZE: Final = 64
+"""The least that either side must take: a GMAC proof in general-glo form has 60 octets."""
+
 
 class Link(Protocol):
     """What frames APDUs between two SAPs: `wrapper.WrapperLink` is the first."""
@@ -112,8 +115,8 @@ class ServerAssociation:
         secret: LLS password.
         encryption_key, authentication_key: 16 octets each; needed for ciphering and HLS_GMAC.
         minimum_protection: the least that each APDU of the client must have.
-        max_receive_pdu_size: the largest APDU that we take, octets; 0 for no limit. Our own
-            answers keep to the smaller of this and what the client takes.
+        max_receive_pdu_size: the largest APDU that we take, octets, at least 64; 0 for no limit.
+            Our own answers keep to the smaller of this and what the client takes.
         conformance: the services that we offer.
     Raises: LocalProtocolError: a mechanism that is not implemented, or something missing for it.
     """
@@ -132,6 +135,8 @@ class ServerAssociation:
             raise LocalProtocolError(f"mechanism {self.mechanism.name} is not implemented")
         if self.mechanism is Mechanism.LLS and self.secret is None:
             raise LocalProtocolError("LLS needs a secret")
+        if 0 < self.max_receive_pdu_size < MIN_PDU_SIZE:
+            raise LocalProtocolError(f"max_receive_pdu_size is below {MIN_PDU_SIZE}")
         gmac = self.mechanism is Mechanism.HLS_GMAC
         if (gmac or self.minimum_protection) and self.encryption_key is None:
             raise LocalProtocolError("ciphering needs an encryption key")

@@ -216,7 +216,7 @@ class TestAdmission:
         [
             ({"dlms_version": 5}, 1),
             ({"conformance": Conformance.READ}, 2),
-            ({"client_max_receive_pdu_size": 47}, 3),
+            ({"client_max_receive_pdu_size": 63}, 3),
         ],
     )
     def test_a_proposal_that_cannot_be(self, changes: dict[str, Any], error: int) -> None:
@@ -258,6 +258,7 @@ class TestAdmission:
         {"mechanism": Mechanism.HLS_GMAC, "encryption_key": None},
         {"mechanism": Mechanism.HLS_GMAC, "authentication_key": None},
         {"minimum_protection": Protection.ENCRYPTED, "encryption_key": None},
+        {"max_receive_pdu_size": 63},
     ],
 )
 def test_rules_that_cannot_work(changes: dict[str, Any]) -> None:
@@ -318,7 +319,7 @@ class TestGet:
         answer = says(opened(), request_)
         assert answer.result.result == result
 
-    @pytest.mark.parametrize("pdu_size", [48, 64, 127, 128, 200, 300])
+    @pytest.mark.parametrize("pdu_size", [64, 65, 127, 128, 200, 300])
     def test_a_long_answer_is_cut(self, pdu_size: int) -> None:
         server = opened(max_receive_pdu_size=0, aarq=_proposing(pdu_size))
         hears(server, get(3))
