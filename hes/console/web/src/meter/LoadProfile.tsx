@@ -1,7 +1,6 @@
 /** The load profile of one channel: what to show, the plot, and the same as a table. */
 
 import { Button, Paper, Skeleton, Text } from "@mantine/core";
-import { IconChartBarOff, IconInfoCircle } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { type ReactNode, useMemo } from "react";
 import { useTranslation } from "react-i18next";
@@ -17,6 +16,7 @@ import {
   showsConsumption,
 } from "../logic/intervals";
 import { dayAround, knownZone } from "../logic/zone";
+import { IconChartBarOff, IconInfoCircle } from "../parts/icons";
 import { EmptyState, ProblemPanel, StaleNote } from "../parts/Problems";
 import type { MeterSearch } from "../router";
 import { channelName, periodText } from "./channelNames";

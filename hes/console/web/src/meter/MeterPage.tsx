@@ -1,7 +1,6 @@
 /** One meter: who it is, how its sessions went, what it measured. */
 
 import { Paper } from "@mantine/core";
-import { IconArrowLeft } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { useEffect, useRef } from "react";
@@ -9,6 +8,7 @@ import { useTranslation } from "react-i18next";
 import { channelsQuery, meterQuery } from "../api/queries";
 import { BROWSER_ZONE, clockWithSeconds } from "../logic/format";
 import { knownZone } from "../logic/zone";
+import { IconArrowLeft } from "../parts/icons";
 import { ProblemPanel, StaleNote } from "../parts/Problems";
 import { PageSkeleton, RowsSkeleton } from "../parts/Skeletons";
 import type { MeterSearch } from "../router";

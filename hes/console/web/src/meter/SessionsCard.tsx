@@ -1,8 +1,8 @@
 import { Paper } from "@mantine/core";
-import { IconArrowDownLeft, IconArrowUpRight } from "@tabler/icons-react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../api/client";
 import { duration, octets } from "../logic/format";
+import { IconArrowDownLeft, IconArrowUpRight } from "../parts/icons";
 import { Moment } from "../parts/Moment";
 import { ScrollRegion } from "../parts/ScrollRegion";
 import { OutcomeStatus } from "../parts/Status";

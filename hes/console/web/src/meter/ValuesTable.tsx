@@ -1,13 +1,13 @@
 /** The same values as the plot, each exact, for whoever cannot or will not look at a canvas. */
 
 import { Pagination } from "@mantine/core";
-import { IconAlertTriangle, IconCircleDashed } from "@tabler/icons-react";
 import { useMemo, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { en } from "../i18n/en";
 import { grouped } from "../logic/decimal";
 import { count, dateTime, span } from "../logic/format";
 import { type Interval, MISSING_FLAGS } from "../logic/intervals";
+import { IconAlertTriangle, IconCircleDashed } from "../parts/icons";
 import { ScrollRegion } from "../parts/ScrollRegion";
 import { Status } from "../parts/Status";
 

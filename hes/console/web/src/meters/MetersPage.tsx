@@ -2,15 +2,6 @@
 
 import { ActionIcon, Button, Paper, SegmentedControl, Text, TextInput } from "@mantine/core";
 import { useDebouncedCallback, useLocalStorage } from "@mantine/hooks";
-import {
-  IconBaselineDensityMedium,
-  IconBaselineDensitySmall,
-  IconClockExclamation,
-  IconGauge,
-  IconSearch,
-  IconSearchOff,
-  IconX,
-} from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { createColumnHelper, tableFeatures, useTable } from "@tanstack/react-table";
@@ -22,6 +13,15 @@ import { LIVE_PAGES, metersQuery } from "../api/queries";
 import { i18n } from "../i18n";
 import { serverNow } from "../logic/clock";
 import { BROWSER_ZONE, clockWithSeconds, count } from "../logic/format";
+import {
+  IconBaselineDensityMedium,
+  IconBaselineDensitySmall,
+  IconClockExclamation,
+  IconGauge,
+  IconSearch,
+  IconSearchOff,
+  IconX,
+} from "../parts/icons";
 import { Moment } from "../parts/Moment";
 import { EmptyState, ProblemPanel, StaleNote } from "../parts/Problems";
 import { ScrollRegion } from "../parts/ScrollRegion";

@@ -1,10 +1,10 @@
 /** Pages and panels for what went wrong: title, detail, request id to quote, a way on. */
 
 import { ActionIcon, Button, CopyButton, Group, Paper, Text, Title } from "@mantine/core";
-import { IconAlertTriangle, IconCheck, IconCopy } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import { useTranslation } from "react-i18next";
 import { ProblemError } from "../api/client";
+import { IconAlertTriangle, IconCheck, IconCopy } from "./icons";
 
 function useProblemTexts(error: Error): { title: string; detail: string; requestId: string } {
   const { t } = useTranslation();

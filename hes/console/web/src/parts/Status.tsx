@@ -1,6 +1,11 @@
 /** A state as glyph, text and colour; none of the three alone. */
 
+import type { ReactNode } from "react";
+import { useTranslation } from "react-i18next";
+import type { Schemas } from "../api/client";
+import { en } from "../i18n/en";
 import {
+  type Icon,
   IconCircle,
   IconCircleCheckFilled,
   IconCircleDashed,
@@ -9,19 +14,15 @@ import {
   IconClockExclamation,
   IconPlayerPauseFilled,
   IconShieldExclamation,
-} from "@tabler/icons-react";
-import type { ReactNode } from "react";
-import { useTranslation } from "react-i18next";
-import type { Schemas } from "../api/client";
-import { en } from "../i18n/en";
+} from "./icons";
 
 export type Tone = "ok" | "late" | "failed" | "quiet";
 
-type Glyph = typeof IconCircle;
+type Glyph = Icon;
 
 export function Status({
   tone,
-  glyph: Icon,
+  glyph: Drawn,
   children,
 }: {
   tone: Tone;
@@ -30,7 +31,7 @@ export function Status({
 }) {
   return (
     <span className={`status status-${tone}`}>
-      <Icon size={16} aria-hidden="true" className="status-glyph" />
+      <Drawn size={16} aria-hidden="true" className="status-glyph" />
       <span>{children}</span>
     </span>
   );

@@ -1,7 +1,6 @@
 /** What arrived and became no reading, newest first. */
 
 import { ActionIcon, Button, CopyButton, Paper, Text } from "@mantine/core";
-import { IconCheck, IconCopy, IconShieldCheck } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useEffect } from "react";
@@ -10,6 +9,7 @@ import type { Schemas } from "../api/client";
 import { quarantineQuery } from "../api/queries";
 import { en } from "../i18n/en";
 import { BROWSER_ZONE, clockWithSeconds, count } from "../logic/format";
+import { IconCheck, IconCopy, IconShieldCheck } from "../parts/icons";
 import { Moment } from "../parts/Moment";
 import { EmptyState, ProblemPanel, StaleNote } from "../parts/Problems";
 import { ScrollRegion } from "../parts/ScrollRegion";

@@ -1,10 +1,10 @@
 /** `N meters · N sessions/min · N readings`, and as of when. */
 
-import { IconAlertTriangle } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { statsQuery } from "../api/queries";
 import { BROWSER_ZONE, clockWithSeconds, count, offset } from "../logic/format";
+import { IconAlertTriangle } from "../parts/icons";
 
 export function FleetNumbers() {
   const { t } = useTranslation();

@@ -2,10 +2,10 @@
 
 import { ActionIcon, AppShell, Burger, Group, Kbd, Tooltip } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { IconGauge, IconKeyboard, IconShieldQuestion } from "@tabler/icons-react";
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
 import { useEffect, useRef } from "react";
 import { useTranslation } from "react-i18next";
+import { IconGauge, IconKeyboard, IconShieldQuestion } from "../parts/icons";
 import { FleetNumbers } from "./FleetNumbers";
 import { SchemeToggle } from "./SchemeToggle";
 import { ShortcutSheet } from "./ShortcutSheet";
