@@ -80,7 +80,13 @@ async def run_until(
     Raises: BindRefusedError: beyond loopback, or the port is taken.
     """
     require_loopback(host)
-    runner = web.AppRunner(app, access_log=None, logger=_server_log, shutdown_timeout=shutdown_s)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=_server_log,
+        shutdown_timeout=shutdown_s,
+        lingering_time=_LINGER_S,
+    )
     await runner.setup()
     try:
         bare = host.strip("[]")
