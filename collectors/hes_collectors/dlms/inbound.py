@@ -63,7 +63,8 @@ class InboundServer:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._open: Counter[IPAddress] = Counter()
+        self._open = 0
+        self._open_by_source: Counter[IPAddress] = Counter()
 
     async def serve_socket(self, stream: trio.SocketStream) -> None:
         """Serve a connection that the listener took."""
@@ -81,7 +82,8 @@ class InboundServer:
             if not self._admits(peer):
                 metrics.inbound_connections.labels("refused").inc()
                 return
-            self._open[peer] += 1
+            self._open += 1
+            self._open_by_source[peer] += 1
             metrics.inbound_connections.labels("admitted").inc()
             metrics.inbound_connections_open.inc()
             try:
@@ -89,9 +91,10 @@ class InboundServer:
             except Exception as error:  # noqa: BLE001 - one connection must not end the listener
                 log_crash(error)
             finally:
-                self._open[peer] -= 1
-                if not self._open[peer]:
-                    del self._open[peer]
+                self._open -= 1
+                self._open_by_source[peer] -= 1
+                if not self._open_by_source[peer]:
+                    del self._open_by_source[peer]
                 metrics.inbound_connections_open.dec()
         finally:
             await trio.aclose_forcefully(stream)
@@ -99,8 +102,8 @@ class InboundServer:
     def _admits(self, peer: IPAddress) -> bool:
         limits = self._context.settings.inbound
         return (
-            self._open.total() < limits.max_connections
-            and self._open[peer] < limits.max_connections_per_source
+            self._open < limits.max_connections
+            and self._open_by_source[peer] < limits.max_connections_per_source
         )
 
 
