@@ -1,0 +1,110 @@
+"""
+The protocol core against dlms-cosem, in one process, alternately.
+
+Rows `profile` (a day of 96 rows x [clock, status, 4 x uint32], 3,650 octets, to columns) and
+`unprotect` (200 octets, AES-GCM-128 with a tag of 12 octets); microseconds of CPU.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from dlms_cosem import cosem, enumerations, security
+from dlms_cosem.parsers import ProfileGenericBufferParser
+
+from hes_protocol.axdr import Data, DataTag, array, encode, structure
+from hes_protocol.cosem import CaptureObject, CosemDateTime, Obis
+from hes_protocol.profile import NullMeaning, decode_profile
+from hes_protocol.security import Protection, SuiteKeys, protect, unprotect
+from tests.bench.conftest import Record
+
+RUNS = 9
+CLOCK = Obis.parse("0.0.1.0.0.255")
+STATUS = Obis.parse("0.0.96.10.1.255")
+VALUES = [Obis.parse(f"1.0.{c}.8.0.255") for c in (1, 2, 3, 4)]
+OBJECTS = [
+    CaptureObject(8, CLOCK, 2, 0),
+    CaptureObject(1, STATUS, 2, 0),
+    *(CaptureObject(3, obis, 2, 0) for obis in VALUES),
+]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def day() -> bytes:
+    rows = []
+    for n in range(96):
+        moment = CosemDateTime.from_datetime(START + timedelta(minutes=15 * n))
+        rows.append(
+            structure(
+                Data(DataTag.OCTET_STRING, moment.to_octets()),
+                Data(DataTag.UNSIGNED, 0),
+                *(Data(DataTag.DOUBLE_LONG_UNSIGNED, 1_000_000 * k + n) for k in range(4)),
+            )
+        )
+    return encode(array(*rows))
+
+
+def cpu_us(work: Callable[[], object], times: int) -> float:
+    start = time.process_time_ns()
+    for _ in range(times):
+        work()
+    return (time.process_time_ns() - start) / times / 1000
+
+
+def alternately(
+    ours: Callable[[], object], peer: Callable[[], object], ours_times: int, peer_times: int
+) -> tuple[list[float], list[float]]:
+    mine, theirs = [], []
+    for _ in range(RUNS):
+        mine.append(cpu_us(ours, ours_times))
+        theirs.append(cpu_us(peer, peer_times))
+    return mine, theirs
+
+
+def test_profile(record: Record) -> None:
+    buffer = day()
+    parser = ProfileGenericBufferParser(
+        capture_objects=[
+            cosem.CosemAttribute(
+                enumerations.CosemInterface(captured.class_id),
+                cosem.Obis.from_bytes(captured.obis.octets),
+                2,
+            )
+            for captured in OBJECTS
+        ],
+        capture_period=15,
+    )
+
+    def ours() -> object:
+        return decode_profile(buffer, OBJECTS, capture_period_s=900, null_means=NullMeaning.MISSING)
+
+    assert ours().rows == len(parser.parse_bytes(buffer)) == 96  # type: ignore[attr-defined]
+    mine, theirs = alternately(ours, lambda: parser.parse_bytes(buffer), 20, 10)
+    record("profile", mine, unit="µs CPU", better="lower", peer="dlms-cosem", peer_values=theirs)
+
+    template = struct.Struct(">2x2x12sxBxIxIxIxI")
+    assert len(buffer) == 2 + 96 * template.size
+    mine, theirs = alternately(
+        ours, lambda: list(template.iter_unpack(memoryview(buffer)[2:])), 20, 500
+    )
+    record(
+        "profile", mine, unit="µs CPU", better="lower", peer="struct.iter_unpack",
+        peer_values=theirs,
+    )  # fmt: skip
+
+
+def test_unprotect(record: Record) -> None:
+    ek, ak, title = bytes(range(16)), bytes(range(16, 32)), b"HES\0\0\0\0\1"
+    keys = SuiteKeys(ek, ak)
+    content = protect(keys, title, Protection.AUTHENTICATED_ENCRYPTED, 1, bytes(200))
+    control = security.SecurityControlField(security_suite=0, authenticated=True, encrypted=True)
+
+    def peer() -> bytes:
+        return security.decrypt(control, title, 1, ek, content[5:], ak)
+
+    assert unprotect(keys, title, content).plaintext == peer() == bytes(200)
+    mine, theirs = alternately(lambda: unprotect(keys, title, content), peer, 2000, 500)
+    record("unprotect", mine, unit="µs CPU", better="lower", peer="dlms-cosem", peer_values=theirs)
