@@ -8,13 +8,11 @@ anything; it connects.
 from __future__ import annotations
 
 import os
-import secrets
 import socket
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from random import SystemRandom
 from typing import Final
 
 import attrs
@@ -46,11 +44,9 @@ from hes_collectors.dlms import (
     Deadlines,
     InboundLimits,
     Ports,
-    StorageGate,
-    WorkerThreads,
+    make_context,
 )
 
-_CHALLENGE_OCTETS: Final = 16
 _API_THREADS: Final = 8
 RUN: Final = "run"  # below the data folder: addresses of the servers that `hes up` runs
 
@@ -130,7 +126,7 @@ def bus(database: Database, chosen: Settings) -> DirectBus:
 def dlms_collector(
     database: Database, sink: DirectBus, chosen: Settings, registry: CollectorRegistry
 ) -> Context:
-    """What the DLMS collector runs on; within a trio loop."""
+    """What the DLMS collector runs on."""
     ports = Ports(
         leases=LeaseStore(database),
         sessions=SessionStore(database),
@@ -144,17 +140,10 @@ def dlms_collector(
         ),
         sink=sink,
     )
-    collector = _collector_settings(chosen)
-    return Context(
-        settings=collector,
-        ports=ports,
-        metrics=CollectorMetrics(registry),
-        gate=StorageGate(),
-        outbound_threads=WorkerThreads(collector.worker_threads),
-        inbound_threads=WorkerThreads(collector.worker_threads),
-        now=lambda: datetime.now(UTC),
-        random=SystemRandom(),
-        challenge=lambda: secrets.token_bytes(_CHALLENGE_OCTETS),
+    return make_context(
+        _collector_settings(chosen),
+        ports,
+        CollectorMetrics(registry),
         push_layouts=model_push_layouts(),
     )
 

@@ -40,7 +40,6 @@ from hes.storage.database import Database
 from hes.storage.stats import StatsStore
 
 _DEMO_NETWORK: Final = "127.16.0.0/16"
-_DEMO_READ_EVERY_S: Final = "60"
 _API_START_S: Final = 30.0
 _TICK_S: Final = 1.0
 _TICKS_PER_LINE: Final = 5
@@ -221,7 +220,10 @@ class Supervisor:
         if self._options.meters:
             demo = {
                 "HES_COLLECTOR_ALLOWED_NETWORKS": ",".join((*networks, _DEMO_NETWORK)),
-                "HES_COLLECTOR_READ_EVERY_S": _DEMO_READ_EVERY_S,
+                "HES_COLLECTOR_READ_EVERY_S": "60",
+                # Simulated meters answer at once: a lease that a killed collector holds ends soon.
+                "HES_COLLECTOR_SESSION_S": "45",
+                "HES_COLLECTOR_LEASE_S": "60",
             }
         return {
             **demo,
