@@ -47,11 +47,11 @@ export function toNumber(value: Decimal): number {
   return Number(toText(value));
 }
 
-/** Thin spaces between thousands, the decimals as they are: exact and readable. */
+/** Commas between thousands, the decimals as they are: exact and readable. */
 export function grouped(text: string): string {
   const match = FORM.exec(text);
   if (match === null) return text;
   const [, sign = "", whole = "0", fraction] = match;
-  const spaced = whole.replace(/\B(?=(\d{3})+$)/g, " ");
-  return `${sign === "-" ? "−" : ""}${spaced}${fraction === undefined ? "" : `.${fraction}`}`;
+  const parted = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+  return `${sign === "-" ? "−" : ""}${parted}${fraction === undefined ? "" : `.${fraction}`}`;
 }

@@ -54,7 +54,7 @@ export function MeterPage() {
         {back}
         {meter.isError ? (
           <Paper withBorder className="card">
-            <ProblemPanel error={meter.error} onRetry={() => void meter.refetch()} />
+            <ProblemPanel isPage error={meter.error} onRetry={() => void meter.refetch()} />
           </Paper>
         ) : (
           <PageSkeleton />

@@ -203,6 +203,11 @@ function Search({ q }: { q: string }) {
     void navigate({ to: "/meters", search: value === "" ? {} : { q: value }, replace: true });
   };
   const searchSoon = useDebouncedCallback(search, SEARCH_DELAY_MS);
+  const clear = () => {
+    searchSoon.cancel();
+    setText("");
+    search("");
+  };
 
   return (
     <TextInput
@@ -220,8 +225,7 @@ function Search({ q }: { q: string }) {
       onKeyDown={(event) => {
         if (event.key === "Escape" && text !== "") {
           event.preventDefault();
-          setText("");
-          search("");
+          clear();
         }
       }}
       leftSection={<IconSearch size={16} aria-hidden="true" />}
@@ -233,8 +237,7 @@ function Search({ q }: { q: string }) {
             size="sm"
             aria-label={t("meters.clear")}
             onClick={() => {
-              setText("");
-              search("");
+              clear();
               document.getElementById(SEARCH_ID)?.focus();
             }}
           >
@@ -288,6 +291,7 @@ function MetersTable(props: TableProps) {
     getScrollElement: () => scroller.current,
     estimateSize: () => HEIGHTS[density],
     overscan: 12,
+    scrollPaddingEnd: 40,
   });
   const shown = virtual.getVirtualItems();
   const lastShown = shown.at(-1)?.index ?? 0;
@@ -301,15 +305,26 @@ function MetersTable(props: TableProps) {
     if (hasMore && !loadingMore && lastShown > rows.length - 40) onMore();
   }, [hasMore, loadingMore, lastShown, rows.length, onMore]);
 
+  // A row out of sight is drawn first; keys that come meanwhile go on from it.
+  const awaited = useRef<number | null>(null);
   useKeys((key) => {
     if (key !== "j" && key !== "k") return;
-    const current = document.activeElement?.getAttribute("data-row");
-    const from = current == null ? -1 : Number(current);
-    const to = Math.min(Math.max(from + (key === "j" ? 1 : -1), 0), rows.length - 1);
-    virtual.scrollToIndex(to);
-    requestAnimationFrame(() => {
-      scroller.current?.querySelector<HTMLElement>(`[data-row="${to}"]`)?.focus();
-    });
+    const focused = document.activeElement?.getAttribute("data-row");
+    const current = awaited.current ?? (focused == null ? -1 : Number(focused));
+    const next = Math.min(Math.max(current + (key === "j" ? 1 : -1), 0), rows.length - 1);
+    awaited.current = next;
+    virtual.scrollToIndex(next);
+    const focus = (attempts: number) => {
+      if (awaited.current !== next) return;
+      const link = scroller.current?.querySelector<HTMLElement>(`[data-row="${next}"]`);
+      if (link == null && attempts > 0) {
+        requestAnimationFrame(() => focus(attempts - 1));
+        return;
+      }
+      awaited.current = null;
+      link?.focus({ preventScroll: true });
+    };
+    focus(10);
   });
 
   const above = shown[0]?.start ?? 0;

@@ -55,13 +55,22 @@ function RequestId({ id }: { id: string }) {
 }
 
 /** In place of what could not be loaded. */
-export function ProblemPanel({ error, onRetry }: { error: Error; onRetry?: () => void }) {
+export function ProblemPanel({
+  error,
+  onRetry,
+  isPage = false,
+}: {
+  error: Error;
+  onRetry?: () => void;
+  /** In place of the whole page: its heading is the page's. */
+  isPage?: boolean;
+}) {
   const { t } = useTranslation();
   const { title, detail, requestId } = useProblemTexts(error);
   return (
     <div role="alert" className="state-panel">
       <IconAlertTriangle size={28} aria-hidden="true" className="status-failed" />
-      <Title order={2} size="h4">
+      <Title order={isPage ? 1 : 2} size="h4">
         {title}
       </Title>
       <Text c="dimmed" maw={520}>
@@ -95,17 +104,19 @@ export function EmptyState({
   title,
   children,
   icon,
+  isPage = false,
 }: {
   title: string;
   children?: React.ReactNode;
   icon: React.ReactNode;
+  isPage?: boolean;
 }) {
   return (
     <div className="state-panel">
       <span aria-hidden="true" className="state-icon">
         {icon}
       </span>
-      <Title order={2} size="h4">
+      <Title order={isPage ? 1 : 2} size="h4">
         {title}
       </Title>
       {children}
@@ -117,7 +128,7 @@ export function NotFound() {
   const { t } = useTranslation();
   return (
     <Paper withBorder className="card">
-      <EmptyState title={t("problem.notFoundTitle")} icon={<IconAlertTriangle size={28} />}>
+      <EmptyState isPage title={t("problem.notFoundTitle")} icon={<IconAlertTriangle size={28} />}>
         <Text c="dimmed">{t("problem.notFoundText")}</Text>
         <Button component={Link} to="/meters" variant="default">
           {t("problem.goMeters")}
@@ -132,7 +143,7 @@ export function Crashed() {
   const { t } = useTranslation();
   return (
     <Paper withBorder className="card">
-      <EmptyState title={t("problem.crashedTitle")} icon={<IconAlertTriangle size={28} />}>
+      <EmptyState isPage title={t("problem.crashedTitle")} icon={<IconAlertTriangle size={28} />}>
         <Text c="dimmed">{t("problem.crashedDetail")}</Text>
         <Button variant="default" onClick={() => location.reload()}>
           {t("problem.reload")}
