@@ -41,6 +41,7 @@ from hes.storage.stats import StatsStore
 
 _DEMO_NETWORK: Final = "127.16.0.0/16"
 _API_START_S: Final = 30.0
+_FLEET_START_S: Final = 60.0
 _TICK_S: Final = 1.0
 _TICKS_PER_LINE: Final = 5
 _STOP: Final = ((signal.SIGTERM, 15.0),)
@@ -55,6 +56,7 @@ class Options:
     seed: int
     data: Path | None
     port: int | None
+    simulated_port: int
 
 
 @attrs.define
@@ -127,7 +129,9 @@ class Supervisor:
         try:
             with ExitStack() as stack:
                 stack.enter_context(_sole_owner(self._data))
-                self._check_port()
+                api, collector = self._settings.api, self._settings.collector
+                _check_port("api.port", api.host, api.port)
+                _check_port("collector.listen_port", collector.listen_host, collector.listen_port)
                 self._serve(stack)
         except (ServiceError, PermanentError, StorageUnavailableError) as error:
             if not self._stopping.is_set():
@@ -137,18 +141,6 @@ class Supervisor:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._stopping.set()
-
-    def _check_port(self) -> None:
-        host, port = self._settings.api.host, self._settings.api.port
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                raise PermanentError(
-                    f"api.port: {host}:{port} cannot be used ({error.strerror}); "
-                    "choose another with --port"
-                ) from None
 
     def _serve(self, stack: ExitStack) -> None:
         database_server = self._start(
@@ -182,7 +174,7 @@ class Supervisor:
             stack.callback(fleet.stop)
             fleet.start()
             processes.append(fleet)
-            self._import_fleet(settings, database)
+            self._import_fleet(fleet, settings, database)
         for process in processes:
             if process.child is None:
                 stack.callback(process.stop)
@@ -258,20 +250,21 @@ class Supervisor:
             "--meters", str(self._options.meters),
             "--seed", str(self._options.seed),
             "--network", _DEMO_NETWORK,
+            "--port", str(self._options.simulated_port),
             "--security", "gmac",
             "--keys-out", str(self._fleet_file),
         )  # fmt: skip
         return self._process("sim", arguments, environment)
 
-    def _import_fleet(self, settings: Settings, database: Database) -> None:
-        deadline = time.monotonic() + 60
-        while not self._fleet_file.exists() and time.monotonic() < deadline:
+    def _import_fleet(self, fleet: _Process, settings: Settings, database: Database) -> None:
+        deadline = time.monotonic() + _FLEET_START_S
+        while not self._fleet_file.exists():
+            died = fleet.child is not None and fleet.child.exit_code is not None
+            if died or time.monotonic() > deadline:
+                words = fleet.child.last_words if fleet.child is not None else ""
+                raise PermanentError(f"the simulated fleet did not start: {words or 'no word'}")
             if self._stopping.wait(0.05):
                 return
-        if not self._fleet_file.exists():
-            raise PermanentError(
-                f"the simulated fleet did not start; log: {self._data / 'logs' / 'sim.log'}"
-            )
         with self._fleet_file.open(encoding="utf-8") as lines:
             wiring.inventory(database, settings).import_file(lines)
 
@@ -325,6 +318,22 @@ def _sole_owner(data: Path) -> Iterator[None]:
                 f"another `hes up` runs on {data}; stop it, or choose another folder with --data"
             ) from None
         yield
+
+
+def _check_port(setting: str, host: str, port: int) -> None:
+    """
+    Say at once that a port is taken, instead of starting over and over.
+
+    Raises: PermanentError: somebody listens there, or the address is none of ours.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PermanentError(
+                f"{setting}: {host}:{port} cannot be used ({error.strerror}); choose another"
+            ) from None
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -28,7 +28,14 @@ import click
     default=None,
     help="Port of API and console [default: 8080].",
 )
-def up(meters: int, seed: int, data: Path | None, port: int | None) -> None:
+@click.option(
+    "--simulated-port",
+    type=click.IntRange(1, 65_535),
+    default=4159,
+    show_default=True,
+    help="Port of the simulated meters, one on a machine.",
+)
+def up(meters: int, seed: int, data: Path | None, port: int | None, simulated_port: int) -> None:
     """
     Start database, Redis, collector, API and console, and a simulated fleet.
 
@@ -36,5 +43,5 @@ def up(meters: int, seed: int, data: Path | None, port: int | None) -> None:
     """
     from hes.cli.supervisor import Options, Supervisor
 
-    supervisor = Supervisor(Options(meters=meters, seed=seed, data=data, port=port))
-    raise SystemExit(supervisor.run())
+    options = Options(meters=meters, seed=seed, data=data, port=port, simulated_port=simulated_port)
+    raise SystemExit(Supervisor(options).run())

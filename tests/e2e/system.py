@@ -52,6 +52,8 @@ class System:
     folder: Path
     environment: dict[str, str]
     started: list[Process] = attrs.field(factory=list)
+    # Simulated meters take a port on all of 127.0.0.0/8: not that of a `make run` beside us.
+    meter_port: int = attrs.field(factory=lambda: free_port())
 
     def hes(self, *arguments: str, **settings: str) -> Process:
         """Start `hes ARGUMENTS` in the background."""

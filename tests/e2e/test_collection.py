@@ -55,7 +55,8 @@ def fleet(folder: Path, server: Postgres, number: int) -> Iterator[System]:
         assert made.run("migrate").returncode == 0
         keys = folder / "meters.jsonl"
         made.hes(
-            "sim", "run", "--meters", str(METERS), "--network", network, "--port", "4159",
+            "sim", "run", "--meters", str(METERS), "--network", network,
+            "--port", str(made.meter_port),
             "--security", "gmac", "--profile-days", "1", "--seed", str(number),
             "--keys-out", str(keys), "--truth-log", str(folder / "truth.jsonl"),
         )  # fmt: skip

@@ -31,7 +31,11 @@ def here(tmp_path: Path) -> Iterator[System]:
 
 def start(here: System, *arguments: str) -> tuple[Process, int]:
     port = free_port()
-    return here.hes("up", "--meters", "5", "--port", str(port), *arguments), port
+    process = here.hes(
+        "up", "--meters", "5", "--port", str(port), "--simulated-port", str(here.meter_port),
+        *arguments,
+    )  # fmt: skip
+    return process, port
 
 
 def readings(process: Process) -> int:
