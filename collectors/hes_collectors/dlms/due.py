@@ -24,8 +24,9 @@ def next_due(
     """
     Decide when the meter is asked next.
 
-    After success it keeps its place in the cycle, so that a fleet stays as evenly spread as it
-    was; a backlog goes on at once. After a failure the delay is drawn evenly from zero to a bound
+    After the first rows ever it gets a place of its own in the cycle, drawn evenly: meters that
+    were imported together are not asked together for ever. Later it keeps that place; a backlog
+    goes on at once. After a failure the delay is drawn evenly from zero to a bound
     that doubles with each attempt (full jitter): meters that failed together do not come back
     together. What storage failed at is not the meter's fault and counts as no attempt.
 
@@ -35,6 +36,8 @@ def next_due(
         if result.backlog:
             return now, False
         cycle_s = settings.read_every_s
+        if result.stored and not lease.marks:
+            return now + timedelta(seconds=random.uniform(0, cycle_s)), False
         late_s = (now - lease.due_at).total_seconds()
         cycles = max(1, math.floor(late_s / cycle_s) + 1)
         return lease.due_at + timedelta(seconds=cycles * cycle_s), False

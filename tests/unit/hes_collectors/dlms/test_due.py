@@ -13,9 +13,10 @@ from hes.domain.ports import Lease, SessionOutcome, SessionPhase, SessionReport
 from hes_collectors.dlms.due import next_due
 from hes_collectors.dlms.outcomes import DONE, Verdict
 from hes_collectors.dlms.session import SessionResult
+from hes_protocol.cosem import Obis
 from tests.unit.hes_collectors.support import METER_ID, START, meter, settings
 
-LEASE = Lease(meter(), 1, START, 180, 0)
+LEASE = Lease(meter(), 1, START, 180, 0, ((Obis.parse("1.0.99.1.0.255"), START),))
 GOOD = SessionResult(
     SessionReport(
         UUID(int=9),
@@ -49,6 +50,20 @@ def test_after_success_a_meter_keeps_its_place_in_the_cycle(late_s: float, due_i
     assert due_at == START + timedelta(seconds=due_in_s)
     assert due_at > now
     assert not counts
+
+
+def test_meters_imported_together_get_places_of_their_own_in_the_cycle() -> None:
+    new = attrs.evolve(LEASE, marks=())
+    dues = [next_due(new, GOOD, START, settings(read_every_s=60), Random(n))[0] for n in range(400)]
+    seconds = sorted((due - START).total_seconds() for due in dues)
+    assert 0 <= seconds[0] < 2
+    assert 58 < seconds[-1] <= 60
+    assert 25 < seconds[200] < 35
+    # A meter that has nothing to store has no first rows: it stays where it is.
+    nothing = attrs.evolve(GOOD, stored=0)
+    assert next_due(new, nothing, START, settings(read_every_s=60), Random(1))[
+        0
+    ] == START + timedelta(seconds=60)
 
 
 def test_a_backlog_goes_on_at_once() -> None:

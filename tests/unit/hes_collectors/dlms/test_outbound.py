@@ -90,7 +90,7 @@ async def test_no_more_sessions_than_allowed_and_nobody_is_forgotten(
     for meter in meters:
         meter.fault.pause_s = 0.5
     seen = set()
-    async with collecting(storage, meters, max_sessions=3, read_every_s=3600) as surroundings:
+    async with collecting(storage, meters, max_sessions=3, read_every_s=1e6) as surroundings:
         for _ in range(3000):
             await trio.sleep(0.1)
             seen.add(surroundings.metrics.sessions_running._value.get())
@@ -164,7 +164,7 @@ async def test_one_line_per_session_with_its_ids_and_no_secrets(
 ) -> None:
     storage, [meter] = fleet(1)
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
-        async with collecting(storage, [meter]):
+        async with collecting(storage, [meter], read_every_s=1e6):
             await trio.sleep(30)
     [line] = [line for line in captured if line["event"] == "meter_session_finished"]
     [report] = storage.reports
