@@ -40,7 +40,7 @@ run: ## set up what is missing, start the head-end with METERS=100 simulated met
 .PHONY: test
 test: ## set up what is missing, real servers included, and run every test
 	@.ci/system-packages
-	@$(MAKE) -s -j $(DEV) servers console
+	@$(MAKE) -s -j $(PEERS) servers console
 	@$(MAKE) check
 	@$(PYTEST) --ignore=tests/unit --ignore=tests/bench --ignore=tests/fuzz --ignore=tests/soak
 
