@@ -9,6 +9,7 @@ against servers of your own (the database role needs CREATEDB).
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from hes.services import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-SERVERS = Path(os.environ.get("HES_DATA") or ROOT / ".hes") / "servers"
+DATA = Path(os.environ.get("HES_DATA") or ROOT / ".hes")
+SERVERS = DATA / "servers"
 
 
 def _say(line: str) -> None:
@@ -42,6 +44,25 @@ def _missing_is_a_failure() -> Iterator[None]:
         if os.environ.get("HES_TEST_ALLOW_MISSING") == "1":
             pytest.skip(str(error))
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """
+    Folder for the data of the session's servers, in the clone and removed at the end.
+
+    Not pytest's own: it keeps three sessions, which is much for databases. What sessions left
+    that were killed is removed by the next.
+    """
+    folders = DATA / "test"
+    folders.mkdir(parents=True, exist_ok=True)
+    for left in folders.iterdir():
+        if not Path(f"/proc/{left.name}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = folders / str(os.getpid())
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Databases:
@@ -77,11 +98,11 @@ class Databases:
 
 
 @pytest.fixture(scope="session")
-def database_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def database_server(server_folder: Path) -> Iterator[Service]:
     """The session's PostgreSQL; without fsync, so fit for everything but tests of durability."""
     with _missing_is_a_failure():
         service = database_service(
-            tmp_path_factory.mktemp("database"),
+            server_folder,
             url=os.environ.get("HES_DATABASE_URL"),
             servers=SERVERS,
             durable=False,
@@ -137,12 +158,10 @@ def postgres_server(postgres_factory: Callable[[], Postgres]) -> Postgres:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def redis_server(server_folder: Path) -> Iterator[Service]:
     """The session's Redis."""
     with _missing_is_a_failure():
-        service = redis_service(
-            tmp_path_factory.mktemp("redis"), url=os.environ.get("HES_REDIS_URL")
-        )
+        service = redis_service(server_folder, url=os.environ.get("HES_REDIS_URL"))
     with service:
         yield service
 
@@ -157,10 +176,10 @@ def redis_url(redis_server: Service) -> str:
 
 
 @pytest.fixture(scope="session")
-def mqtt_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def mqtt_server(server_folder: Path) -> Iterator[Service]:
     """The session's MQTT broker."""
     with _missing_is_a_failure():
-        service = mqtt_service(tmp_path_factory.mktemp("mqtt"), url=os.environ.get("HES_MQTT_URL"))
+        service = mqtt_service(server_folder, url=os.environ.get("HES_MQTT_URL"))
     with service:
         yield service
 
