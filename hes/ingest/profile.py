@@ -104,7 +104,11 @@ def _instants(
     if clock is None:
         return np.full(rows, NO_INSTANT_US, np.int64), np.zeros(rows, np.int32)
     captured_at, quality = to_utc(
-        clock.local_us, clock.deviation_min, clock.status.astype(np.int32), meter.timezone
+        clock.local_us,
+        clock.deviation_min,
+        clock.status.astype(np.int32),
+        meter.timezone,
+        in_order=True,
     )
     _follow_elapsed_time(captured_at, clock)
     period_s = profile.capture_period_s

@@ -94,6 +94,8 @@ def to_utc(
     deviation_min: Int32Array,
     status: Int32Array,
     zone_name: str,
+    *,
+    in_order: bool = False,
 ) -> tuple[Int64Array, Int32Array]:
     """
     Local times to UTC.
@@ -103,6 +105,8 @@ def to_utc(
         deviation_min: minutes, `DEVIATION_UNSPECIFIED` where the meter does not say.
         status: clock status octets, 0xFF where not specified.
         zone_name: IANA zone of the meter, used where there is no deviation.
+        in_order: the rows follow each other in time, as in a profile: where local time steps back
+            within the repeated hour, the second pass has begun.
     Returns: int64 microseconds since 1970 UTC and int32 `Quality` flags, one per row.
     Raises: ZoneInfoNotFoundError: no such zone.
     Source: IEC 62056-6-2, date and time notations; clock (class_id 8).
@@ -124,14 +128,18 @@ def to_utc(
     if by_zone.any():
         daylight = has_status & ((status & ClockStatus.DAYLIGHT_SAVING) != 0)
         utc_us[by_zone], flags = _by_zone(
-            local_us[by_zone], has_status[by_zone], daylight[by_zone], zone_name
+            local_us[by_zone], has_status[by_zone], daylight[by_zone], zone_name, in_order
         )
         quality[by_zone] |= flags
     return utc_us, quality
 
 
 def _by_zone(
-    local_us: Int64Array, has_status: BoolArray, daylight: BoolArray, zone_name: str
+    local_us: Int64Array,
+    has_status: BoolArray,
+    daylight: BoolArray,
+    zone_name: str,
+    in_order: bool,
 ) -> tuple[Int64Array, Int32Array]:
     years = local_us.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
     # Years that no meter can mean would cost a walk through the calendar: they keep the zone's
@@ -147,6 +155,32 @@ def _by_zone(
     index = np.where(repeated & has_status & ~daylight, second_pass, first_pass)
     index = np.where(skipped, second_pass, index)
     flags = np.zeros(len(local_us), np.int32)
-    flags[repeated & ~has_status] |= Quality.TIME_AMBIGUOUS
+    unsettled = repeated & ~has_status
+    if in_order:
+        unsettled = _settle_by_order(local_us, unsettled, index, second_pass)
+    flags[unsettled] |= Quality.TIME_AMBIGUOUS
     flags[skipped] |= Quality.TIME_NONEXISTENT
     return local_us - table.offset[index], flags
+
+
+def _settle_by_order(
+    local_us: Int64Array, unsettled: BoolArray, index: Int64Array, second_pass: Int64Array
+) -> BoolArray:
+    """
+    Move rows behind a step back of local time to the second pass, in place.
+
+    Returns: what is still unsettled: a repeated hour in which no step back was seen.
+    """
+    left = unsettled.copy()
+    rows = np.flatnonzero(unsettled)
+    # Runs of neighbouring rows: each is one repeated hour.
+    for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+        if not len(run):
+            continue
+        before = local_us[np.maximum(run - 1, 0)]
+        steps = np.flatnonzero((local_us[run] < before) & (run > 0))
+        if len(steps) == 1:
+            second = run[steps[0] :]
+            index[second] = second_pass[second]
+            left[run] = False
+    return left

@@ -280,12 +280,13 @@ def names_meter(obis: Obis) -> bool:
     """
     True for objects whose value tells one meter from all others.
 
-    Device IDs 1 to 10 (0.b.96.1.0..9), the logical device name (0.b.42.0.0) and the utility's ids
-    (1.b.0.0.0..9). Aidon gives the meter's *type* as 0.0.96.1.7, Kamstrup as 1.1.96.1.1: those
+    Device IDs 1 to 10 (0.0.96.1.0..9), the logical device name (0.0.42.0.0) and the utility's ids
+    (1.b.0.0.0..9). In other channels they name what hangs on the meter, e.g. the gas meter on its
+    M-Bus (0.1.96.1.0). Aidon gives the meter's *type* as 0.0.96.1.7, Kamstrup as 1.1.96.1.1: those
     name many meters.
     Source: IEC 62056-6-1, general and service entry objects.
     """
-    a, _, c, d, e, _ = obis.octets
+    a, b, c, d, e, _ = obis.octets
     if a == 0:
-        return ((c, d) == (96, 1) and e <= 9 and e != 7) or (c, d, e) == (42, 0, 0)
+        return b == 0 and (((c, d) == (96, 1) and e <= 9 and e != 7) or (c, d, e) == (42, 0, 0))
     return a <= 9 and (c, d) == (0, 0) and e <= 9

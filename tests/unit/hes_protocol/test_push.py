@@ -104,6 +104,13 @@ def test_twelve_digits_are_a_serial_number_and_no_date() -> None:
     assert push.identities == ((None, "181220002177"),)
 
 
+def test_what_hangs_on_the_meter_does_not_name_it() -> None:
+    gas = Obis.parse("0.1.96.1.0.255")
+    push = read_push(structure(name(gas), text("GAS0000001"), name(ENERGY), u32(1)))
+    assert push.identities == ()
+    assert [value.obis for value in push.values] == [gas, ENERGY]
+
+
 def test_nulls_in_a_row_of_pairs_shift_nothing() -> None:
     push = read_push(structure(name(POWER), u32(5), NULL, NULL, name(ENERGY), u32(7), NULL, NULL))
     assert [(v.obis, v.data.value) for v in push.values] == [(POWER, 5), (ENERGY, 7)]

@@ -114,3 +114,38 @@ def test_agrees_with_zoneinfo_wherever_the_local_time_is_unique(
 def test_years_that_no_meter_means_neither_raise_nor_take_long() -> None:
     for year in (1, 1970, 2099, 9999):
         convert(datetime(year, 6, 1), "Europe/Berlin")
+
+
+def in_order(local: list[datetime]) -> tuple[list[int], list[int]]:
+    at, quality = to_utc(
+        np.array([microseconds(moment.replace(tzinfo=UTC)) for moment in local]),
+        np.full(len(local), DEVIATION_UNSPECIFIED, np.int32),
+        np.full(len(local), 0xFF, np.int32),
+        "Europe/Berlin",
+        in_order=True,
+    )
+    return at.tolist(), quality.tolist()
+
+
+def test_a_step_back_of_local_time_in_a_profile_tells_the_passes_apart() -> None:
+    """Found in review: without deviation and status the second hour would double the first."""
+    start = datetime(2026, 10, 25, 0, 45, tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
+    instants = [start + timedelta(minutes=15 * n) for n in range(16)]
+    local = [
+        moment.astimezone(ZoneInfo("Europe/Berlin")).replace(tzinfo=None) for moment in instants
+    ]
+    at, quality = in_order(local)
+    assert at == [microseconds(moment) for moment in instants]
+    assert not any(quality)
+
+
+def test_without_a_step_back_the_repeated_hour_stays_ambiguous() -> None:
+    local = [datetime(2026, 10, 25, 2, 15), datetime(2026, 10, 25, 2, 30)]
+    _, quality = in_order(local)
+    assert quality == [Quality.TIME_AMBIGUOUS] * 2
+
+
+def test_more_than_one_step_back_is_a_clock_that_nobody_can_trust() -> None:
+    hour = [datetime(2026, 10, 25, 2, 0), datetime(2026, 10, 25, 2, 30)]
+    _, quality = in_order(hour * 3)
+    assert quality == [Quality.TIME_AMBIGUOUS] * 6
