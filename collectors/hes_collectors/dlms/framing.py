@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import attrs
 
 from hes_collectors.dlms.settings import InboundLimits
-from hes_protocol.errors import FramingError
+from hes_protocol.errors import FramingError, LimitError
 from hes_protocol.hdlc import (
     ControlKind,
     HdlcAddress,
@@ -26,7 +26,9 @@ from hes_protocol.wrapper import WrapperReceiver
 _WRAPPER_FIRST: Final = 0x00
 _HDLC_FIRST: Final = 0x7E
 _CARRIERS: Final = frozenset({ControlKind.I, ControlKind.UI})
-_MOST_PAIRS: Final = 8
+# How much longer than the longest APDU the frames may be that carry it: enough for segments of
+# twenty octets, while meters send no less than about a hundred.
+_FRAMES_PER_APDU: Final = 2
 _GENERAL_BLOCK_TRANSFER: Final = b"\xe0"
 
 
@@ -104,8 +106,10 @@ class HdlcFramer:
     """
     HDLC frames: I and UI frames carry APDUs behind an LLC header, perhaps in segments.
 
-    Frames of other kinds (a meter that sets up a link is not served yet) are passed over. So is
-    noise between frames, up to the length of one frame: whoever sends more is no meter.
+    The frames of a message are kept beside its information, within a budget of octets that all
+    address pairs of a connection share. Frames of other kinds (a meter that sets up a link is not
+    served yet) are passed over. So is noise between frames, up to the length of one frame: whoever
+    sends more is no meter.
     """
 
     name = "hdlc"
@@ -115,12 +119,13 @@ class HdlcFramer:
         self._noise_octets = limits.max_frame_octets
         self._receiver = HdlcReceiver(limits.max_frame_octets)
         self._reassembler = HdlcReassembler(limits.max_apdu_octets)
-        self._frames: dict[tuple[HdlcAddress, HdlcAddress], bytes] = {}
+        self._most_octets = limits.max_frame_octets + _FRAMES_PER_APDU * limits.max_apdu_octets
+        self._frames: dict[tuple[HdlcAddress, HdlcAddress], bytearray] = {}
 
     @property
     def pending(self) -> bool:
         """Whether a frame or a segmented field has begun that is not complete."""
-        return self._receiver.buffered_octets > 0 or self._reassembler.pending_octets > 0
+        return self._receiver.buffered_octets > 0 or bool(self._reassembler.pending_pairs)
 
     def receive_data(self, data: bytes) -> None:
         """Take octets."""
@@ -148,18 +153,29 @@ class HdlcFramer:
                 return message
 
     def _join(self, frame: HdlcFrame) -> Message | None:
-        """Collect the frames of one information field beside the field itself."""
+        """
+        Collect the frames of one information field beside the field itself.
+
+        Raises: FramingError, LimitError: what was collected of the field is gone.
+        """
         pair = (frame.destination, frame.source)
-        before = b"" if llc.is_llc(frame.information) else self._frames.pop(pair, b"")
-        self._frames.pop(pair, None)
-        # When it raises, what was collected is gone, as the reassembler's part is.
+        frames = self._frames.pop(pair, None)
+        if frames is None or (
+            frame.control.kind is ControlKind.UI and llc.is_llc(frame.information)
+        ):
+            frames = bytearray()  # the reassembler begins anew as well
+        frames += frame.to_octets()
+        # When it raises, the frames are gone, as the reassembler's part is.
         information = self._reassembler.receive_frame(frame)
-        frames = before + frame.to_octets()
         if information is not None:
-            return Message(_apdu(information), frames)
-        while len(self._frames) >= _MOST_PAIRS:
-            del self._frames[next(iter(self._frames))]
+            return Message(_apdu(information), bytes(frames))
         self._frames[pair] = frames
+        for lost in self._frames.keys() - self._reassembler.pending_pairs:
+            del self._frames[lost]
+        if sum(map(len, self._frames.values())) > self._most_octets:
+            self._frames.clear()
+            self._reassembler.reset()
+            raise LimitError("too-long", f"frames of more than {self._most_octets} octets")
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Final
 
 from hes_protocol.errors import FramingError, LimitError, LocalProtocolError
@@ -33,7 +34,8 @@ class HdlcReassembler:
 
     I frames are joined only in the order of their N(S). UI frames have no numbers: one that begins
     with an LLC header starts anew, since the rest of what came before was lost; such losses are
-    counted in `fields_discarded`.
+    counted in `fields_discarded`. A segment without information is refused: it brings a field no
+    further, so that `max_octets` would never end it.
 
     Args: max_octets: the longest information field that is joined.
     """
@@ -48,14 +50,19 @@ class HdlcReassembler:
         """Octets of information fields whose last segment has not come."""
         return sum(len(segments.joined) for segments in self._pairs.values())
 
+    @property
+    def pending_pairs(self) -> Set[_Pair]:
+        """The (destination, source) pairs whose last segment has not come."""
+        return self._pairs.keys()
+
     def receive_frame(self, frame: HdlcFrame) -> bytes | None:
         """
         Take one I or UI frame.
 
         Returns: the whole information field with the last segment, None until then.
         Raises:
-            FramingError: "bad-sequence": N(S) is not the one that was due, or I and UI mixed; the
-                segments so far are dropped.
+            FramingError: "bad-sequence": N(S) is not the one that was due, or I and UI mixed;
+                "empty-segment"; the segments so far are dropped.
             LimitError: "too-long": above `max_octets`; they are dropped too.
             LocalProtocolError: a frame of another kind.
         """
@@ -67,6 +74,10 @@ class HdlcReassembler:
         if segments is not None and sequence is None and is_llc(frame.information):
             self._discard(pair)
             segments = None
+        if frame.segmented and not frame.information:
+            if segments is not None:
+                self._discard(pair)
+            raise FramingError("empty-segment")
         if segments is None:
             if not frame.segmented:
                 if len(frame.information) > self._max_octets:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from time import process_time
+
 import pytest
 
 from hes_collectors.dlms import InboundLimits
@@ -140,3 +143,76 @@ def test_segments_do_not_add_up_without_end() -> None:
     with pytest.raises(LimitError):
         framer.next_message()
     assert not framer._frames
+
+
+def _segment(information: bytes, upper: int = 1) -> bytes:
+    return HdlcFrame(
+        HdlcAddress(16), HdlcAddress(upper), Control(ControlKind.UI), True, information
+    ).to_octets()
+
+
+def test_segments_without_information_are_refused() -> None:
+    framer = HdlcFramer(LIMITS)
+    messages, errors = read(framer, _segment(b"") * 100, 1000)
+    assert (messages, set(errors)) == ([], {"empty-segment"})
+    assert len(errors) == 100
+    assert not framer.pending
+    assert not framer._frames
+
+
+def test_the_frames_of_a_message_have_a_budget() -> None:
+    """Segments of one octet: their frames are thirteen times what they carry."""
+    framer = HdlcFramer(InboundLimits(max_apdu_octets=1000))
+    held = []
+    for _ in range(2000):
+        framer.receive_data(_segment(b"x"))
+        try:
+            assert framer.next_message() is None
+        except LimitError:
+            assert not framer._frames
+            assert framer._reassembler.pending_octets == 0
+        held.append(sum(map(len, framer._frames.values())))
+    assert max(held) <= 2 * 1000 + LIMITS.max_frame_octets
+
+
+def test_small_segments_cost_no_more_the_more_there_are() -> None:
+    def cost_s(segments: int) -> float:
+        framer = HdlcFramer(InboundLimits(max_apdu_octets=10**9))
+        framer.receive_data(_segment(b"x") * 100)
+        begun = process_time()
+        for _ in range(segments // 100):
+            framer.receive_data(_segment(b"x") * 100)
+            assert framer.next_message() is None
+        return process_time() - begun
+
+    gc.disable()
+    try:
+        few = min(cost_s(2_000) for _ in range(3))
+        assert cost_s(40_000) < 20 * few * 3
+    finally:
+        gc.enable()
+
+
+def test_fields_that_others_displaced_are_not_pending() -> None:
+    framer = HdlcFramer(LIMITS)
+    for upper in range(1, 40):
+        framer.receive_data(_segment(b"x", upper))
+        assert framer.next_message() is None
+    assert len(framer._frames) == 8
+    assert framer._frames.keys() == framer._reassembler.pending_pairs
+
+
+def test_segments_of_i_frames_that_look_like_llc_keep_their_frames() -> None:
+    def segment(number: int, information: bytes) -> bytes:
+        return HdlcFrame(
+            HdlcAddress(16),
+            HdlcAddress(1),
+            Control(ControlKind.I, True, number, 0),
+            number < 1,
+            information,
+        ).to_octets()
+
+    octets = segment(0, b"\xe6\xe7\x00a") + segment(1, b"\xe6\xe7\x00b")
+    messages, errors = read(HdlcFramer(LIMITS), octets, 10_000)
+    assert errors == []
+    assert messages == [Message(b"a\xe6\xe7\x00b", octets)]

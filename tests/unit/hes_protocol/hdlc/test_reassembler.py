@@ -77,6 +77,21 @@ def test_limits() -> None:
     assert reassembler.pending_octets <= 80
 
 
+def test_a_segment_without_information_brings_a_field_no_further() -> None:
+    reassembler = HdlcReassembler()
+    for begun in (False, True):
+        if begun:
+            reassembler.receive_frame(_ui(b"a", more=True))
+        with pytest.raises(FramingError) as caught:
+            reassembler.receive_frame(_ui(b"", more=True))
+        assert caught.value.code == "empty-segment"
+        assert not reassembler.pending_pairs
+    # Nothing follows the last one, so it may be empty.
+    reassembler.receive_frame(_ui(b"a", more=True))
+    assert reassembler.pending_pairs == {(CLIENT, METER)}
+    assert reassembler.receive_frame(_ui(b"", more=False)) == b"a"
+
+
 def test_reset() -> None:
     reassembler = HdlcReassembler()
     reassembler.receive_frame(_ui(b"old", more=True))
