@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { asSent, consumption, NOT_RECEIVED, prefixed, REGISTER_BACK, summarise } from "./intervals";
+import {
+  asSent,
+  consumption,
+  NOT_RECEIVED,
+  prefixed,
+  REGISTER_BACK,
+  readable,
+  summarise,
+} from "./intervals";
 
 const QUARTER = 900;
 
@@ -113,5 +121,16 @@ describe("prefixed", () => {
     [null, 5_000, ""],
   ])("%s up to %d in %s", (unit, greatest, shown) => {
     expect(prefixed(unit, greatest).unit).toBe(shown);
+  });
+});
+
+describe("readable", () => {
+  it.each([
+    ["73651", "Wh", "73.651", "kWh"],
+    ["9999", "Wh", "9999", "Wh"],
+    ["12764.3", "Wh", "12.7643", "kWh"],
+    ["73651", "V", "73651", "V"],
+  ])("%s %s is %s %s", (total, unit, value, shown) => {
+    expect(readable(total, unit)).toEqual({ value, unit: shown });
   });
 });

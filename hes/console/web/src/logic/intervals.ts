@@ -196,3 +196,16 @@ export function prefixed(unit: string | null, greatest: number): { unit: string;
   if (greatest >= 1e3) return { unit: `k${plain}`, factor: 1e-3 };
   return { unit: plain, factor: 1 };
 }
+
+const KILO_FROM = 10_000;
+
+/** A sum in a unit that reads well, exact all the same: 73651 Wh are 73.651 kWh. */
+export function readable(total: string, unit: string | null): { value: string; unit: string } {
+  const value = parseDecimal(total);
+  const plain = unit ?? "";
+  const { unit: prefix } = prefixed(unit, KILO_FROM);
+  if (value === null || prefix === plain || Math.abs(toNumber(value)) < KILO_FROM) {
+    return { value: total, unit: plain };
+  }
+  return { value: toText({ units: value.units, scale: value.scale + 3 }), unit: prefix };
+}

@@ -7,6 +7,12 @@ export type ObisName =
   | "reactiveExport"
   | "powerImport"
   | "powerExport"
+  | "energyImportPeriod"
+  | "energyExportPeriod"
+  | "averagePowerImport"
+  | "averagePowerExport"
+  | "maximumPowerImport"
+  | "maximumPowerExport"
   | "voltage"
   | "current"
   | "powerFactor"
@@ -17,16 +23,41 @@ export type ObisName =
   | "gasVolume"
   | "waterVolume";
 
-const ELECTRICITY: Readonly<Record<string, ObisName>> = {
-  "1.8": "energyImport",
-  "2.8": "energyExport",
-  "3.8": "reactiveImport",
-  "4.8": "reactiveExport",
-  "1.7": "powerImport",
-  "2.7": "powerExport",
-  "13.7": "powerFactor",
-  "14.7": "frequency",
+/** Value group C of electricity: what is measured. */
+const QUANTITIES: Readonly<Record<number, "import" | "export" | "reactiveIn" | "reactiveOut">> = {
+  1: "import",
+  2: "export",
+  3: "reactiveIn",
+  4: "reactiveOut",
 };
+
+const NAMES: Readonly<Record<string, Readonly<Record<string, ObisName>>>> = {
+  import: {
+    energy: "energyImport",
+    period: "energyImportPeriod",
+    power: "powerImport",
+    average: "averagePowerImport",
+    maximum: "maximumPowerImport",
+  },
+  export: {
+    energy: "energyExport",
+    period: "energyExportPeriod",
+    power: "powerExport",
+    average: "averagePowerExport",
+    maximum: "maximumPowerExport",
+  },
+  reactiveIn: { energy: "reactiveImport" },
+  reactiveOut: { energy: "reactiveExport" },
+};
+
+/** Value group D: how it was processed (IEC 62056-6-1). */
+function processing(d: number): string {
+  if (d === 8) return "energy";
+  if ([9, 29, 30].includes(d)) return "period";
+  if ([4, 5, 14, 15, 24, 25, 27, 28].includes(d)) return "average";
+  if ([6, 16, 26].includes(d)) return "maximum";
+  return d === 7 ? "power" : "";
+}
 
 export interface NamedObis {
   name: ObisName;
@@ -56,6 +87,9 @@ export function describeObis(code: string): NamedObis | null {
   const tariff = e > 0 && e < 64 ? e : null;
   if (d === 7 && base === 12) return { name: "voltage", phase, tariff };
   if (d === 7 && base === 11) return { name: "current", phase, tariff };
-  const name = ELECTRICITY[`${base}.${d}`];
+  if (d === 7 && base === 13) return { name: "powerFactor", phase, tariff };
+  if (d === 7 && base === 14) return { name: "frequency", phase, tariff };
+  const quantity = QUANTITIES[base];
+  const name = quantity === undefined ? undefined : NAMES[quantity]?.[processing(d)];
   return name === undefined ? null : { name, phase, tariff };
 }

@@ -106,7 +106,7 @@ export function LoadProfile({ meter, channels, channel, search, onSearch, aside 
             />
             {isPlottable(channel) ? (
               <Plot
-                key={`${channel.id} ${asRegister}`}
+                key={`${channel.id} ${asRegister} ${search.period} ${search.from} ${search.to}`}
                 intervals={intervals}
                 from={data.from}
                 to={data.to}

@@ -81,6 +81,8 @@ export function Plot(props: Props) {
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
   latest.current = props;
+  /** What the reader dragged over, in seconds; null: all of the period. */
+  const zoom = useRef<[number, number] | null>(null);
   const [cursor, setCursor] = useState<Cursor | null>(null);
   const [announced, setAnnounced] = useState("");
 
@@ -92,7 +94,11 @@ export function Plot(props: Props) {
   useLayoutEffect(() => {
     const element = host.current;
     if (element === null) return;
-    const made = new uPlot(options(element, latest, scale.factor, setCursor), dataOf(), element);
+    const made = new uPlot(
+      options(element, latest, zoom, scale.factor, setCursor),
+      dataOf(),
+      element,
+    );
     plot.current = made;
     const resized = new ResizeObserver(() => {
       made.setSize({ width: element.clientWidth, height: heightOf(element) });
@@ -116,12 +122,7 @@ export function Plot(props: Props) {
   useEffect(() => {
     const made = plot.current;
     if (made === null) return;
-    const { min, max } = made.scales.x ?? {};
-    const zoomed = made.root.dataset.zoomed === "true" && min != null && max != null;
-    made.batch(() => {
-      made.setData(dataOf(), false);
-      made.setScale("x", zoomed ? { min, max } : { min: from / 1000, max: to / 1000 });
-    });
+    made.setData(dataOf());
   }, [intervals, from, to]);
 
   const shown = cursor === null ? undefined : intervals[cursor.index];
@@ -235,6 +236,7 @@ function heightOf(element: Element): number {
 function options(
   element: HTMLElement,
   latest: { readonly current: Props },
+  zoom: { current: [number, number] | null },
   factor: number,
   onCursor: (cursor: Cursor | null) => void,
 ): uPlot.Options {
@@ -253,7 +255,10 @@ function options(
     legend: { show: false },
     padding: [10, 12, 0, 0],
     scales: {
-      x: { time: true },
+      x: {
+        time: true,
+        range: () => zoom.current ?? [latest.current.from / 1000, latest.current.to / 1000],
+      },
       y: {
         range: (_u, min, max) => {
           if (fromZero) {
@@ -297,14 +302,13 @@ function options(
     cursor: {
       y: false,
       points: { show: !asBars },
-      drag: { x: true, y: false, setScale: true },
+      drag: { x: true, y: false, setScale: false },
       dataIdx: (_u, _series, hovered, second) =>
         asBars ? indexAt(latest.current.intervals, second) : hovered,
       bind: {
         dblclick: (u) => () => {
-          u.root.dataset.zoomed = "false";
-          const { from, to } = latest.current;
-          u.setScale("x", { min: from / 1000, max: to / 1000 });
+          zoom.current = null;
+          u.setData(u.data);
           return null;
         },
       },
@@ -318,7 +322,11 @@ function options(
       ],
       setSelect: [
         (u) => {
-          if (u.select.width > 0) u.root.dataset.zoomed = "true";
+          const { left, width } = u.select;
+          if (width === 0) return;
+          zoom.current = [u.posToVal(left, "x"), u.posToVal(left + width, "x")];
+          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          u.setData(u.data);
         },
       ],
       drawClear: [(u) => drawQuality(u, latest.current.intervals, asBars, colours)],

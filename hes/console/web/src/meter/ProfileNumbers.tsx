@@ -5,7 +5,7 @@ import { useTranslation } from "react-i18next";
 import type { Schemas } from "../api/client";
 import { grouped } from "../logic/decimal";
 import { count, dateTime, span } from "../logic/format";
-import { type Interval, summarise } from "../logic/intervals";
+import { type Interval, readable, summarise } from "../logic/intervals";
 
 export function ProfileNumbers({
   intervals,
@@ -26,16 +26,17 @@ export function ProfileNumbers({
     [intervals, adds],
   );
   const unit = channel.unit === null ? "" : ` ${channel.unit}`;
+  const sum = total === null ? null : readable(total, channel.unit);
   const latest = intervals.findLast((each) => each.value !== null);
   const share = expected === 0 ? 0 : Math.floor((1000 * present) / expected) / 10;
   return (
     <dl className="numbers">
-      {total !== null && (
+      {sum !== null && (
         <div>
           <dt>{t("profile.total")}</dt>
           <dd>
-            {grouped(total)}
-            <span className="unit">{unit}</span>
+            {grouped(sum.value)}
+            <span className="unit"> {sum.unit}</span>
           </dd>
         </div>
       )}

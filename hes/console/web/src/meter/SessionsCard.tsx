@@ -95,12 +95,14 @@ function Row({ session, zone }: { session: Session; zone: string }) {
         {octets(session.octets_in + session.octets_out)}
       </td>
       <td className="number">
-        {drift === null ? (
-          <span className="dim">–</span>
-        ) : (
-          `${drift > 0 ? "+" : drift < 0 ? "−" : ""}${Math.abs(drift).toFixed(1)} s`
-        )}
+        {drift === null ? <span className="dim">–</span> : driftText(drift)}
       </td>
     </tr>
   );
+}
+
+function driftText(drift: number): string {
+  const size = Math.abs(drift).toFixed(1);
+  const sign = size === "0.0" ? "" : drift > 0 ? "+" : "−";
+  return `${sign}${size} s`;
 }

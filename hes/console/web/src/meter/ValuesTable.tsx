@@ -92,7 +92,7 @@ export function ValuesTable({ intervals, unit, withRegister, covers, caption, zo
                 <td>{covers ? span(each.start, each.end, zone) : dateTime(each.end, zone)}</td>
                 <td className="number">{each.value === null ? "–" : grouped(each.value)}</td>
                 {withRegister && (
-                  <td className="number dim">
+                  <td className="number dim col-register">
                     {each.register === null ? "–" : grouped(each.register)}
                   </td>
                 )}

@@ -15,6 +15,7 @@ export interface Colours {
 const LANE_PX = 6;
 const HATCH_PX = 7;
 const BAR_GAP_FROM_PX = 6;
+const BAR_TOP_FROM_PX = 4;
 
 /** The chart's colours, which the theme keeps as CSS variables. */
 export function coloursOf(element: Element): Colours {
@@ -90,10 +91,11 @@ export function bars(intervals: readonly Interval[]): uPlot.Series.PathBuilder {
       const left = u.valToPos(interval.start / 1000, "x", true);
       const right = u.valToPos(interval.end / 1000, "x", true);
       const top = Math.round(u.valToPos(interval.plotted, "y", true));
-      const gap = right - left > BAR_GAP_FROM_PX * devicePixelRatio ? devicePixelRatio : 0;
+      const wide = (right - left) / devicePixelRatio;
+      const gap = wide > BAR_GAP_FROM_PX ? devicePixelRatio : 0;
       const width = Math.max(right - left - gap, 0.75);
       fill.rect(left, Math.min(top, zero), width, Math.abs(zero - top));
-      stroke.rect(left, top, width, 0);
+      if (wide > BAR_TOP_FROM_PX) stroke.rect(left, top, width, 0);
     }
     return { stroke, fill };
   };
