@@ -188,7 +188,7 @@ def test_small_segments_cost_no_more_the_more_there_are() -> None:
     gc.disable()
     try:
         few = min(cost_s(2_000) for _ in range(3))
-        assert cost_s(40_000) < 20 * few * 3
+        assert cost_s(80_000) < 40 * few * 3
     finally:
         gc.enable()
 
