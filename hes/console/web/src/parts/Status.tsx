@@ -16,7 +16,7 @@ import {
   IconShieldExclamation,
 } from "./icons";
 
-export type Tone = "ok" | "late" | "failed" | "quiet";
+export type Tone = "ok" | "plain" | "late" | "failed" | "quiet";
 
 type Glyph = Icon;
 
@@ -64,7 +64,7 @@ const STATES: Record<keyof typeof en.state, { tone: Tone; glyph: Glyph }> = {
   discovered: { tone: "late", glyph: IconCircleDashed },
   quarantined: { tone: "late", glyph: IconClockExclamation },
   commissioned: { tone: "quiet", glyph: IconCircle },
-  in_service: { tone: "ok", glyph: IconCircleCheckFilled },
+  in_service: { tone: "plain", glyph: IconCircleCheckFilled },
   suspended: { tone: "quiet", glyph: IconPlayerPauseFilled },
   retired: { tone: "quiet", glyph: IconCircleMinus },
 };
