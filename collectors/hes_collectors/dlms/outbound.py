@@ -4,7 +4,8 @@ The outbound side: takes leases on due meters and gives each a session.
 Rule 1: at most `max_sessions` sessions, each a task of its own; one that crashes harms no other.
 Rule 2: while storage is away nobody is asked; the loop itself finds out when it is back. Rule 3:
 a lease is given back after the receipt, together with the report; where that cannot be done
-before the lease ends, the lease's end does it.
+before the lease ends, the lease's end does it. Rule 4: whatever taking leases raises, the loop
+goes on: it is what everything else waits for.
 """
 
 from __future__ import annotations
@@ -76,9 +77,14 @@ class _Outbound:
                 await self._slot_freed.wait()
 
     async def _take(self, free: int) -> tuple[Sequence[Lease], float]:
-        """Leases, and until when they hold on trio's clock; waits for storage to come back."""
+        """
+        Leases, and until when they hold on trio's clock.
+
+        Waits for storage to come back. An error of any other kind is waited out in the same way;
+        it is told once, and again when it is another one.
+        """
         settings = self._context.settings
-        failures = 0
+        failures, told = 0, ""
         while True:
             # The clock is read before the lease is asked for, so that ours ends before the
             # database's does.
@@ -90,8 +96,11 @@ class _Outbound:
                     limit=free,
                     lease_s=settings.lease_s,
                 )
-            except StorageUnavailableError:
-                self._context.gate.shut()
+            except Exception as error:  # noqa: BLE001 - Rule 4
+                if isinstance(error, StorageUnavailableError):
+                    self._context.gate.shut()
+                elif told != (told := type(error).__name__):
+                    _log.error("lease_take_failed", error=told)
                 failures = min(failures + 1, _MOST_DOUBLINGS)
                 bound_s = min(settings.poll_interval_s * 2**failures, settings.storage_retry_s)
                 await trio.sleep(self._jittered(bound_s))

@@ -247,6 +247,22 @@ async def test_probing_storage_is_paced(autojump_clock: MockClock) -> None:
     assert 100 <= storage.calls["take"] <= 300
 
 
+async def test_an_unexpected_error_of_taking_leases_does_not_end_the_loop(
+    autojump_clock: MockClock,
+) -> None:
+    storage, [meter] = fleet(1)
+    storage.trouble["take"] = [ZeroDivisionError("a driver's secret")] * 20
+    with capture_logs() as captured:
+        async with collecting(storage, [meter]):
+            await trio.sleep(10)
+            assert 2 <= storage.calls["take"] <= 10  # paced
+            await trio.sleep(200)
+            assert complete(storage, [meter])
+    told = [line for line in captured if line["event"] == "lease_take_failed"]
+    assert [(line["error"], line["log_level"]) for line in told] == [("ZeroDivisionError", "error")]
+    assert "a driver's secret" not in repr(captured)
+
+
 # --- the end ----------------------------------------------------------------------------------
 
 
