@@ -50,12 +50,13 @@ class Secrets:
     An association's secrets in clear. Lives only in a collector's memory; prints as nothing.
 
     `secret` is the LLS password or HLS secret, `ek` the global unicast encryption key, `ak` the
-    authentication key.
+    authentication key. `key_fingerprint` names `ek` to `CounterPort.reserve` and is no secret.
     """
 
     secret: bytes | None = attrs.field(default=None, repr=False)
     ek: bytes | None = attrs.field(default=None, repr=False)
     ak: bytes | None = attrs.field(default=None, repr=False)
+    key_fingerprint: bytes | None = attrs.field(default=None, repr=False, eq=False)
 
     def __str__(self) -> str:
         return "Secrets(…)"

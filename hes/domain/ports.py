@@ -124,12 +124,16 @@ class CounterBlock:
 class CounterPort(Protocol):
     """Invocation counters: no (key, system title, counter) is ever used twice."""
 
-    def reserve(self, meter_id: UUID, client_sap: int, *, size: int) -> CounterBlock:
+    def reserve(
+        self, meter_id: UUID, client_sap: int, *, size: int, key_fingerprint: bytes | None = None
+    ) -> CounterBlock:
         """
         Reserve the next `size` of our own counters for this association, durably, before use.
 
-        What a caller does not use is discarded. Raises: PermanentError: the counter would pass
-        2^32 - 1 and the key must be changed first.
+        What a caller does not use is discarded. `key_fingerprint` is that of the key they are for
+        (`Secrets.key_fingerprint`); None takes whichever key the association has now.
+        Raises: PermanentError: the counter would pass 2^32 - 1 and the key must be changed first.
+            KeyUnavailableError: the association has no key, or has another one by now.
         """
 
     def last_accepted(self, meter_id: UUID, client_sap: int) -> int | None:

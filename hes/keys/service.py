@@ -104,6 +104,7 @@ class KeyService:
             secret=unseal(kept.wrapped.secret, SecretKind.SECRET),
             ek=unseal(kept.wrapped.ek, SecretKind.EK),
             ak=unseal(kept.wrapped.ak, SecretKind.AK),
+            key_fingerprint=kept.wrapped.key_fingerprint,
         )
         needs_none = kept.mechanism is Mechanism.NONE and kept.policy is Policy.PLAIN
         if kept.wrapped.kek_id is None and not needs_none:

@@ -34,6 +34,7 @@ _RESERVE: Final = """
 INSERT INTO own_counter AS own (key_fingerprint, reserved_to)
 SELECT key_fingerprint, %(size)s FROM association
 WHERE meter_id = %(meter_id)s AND client_sap = %(client_sap)s AND key_fingerprint IS NOT NULL
+  AND key_fingerprint = coalesce(%(key_fingerprint)s, key_fingerprint)
 ON CONFLICT (key_fingerprint) DO UPDATE SET reserved_to = own.reserved_to + excluded.reserved_to
 WHERE own.reserved_to + excluded.reserved_to <= %(maximum)s
 RETURNING own.reserved_to
@@ -46,7 +47,9 @@ class CounterStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def reserve(self, meter_id: UUID, client_sap: int, *, size: int) -> CounterBlock:
+    def reserve(
+        self, meter_id: UUID, client_sap: int, *, size: int, key_fingerprint: bytes | None = None
+    ) -> CounterBlock:
         """
         Reserve the next `size` of our own counters; committed when this returns.
 
@@ -55,9 +58,12 @@ class CounterStore:
 
         Args:
             size: how many, 1..2^32 - 1.
+            key_fingerprint: of the key that the caller holds; None: whichever is kept now. A
+                session that still holds an old key must not use it with the new one's counters.
 
         Raises:
-            KeyUnavailableError: the association has no encryption key, or does not exist.
+            KeyUnavailableError: the association has no encryption key, has another one than the
+                caller holds, or does not exist.
             PermanentError: the counter would pass 2^32 - 1: the key must be changed first.
             StorageUnavailableError: the database is away.
         """
@@ -68,18 +74,21 @@ class CounterStore:
             "client_sap": client_sap,
             "size": size,
             "maximum": COUNTER_MAX,
+            "key_fingerprint": key_fingerprint,
         }
         with self._database.connection() as connection:
             row = connection.execute(_RESERVE, values).fetchone()
             if row is None:
                 keyed = connection.execute(
                     "SELECT FROM association WHERE meter_id = %(meter_id)s"
-                    " AND client_sap = %(client_sap)s AND key_fingerprint IS NOT NULL",
+                    " AND client_sap = %(client_sap)s"
+                    " AND key_fingerprint = coalesce(%(key_fingerprint)s, key_fingerprint)",
                     values,
                 ).fetchone()
                 if keyed is None:
                     raise KeyUnavailableError(
-                        f"meter {meter_id}, client {client_sap}: no encryption key to count for"
+                        f"meter {meter_id}, client {client_sap}: no encryption key to count for,"
+                        " or another than the one in use"
                     )
                 raise PermanentError(
                     f"meter {meter_id}, client {client_sap}: the invocation counter is used up,"

@@ -209,7 +209,10 @@ class MeterChanges:
             ([change.meter.meter_id for change in changes if change.meter.address is not None],),
         )
         self._connection.execute(
-            "DELETE FROM due_work WHERE meter_id = ANY(%s)",
+            # Not while a lease is held: without its row the next change would take the meter for
+            # one that nobody reads. Without an address it is not leased again.
+            "DELETE FROM due_work WHERE meter_id = ANY(%s)"
+            " AND (leased_until IS NULL OR leased_until <= clock_timestamp())",
             ([change.meter.meter_id for change in changes if change.meter.address is None],),
         )
 

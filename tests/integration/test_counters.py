@@ -17,6 +17,7 @@ from hes.domain.errors import (
     UnknownMeterError,
 )
 from hes.domain.ports import CounterBlock
+from hes.keys import KeyService
 from hes.storage.counters import COUNTER_MAX, CounterStore
 from hes.storage.database import Database
 
@@ -85,6 +86,19 @@ def test_without_a_key_there_is_nothing_to_count(
     for who, client_sap in ((plain, 1), (meter_id, 2), (uuid4(), 1)):
         with pytest.raises(KeyUnavailableError):
             counters.reserve(who, client_sap, size=1)
+
+
+def test_a_key_that_was_changed_meanwhile_gets_no_counters(
+    counters: CounterStore, keys: KeyService, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    """A session that holds the old key must not use it with the counters of the new one."""
+    held = keys.secrets(meter_id, 1).key_fingerprint
+    assert counters.reserve(meter_id, 1, size=5, key_fingerprint=held) == CounterBlock(1, 5)
+    add_meter("S1", ek=OTHER_EK, ak=AK)
+    with pytest.raises(KeyUnavailableError):
+        counters.reserve(meter_id, 1, size=5, key_fingerprint=held)
+    now_kept = keys.secrets(meter_id, 1).key_fingerprint
+    assert counters.reserve(meter_id, 1, size=5, key_fingerprint=now_kept) == CounterBlock(1, 5)
 
 
 def overlaps(blocks: Sequence[CounterBlock]) -> bool:

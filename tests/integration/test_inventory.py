@@ -239,6 +239,24 @@ def test_neither_key_nor_title_changes_under_a_session(
     assert inventory.get(meter_id).row.address == "127.16.0.2"
 
 
+def test_a_meter_that_loses_its_address_while_it_is_read_is_still_read(
+    inventory: Inventory, add_meter: AddMeter, database: Database
+) -> None:
+    """Two imports during one session must not do together what neither may."""
+    as_it_is = {"address": "127.16.0.1", "ek": EK, "ak": AK}
+    add_meter("S1", **as_it_is)
+    leases = LeaseStore(database)
+    [lease] = leases.take(holder="test", limit=1, lease_s=60)
+    add_meter("S1", ek=EK, ak=AK)
+    report = inventory.import_file([row("S1", **as_it_is | {"ek": OTHER_EK})], False, "replace")
+    assert errors(report) == [(1, "S1", "ek")]
+    leases.give_back(lease, due_at=NOW, failed=False)
+    assert leases.take(holder="test", limit=1, lease_s=60) == []
+    add_meter("S1", ek=OTHER_EK, ak=AK)
+    with database.connection() as connection:
+        assert connection.execute("SELECT count(*) FROM due_work").fetchone() == (0,)
+
+
 def test_nobody_takes_a_lease_on_a_meter_whose_keys_are_being_changed(
     inventory: Inventory, add_meter: AddMeter, database: Database
 ) -> None:

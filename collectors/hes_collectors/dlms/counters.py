@@ -27,12 +27,21 @@ class OwnCounters:
 
     Args: context: ports and threads. meter: whose association counts.
         needed: False for an association that ciphers nothing and so counts nothing.
+        key_fingerprint: of the key that the session has loaded; no other key's counters are taken.
     """
 
-    def __init__(self, context: Context, meter: Meter, *, needed: bool) -> None:
+    def __init__(
+        self,
+        context: Context,
+        meter: Meter,
+        *,
+        needed: bool,
+        key_fingerprint: bytes | None = None,
+    ) -> None:
         self._context = context
         self._meter = meter
         self._needed = needed
+        self._key_fingerprint = key_fingerprint
         self._next = 0
         self._last = -1
 
@@ -55,6 +64,7 @@ class OwnCounters:
                 self._meter.meter_id,
                 self._meter.association.client_sap,
                 size=self._context.settings.counter_block_size,
+                key_fingerprint=self._key_fingerprint,
             )
         except KeyUnavailableError:
             raise

@@ -159,7 +159,12 @@ class OutboundSession:
         assert meter.address is not None, "only meters with an address are leased"
         assert meter.port is not None
         known = await context.outbound_threads.run(self._recall)
-        counters = OwnCounters(context, meter, needed=is_ciphered(meter))
+        counters = OwnCounters(
+            context,
+            meter,
+            needed=is_ciphered(meter),
+            key_fingerprint=known.secrets.key_fingerprint,
+        )
         client = client_for(context, meter, known.secrets, known.server_counter, counters)
         with trio.fail_after(context.settings.deadlines.connect_s):
             stream = await context.connect(meter.address, meter.port, context.settings)

@@ -227,8 +227,13 @@ class FakeCounters:
 
     storage: FakeStorage
 
-    def reserve(self, meter_id: UUID, client_sap: int, *, size: int) -> CounterBlock:
+    def reserve(
+        self, meter_id: UUID, client_sap: int, *, size: int, key_fingerprint: bytes | None = None
+    ) -> CounterBlock:
         self.storage.enter("reserve")
+        kept = self.storage.secrets.get(meter_id, Secrets()).key_fingerprint
+        if key_fingerprint not in (None, kept):
+            raise KeyUnavailableError("the key was changed")
         last = self.storage.own_counters.get(meter_id, 0) + size
         if last > _COUNTER_MAX:
             raise PermanentError("used up")

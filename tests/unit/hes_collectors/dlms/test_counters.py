@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from hes.domain.errors import PermanentError, StorageUnavailableError
+from hes.domain.errors import KeyUnavailableError, PermanentError, StorageUnavailableError
+from hes.domain.meters import Secrets
 from hes_collectors.dlms.counters import OwnCounters
 from hes_collectors.dlms.outcomes import CounterExhaustedError
 from hes_protocol.errors import LocalProtocolError
 from tests.unit.hes_collectors.fakes import FakeStorage
-from tests.unit.hes_collectors.support import METER_ID, context, meter, wall_clock
+from tests.unit.hes_collectors.support import AK, EK, METER_ID, context, meter, wall_clock
 
 
 async def test_blocks_are_reserved_before_use_and_end_discarded() -> None:
@@ -61,3 +62,12 @@ async def test_storage_that_is_away_and_a_used_up_counter_are_told_apart() -> No
     storage.own_counters[METER_ID] = 2**32 - 10
     with pytest.raises(CounterExhaustedError):
         await counters.ensure()
+
+
+async def test_counters_of_a_key_that_the_session_does_not_hold_are_not_taken() -> None:
+    storage = FakeStorage(wall_clock)
+    storage.add_meter(meter(), Secrets(ek=EK, ak=AK, key_fingerprint=b"new"))
+    counters = OwnCounters(context(storage), meter(), needed=True, key_fingerprint=b"old")
+    with pytest.raises(KeyUnavailableError):
+        await counters.ensure()
+    assert storage.own_counters == {}
