@@ -23,6 +23,7 @@ from msgspec import Meta
 from hes.domain.errors import PermanentError
 
 _PREFIX: Final = "HES_"
+_RELEASE_S: Final = 4
 _SECRET: Final = {"secret": True}
 # Names below HES_ that are no settings: they speak to make and to the tests.
 _NOT_SETTINGS: Final = frozenset(
@@ -30,7 +31,7 @@ _NOT_SETTINGS: Final = frozenset(
 )
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=1e8)]
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -114,6 +115,13 @@ class CollectorSettings:
     session_s: Seconds = 120.0
     max_inbound: Count = 5000
     max_inbound_per_source: Count = 100
+
+    def __attrs_post_init__(self) -> None:
+        if self.session_s < self.connect_s + self.associate_s + self.request_s:
+            raise ValueError("session_s: has no room for connect_s, associate_s and request_s")
+        # While a session may still talk, nobody else may take its meter.
+        if self.lease_s < self.session_s + _RELEASE_S:
+            raise ValueError(f"lease_s: does not outlast session_s by {_RELEASE_S} s")
 
 
 @attrs.frozen

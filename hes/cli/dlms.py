@@ -7,7 +7,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final
 
 import click
 
@@ -69,14 +69,17 @@ def decode(
     if jsonl is not None:
         if text is not None:
             raise click.UsageError("HEX and --jsonl exclude each other")
-        with jsonl.open(encoding="utf-8") as lines:
+        with jsonl.open("rb") as lines:
             for line in _decode_records(lines, layouts):
                 click.echo(line)
         return
     if text is None:
         raise click.UsageError("HEX, - or --jsonl FILE is due")
     octets = _octets(sys.stdin.read() if text == "-" else text)
-    keys = _keys(_read_keys(keys_file), system_title)
+    try:
+        keys = _keys(_read_keys(keys_file), system_title)
+    except _RecordError as error:
+        raise click.UsageError(str(error)) from None
     translation = translate(octets, TransportKind(transport), keys, layouts)
     click.echo(_OUTPUTS[output](translation))
     if translation.error is not None:
@@ -84,33 +87,56 @@ def decode(
     raise SystemExit(OK if translation.complete else PARTIAL)
 
 
-def _decode_records(lines: TextIO, layouts: tuple[PushLayout, ...]) -> Iterator[str]:
+class _RecordError(ValueError):
+    """What is wrong with a record or a key file, in words for a person, without its content."""
+
+
+def _decode_records(lines: BinaryIO, layouts: tuple[PushLayout, ...]) -> Iterator[str]:
+    """A line for each record, whatever it is: no record may keep others from theirs."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        identity: Any = None
+        identity: Any = number
         try:
-            record = json.loads(line)
-            identity = record["id"]
+            record = _parse(line)
+            identity = record.get("id", number)
             translation = _translate_record(record, layouts)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            yield json.dumps(_not_a_record(identity or number, error))
-            continue
-        yield json.dumps({"id": identity, **json.loads(as_json(translation, compact=True))})
+        except _RecordError as error:
+            yield json.dumps(_not_a_record(identity, str(error)))
+        else:
+            yield json.dumps({"id": identity, **json.loads(as_json(translation, compact=True))})
+
+
+def _parse(line: bytes) -> Mapping[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        raise _RecordError("no JSON") from None
+    if not isinstance(record, dict):
+        raise _RecordError("no JSON object")
+    return record
 
 
 def _translate_record(record: Mapping[str, Any], layouts: tuple[PushLayout, ...]) -> Translation:
     named = record.get("transport", "auto")
-    transport = TransportKind(_ALIASES.get(named, named))
-    octets: bytes | list[bytes] = bytes.fromhex(record["hex"])
+    try:
+        transport = TransportKind(_ALIASES.get(named, named))
+    except (ValueError, TypeError):
+        raise _RecordError("transport is none of ours") from None
+    octets: bytes | list[bytes] = _hex(record, "hex")
+    frames = record.get("frames")
     # Transports that do not delimit their APDUs come with the frames one by one.
-    if record.get("frames") and transport in (TransportKind.LLC, TransportKind.APDU):
-        octets = [bytes.fromhex(frame["hex"]) for frame in record["frames"]]
-    return translate(octets, transport, _keys(record.get("keys") or {}, None), layouts)
+    if frames and transport in (TransportKind.LLC, TransportKind.APDU):
+        if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
+            raise _RecordError("frames is no list of objects")
+        octets = [_hex(frame, "hex") for frame in frames]
+    keys = record.get("keys") or {}
+    if not isinstance(keys, dict):
+        raise _RecordError("keys is no object")
+    return translate(octets, transport, _keys(keys, None), layouts)
 
 
-def _not_a_record(identity: Any, error: Exception) -> dict[str, Any]:
-    detail = f"{type(error).__name__}: {error}"
+def _not_a_record(identity: Any, detail: str) -> dict[str, Any]:
     return {
         "id": identity,
         "transport": None,
@@ -120,6 +146,15 @@ def _not_a_record(identity: Any, error: Exception) -> dict[str, Any]:
         "readings": [],
         "error": {"code": "not-a-record", "offset": None, "detail": detail},
     }
+
+
+def _hex(record: Mapping[str, Any], name: str) -> bytes:
+    try:
+        return bytes.fromhex(record[name])
+    except KeyError:
+        raise _RecordError(f"{name} is missing") from None
+    except (TypeError, ValueError):
+        raise _RecordError(f"{name} is no hex") from None
 
 
 def _octets(text: str) -> bytes:
@@ -132,28 +167,22 @@ def _octets(text: str) -> bytes:
 def _read_keys(path: Path | None) -> Mapping[str, Any]:
     if path is None:
         return {}
-    content = path.read_text(encoding="utf-8")
     try:
+        content = path.read_text(encoding="utf-8")
         document = (
             json.loads(content) if content.lstrip().startswith("{") else tomllib.loads(content)
         )
-    except ValueError:
+    except (OSError, ValueError, RecursionError):
         # The parser's own words may quote the key.
-        raise click.BadParameter("neither TOML nor JSON", param_hint="--keys-file") from None
+        raise _RecordError("the key file is neither TOML nor JSON") from None
     if not isinstance(document, dict):
-        raise click.BadParameter("no table", param_hint="--keys-file")
+        raise _RecordError("the key file is no table")
     return document
 
 
 def _keys(keys: Mapping[str, Any], system_title: str | None) -> TranslatorKeys:
     def key(name: str) -> bytes | None:
-        value = keys.get(name)
-        if not value:
-            return None
-        try:
-            return bytes.fromhex(value)
-        except (TypeError, ValueError):
-            raise click.BadParameter(f"{name} is no hex", param_hint="keys") from None
+        return _hex(keys, name) if keys.get(name) else None
 
     # In the captures' words `st` is the sender's title; a person may give it by itself.
     sender = _octets(system_title) if system_title else key("st")

@@ -24,7 +24,7 @@ import redis
 
 import hes
 from hes.services import mosquitto
-from hes.settings import Settings, load
+from hes.settings import Settings
 
 _PROBE_S: Final = 3
 _DISK_FAIL_OCTETS: Final = 1_000_000_000
@@ -66,21 +66,12 @@ class Targets:
 
 
 def targets(settings: Settings) -> Targets:
-    """Take the operator's addresses, else those that a running `hes up` left in the data folder."""
-    data = settings.data_path
-
-    def address(url: str, name: str) -> str | None:
-        noted = data / "run" / name
-        try:
-            return url or noted.read_text().strip()
-        except OSError:
-            return None
-
+    """What to look at: the operator's addresses, or those of the servers that `hes up` runs."""
     return Targets(
-        data=data,
-        database_url=address(settings.database.url, "database_url"),
-        redis_url=address(settings.redis.url, "redis_url"),
-        mqtt_url=address(settings.mqtt.url, "mqtt_url"),
+        data=settings.data_path,
+        database_url=settings.database.url or None,
+        redis_url=settings.redis.url or None,
+        mqtt_url=settings.mqtt.url or None,
     )
 
 
@@ -235,7 +226,9 @@ def _reason(error: Exception) -> str:
 @click.pass_context
 def doctor(context: click.Context, output: str) -> None:
     """Check this machine's head-end; exit code 1 if something fails."""
-    found = checks(targets(load().settings))
+    from hes import wiring
+
+    found = checks(targets(wiring.settings()))
     if output == "json":
         click.echo(json.dumps([attrs.asdict(check) for check in found], indent=1))
     else:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import click
 
 from hes.cli.output import output_option, write_rows
-from hes.settings import load
 from hes.storage import migrations
-from hes.storage.database import Database
 from hes.storage.features import reconcile
 
 
@@ -20,10 +18,9 @@ def migrate(dry_run: bool, output: str) -> None:
 
     Prints the files applied. A database that `hes up` started is migrated by `hes up`.
     """
-    url = load().settings.database.url
-    if not url:
-        raise click.UsageError("no database: set HES_DATABASE_URL, or let `hes up` start one")
-    with Database(url, max_connections=1, application_name="hes migrate") as database:
+    from hes import wiring
+
+    with wiring.open_database(application_name="hes migrate") as database:
         files = migrations.pending(database) if dry_run else migrations.migrate(database)
         write_rows(({"migration": name} for name in files), ["migration"], output)
         if not dry_run:

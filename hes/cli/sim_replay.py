@@ -33,7 +33,7 @@ def replay(file: Path, endpoint: tuple[str, int], dry_run: bool) -> None:
     from hes_simulators.replay import Replay, captures, send_all
 
     done = Replay()
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         found = list(captures(lines, done))
     for reason, count in sorted(done.skipped.items()):
         click.echo(f"left out: {count} ({reason})", err=True)

@@ -44,6 +44,9 @@ _API_START_S: Final = 30.0
 _FLEET_START_S: Final = 60.0
 _TICK_S: Final = 1.0
 _TICKS_PER_LINE: Final = 5
+_TICKS_PER_LOOK: Final = 5
+# Who lived so long did not die of what it died of before.
+_LIVED_S: Final = 60.0
 _STOP: Final = ((signal.SIGTERM, 15.0),)
 _RESTART_S: Final = (1.0, 2.0, 5.0, 15.0)
 
@@ -69,9 +72,11 @@ class _Process:
     log_file: Path
     child: Child | None = None
     deaths: int = 0
+    started_at: float = 0.0
     restart_at: float = 0.0
 
     def start(self) -> None:
+        self.started_at = time.monotonic()
         self.child = Child(
             self.command,
             log_file=self.log_file,
@@ -89,19 +94,40 @@ class _Process:
             return None
         code, words = self.child.exit_code, self.child.last_words
         self.child = None
+        if now - self.started_at > _LIVED_S:
+            self.deaths = 0
         pause_s = _RESTART_S[min(self.deaths, len(_RESTART_S) - 1)]
         self.deaths += 1
         self.restart_at = now + pause_s
-        last = words.splitlines()[-1] if words else "it said nothing"
+        # Who is killed by a signal has said nothing about it.
+        last = f" ({words.splitlines()[-1]})" if words and code > 0 else ""
         return (
-            f"{self.name} ended with {code} ({last}); again in {pause_s:.0f} s, "
-            f"log: {self.log_file}"
+            f"{self.name} ended with {code}{last}; again in {pause_s:.0f} s, log: {self.log_file}"
         )
 
     def stop(self) -> None:
         if self.child is not None:
             self.child.stop(*_STOP)
             self.child = None
+
+
+@attrs.define
+class _Server:
+    """An embedded server, started again when it does not answer any more."""
+
+    service: Service
+    restart_at: float = 0.0
+
+    def watch(self, now: float) -> str | None:
+        """Returns a line for a person, if any."""
+        if now < self.restart_at or self.service.healthy():
+            return None
+        self.restart_at = now + _RESTART_S[-1]
+        try:
+            self.service.start()
+        except ServiceError as error:
+            return f"{self.service.name} does not answer and does not start: {error}"
+        return f"{self.service.name} did not answer and was started again"
 
 
 class Supervisor:
@@ -117,6 +143,7 @@ class Supervisor:
         self._settings: Settings = settings
         self._data = settings.data_path
         self._stopping = threading.Event()
+        self._servers: list[_Server] = []
 
     def run(self) -> int:
         """
@@ -151,16 +178,15 @@ class Supervisor:
             stack,
             redis_service(self._data, url=self._settings.redis.url or None, report=_say),
         )
+        addresses = {"database": database_server.url, "redis": redis_server.url}
         try:
-            self._start(
-                stack,
-                mqtt_service(self._data, url=self._settings.mqtt.url or None, report=_say),
-            )
+            broker = mqtt_service(self._data, url=self._settings.mqtt.url or None, report=_say)
+            addresses["mqtt"] = self._start(stack, broker).url
         except ServerMissingError:
             _say("no MQTT broker on this machine: MQTT devices cannot connect")
         if self._stopping.is_set():
             return
-        environment = self._environment(stack, database_server, redis_server)
+        environment = self._environment(stack, addresses)
         settings = attrs.evolve(
             self._settings,
             database=attrs.evolve(self._settings.database, url=database_server.url),
@@ -187,9 +213,10 @@ class Supervisor:
     def _start(self, stack: ExitStack, service: Service) -> Service:
         service.start()
         stack.callback(service.stop)
+        self._servers.append(_Server(service))
         return service
 
-    def _environment(self, stack: ExitStack, database: Service, redis: Service) -> dict[str, str]:
+    def _environment(self, stack: ExitStack, addresses: Mapping[str, str]) -> dict[str, str]:
         """
         Settings for the children; addresses with passwords go by file, never by value.
 
@@ -197,7 +224,6 @@ class Supervisor:
         """
         folder = self._data / wiring.RUN
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        addresses = {"database": database.url, "redis": redis.url}
         files = {name: folder / f"{name}_url" for name in addresses}
         for name, file in files.items():
             stack.callback(file.unlink, missing_ok=True)
@@ -205,7 +231,7 @@ class Supervisor:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if name.startswith("HES_") and name not in {"HES_DATABASE_URL", "HES_REDIS_URL"}
+            if name.startswith("HES_") and not name.endswith("_URL")
         }
         networks = (*self._settings.collector.allowed_networks,)
         demo: dict[str, str] = {}
@@ -222,8 +248,7 @@ class Supervisor:
             **inherited,
             "HES_DATA": str(self._data),
             "HES_API_PORT": str(self._settings.api.port),
-            "HES_DATABASE_URL_FILE": str(files["database"]),
-            "HES_REDIS_URL_FILE": str(files["redis"]),
+            **{f"HES_{name.upper()}_URL_FILE": str(file) for name, file in files.items()},
         }
 
     def _processes(self, environment: Mapping[str, str]) -> Iterator[_Process]:
@@ -287,13 +312,17 @@ class Supervisor:
         live = sys.stdout.isatty()
         tick = 0
         while not self._stopping.wait(_TICK_S):
-            for process in processes:
-                if (line := process.watch(time.monotonic())) is not None:
+            watched: list[_Process | _Server] = [*processes]
+            if tick % _TICKS_PER_LOOK == 0:
+                watched += self._servers
+            for one in watched:
+                if (line := one.watch(time.monotonic())) is not None:
                     _say(line)
             try:
                 now = stats.read()
             except StorageUnavailableError as error:
                 _say(f"the database is away: {error}")
+                tick = 0
                 continue
             line = (
                 f"{address}  {now.meters} meters, {now.sessions_per_s:.1f} sessions/s, "

@@ -22,7 +22,6 @@ from hes.domain.readings import BoolArray, Int32Array, Int64Array
 from hes_protocol.cosem import DEVIATION_UNSPECIFIED, STATUS_UNSPECIFIED, ClockStatus
 
 _MINUTE_US: Final = 60_000_000
-_HOUR: Final = timedelta(hours=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Deviations beyond +-14 h name no place on earth; meters that send them do not know theirs.
 _MAX_DEVIATION_MIN: Final = 840

@@ -38,6 +38,7 @@ from hes_protocol.wrapper import WrapperReceiver
 from hes_protocol.xdlms import (
     Apdu,
     Ciphered,
+    DataAccessResult,
     DataNotification,
     EventNotification,
     GeneralBlockTransfer,
@@ -423,8 +424,12 @@ class _Translator:
         asked = self._asked if len(self._asked) == len(results) else ()
         self._asked = ()
         for index, result in enumerate(results):
-            if result.octets and asked:
-                self._value(asked[index], result.data())
+            if result.result is not DataAccessResult.SUCCESS:
+                continue
+            # Decoded even if nobody knows what was asked: an answer may be cut.
+            data = result.data()
+            if asked:
+                self._value(asked[index], data)
 
     def _value(self, attribute: Attribute, data: Data, time: bytes | None = None) -> None:
         if data.tag in _SEQUENCES or data.tag is DataTag.NULL_DATA:

@@ -40,7 +40,7 @@ class Replay:
     failed: list[str] = attrs.field(factory=list)
 
 
-def captures(lines: Iterable[str], replay: Replay) -> Iterator[Capture]:
+def captures(lines: Iterable[bytes], replay: Replay) -> Iterator[Capture]:
     """
     The records that a meter would push over TCP.
 
@@ -54,7 +54,7 @@ def captures(lines: Iterable[str], replay: Replay) -> Iterator[Capture]:
             record: Any = json.loads(line[:_MAX_LINE])
             transport, kind = record["transport"], record.get("kind")
             octets = bytes.fromhex(record["hex"])
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             replay.skipped["not a record"] += 1
             continue
         if transport not in _STREAMS:

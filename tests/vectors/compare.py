@@ -28,6 +28,8 @@ from typing import Any
 import attrs
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?")
+# Expectations that count or measure instead of naming a value.
+_COUNTS = ("rows", "items", "count", "len", "objects", "points", "blocks")
 _OBIS = re.compile(r"\d+\.\d+\.\d+\.\d+\.\d+\.\d+")
 
 
@@ -62,7 +64,7 @@ def judge(record: dict[str, Any], answer: dict[str, Any]) -> Verdict:
         leaves = (record.get("decoded_by_reference") or {}).get("leaves")
         if not leaves:
             return Verdict(record["id"], counted=False)
-        held = bool(answer["readings"]) or any(_numbers(answer["apdus"]))
+        held = bool(answer["readings"])
         return Verdict(record["id"], True, () if held else ("any value at all",))
     zeros_mean_nothing = "zeros mean not in list" in record.get("note", "")
     missing = tuple(
@@ -86,8 +88,14 @@ def _holds(entry: dict[str, Any], answer: dict[str, Any]) -> bool:
         told = {_decimal(r[key]) for r in readings for key in ("raw", "value")} - {None}
         if number in told or number * thousand in told:
             return True
-        # What is no reading (a request, a block, a count) stands in the tree.
-        return obis is None and (number in set(_numbers(answer["apdus"])))
+        # What is no reading stands in the tree: a request's class, a block's number, a bare value.
+        if obis is not None:
+            return False
+        values = [apdu["value"] for apdu in answer["apdus"]]
+        if number in set(_numbers(values)):
+            return True
+        # Counts and lengths are those of the tree.
+        return any(word in name for word in _COUNTS) and number in set(_lengths(answer["apdus"]))
     text = str(value)
     if _TIME.match(text):
         stamp = _TIME.match(text.replace(" ", "T"))
@@ -124,22 +132,32 @@ def _decimal(value: Any) -> Decimal | None:
 
 
 def _numbers(tree: Any) -> Iterator[Decimal]:
-    """Every number of a JSON tree, and the lengths of its arrays and octet strings."""
+    """Every number of a JSON tree."""
     stack = [tree]
     while stack:
         node = stack.pop()
         if isinstance(node, dict):
             stack.extend(node.values())
         elif isinstance(node, list):
+            stack.extend(node)
+        elif (number := _decimal(node)) is not None and number.is_finite():
+            yield number
+
+
+def _lengths(apdus: list[dict[str, Any]]) -> Iterator[Decimal]:
+    """Octets of APDUs, elements of arrays, octets of octet strings."""
+    stack: list[Any] = [*apdus]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            if "octets" in node and isinstance(node["octets"], int):
+                yield Decimal(node["octets"])
+            stack.extend(node.values())
+        elif isinstance(node, list):
             yield Decimal(len(node))
             stack.extend(node)
-        elif isinstance(node, str):
-            if len(node) % 2 == 0 and re.fullmatch(r"[0-9a-f]+", node):
-                yield Decimal(len(node) // 2)
-            if (number := _decimal(node)) is not None and number.is_finite():
-                yield number
-        elif (number := _decimal(node)) is not None:
-            yield number
+        elif isinstance(node, str) and re.fullmatch(r"(?:[0-9a-f]{2})+", node):
+            yield Decimal(len(node) // 2)
 
 
 def _texts(tree: Any) -> Iterator[str]:

@@ -157,6 +157,14 @@ def test_a_response_is_named_by_the_request_before_it() -> None:
     assert [(r["obis"], r["raw"]) for r in answer["readings"]] == [("1.0.1.8.0.255", data.value)]
 
 
+def test_an_answer_whose_value_is_cut_is_incomplete() -> None:
+    whole = "c401c1000600001269"
+    assert run(whole)[0].exit_code == 0
+    for cut in (10, 12, 14, 16):
+        result, answer = run(whole[:cut])
+        assert (result.exit_code, answer["complete"]) == (3, False)
+
+
 def test_records_get_a_line_each_whatever_they_are(tmp_path: Path) -> None:
     file = tmp_path / "records.jsonl"
     lines = [
@@ -169,19 +177,26 @@ def test_records_get_a_line_each_whatever_they_are(tmp_path: Path) -> None:
         json.dumps({"id": "e", "hex": PUSH.hex(), "transport": "apdu", "keys": {"ek": "12"}}),
         json.dumps(["x"]),
     ]  # fmt: skip
-    file.write_text("\n".join(lines))
+    lines += [
+        json.dumps({"id": "f", "hex": PUSH.hex(), "transport": "apdu", "keys": {"ek": "zz"}}),
+        "[" * 200_000,
+        json.dumps({"id": "g", "hex": PUSH.hex(), "transport": ["apdu"]}),
+        json.dumps({"id": "h", "hex": PUSH.hex(), "transport": "llc", "frames": [1]}),
+        json.dumps({"id": "i", "hex": PUSH.hex(), "transport": "apdu"}),
+    ]
+    file.write_bytes(b"\xff\xfe\n" + "\n".join(lines).encode())
     result = CliRunner().invoke(decode, ["--jsonl", str(file)])
     assert result.exit_code == 0
     answers = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [answer["id"] for answer in answers] == ["a", 2, "b", "c", "d", "e", 7]
+    assert [answer["id"] for answer in answers] == [
+        1, "a", 3, "b", "c", "d", "e", 8, "f", 10, "g", "h", "i",
+    ]  # fmt: skip
     assert [bool(answer["readings"]) for answer in answers] == [
-        True, False, False, False, True, True, False,
+        False, True, False, False, False, True, True, False, False, False, False, False, True,
     ]  # fmt: skip
     codes = [answer["error"] and answer["error"]["code"] for answer in answers]
-    assert codes == [
-        None, "not-a-record", "not-a-record", "not-a-record", None, "suite-unsupported",
-        "not-a-record",
-    ]  # fmt: skip
+    readable = {"a": None, "d": None, "e": "suite-unsupported", "i": None}
+    assert codes == [readable.get(answer["id"], "not-a-record") for answer in answers]
 
 
 @pytest.mark.parametrize("output", ["tree", "xml"])

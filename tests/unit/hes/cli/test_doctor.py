@@ -8,6 +8,7 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
+from hes import wiring
 from hes.cli import doctor
 from hes.cli.doctor import State, Targets
 
@@ -76,7 +77,7 @@ def test_addresses_are_those_of_a_running_head_end(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "redis_url").write_text("redis://:secret@127.0.0.1:1/0\n")
     settings = attrs.evolve(Settings(), data=str(tmp_path))
-    found = doctor.targets(settings)
+    found = doctor.targets(wiring.beside_running(settings))
     assert found.redis_url == "redis://:secret@127.0.0.1:1/0"
     assert found.database_url is None
     assert "secret" not in repr(found)
