@@ -136,3 +136,24 @@ def test_a_taken_port_is_named(here: System) -> None:
         process = here.hes("up", "--port", str(port))
         assert process.popen.wait(20) == 1
         assert f"127.0.0.1:{port}" in process.log.read_text()
+
+
+def test_a_database_that_dies_is_started_again(here: System) -> None:
+    process, port = start(here)
+    wait_until(lambda: readings(process) > 0, 60, "meters are being read")
+    (pid_file,) = (here.folder / "data" / "postgres").glob("*/postmaster.pid")
+    os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+    wait_until(
+        lambda: "PostgreSQL did not answer and was started again" in process.log.read_text(),
+        60,
+        "it is started again",
+    )
+
+    def answers() -> bool:
+        try:
+            return len(get(port, "/v1/meters")["items"]) == 5
+        except OSError:
+            return False
+
+    wait_until(answers, 30, "the API answers again")
+    assert process.stop() == 0
