@@ -156,6 +156,14 @@ class KnowledgePort(Protocol):
     def save(self, meter_id: UUID, knowledge: MeterKnowledge) -> None:
         """Keep it, in place of what was known before."""
 
+    def pin_system_title(self, meter_id: UUID, system_title: bytes) -> bool:
+        """
+        Hold a meter to the system title under which it has proved who it is.
+
+        It is kept if the meter has none yet. Returns: whether it is (now) this meter's; False if
+        the meter has another one, or the title is another meter's. Raises: UnknownMeterError.
+        """
+
 
 class BatchSink(Protocol):
     """Takes batches; the bus `direct` writes them in this process."""

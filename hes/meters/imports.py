@@ -209,8 +209,19 @@ class Import:
         message = "cannot change while the meter is being read; import again"
         if existing.key_fingerprints != known:
             raise RowError("ek", message, spec.serial)
-        if existing.system_title not in (None, spec.system_title):
+        if existing.system_title not in (None, self._system_title(spec, existing)):
             raise RowError("system_title", message, spec.serial)
+
+    def _system_title(self, spec: MeterSpec, existing: KeptMeter | None) -> bytes | None:
+        """
+        The title of the row, else the one that the meter has shown under the key that it keeps.
+
+        With another key it may be another device, whose title nobody knows yet.
+        """
+        if spec.system_title is not None or existing is None:
+            return spec.system_title
+        same_key = self._keys.fingerprint(spec.secrets) in existing.key_fingerprints
+        return existing.system_title if same_key else None
 
     def _change(self, spec: MeterSpec, existing: KeptMeter | None, now: datetime) -> MeterChange:
         meter_id = uuid.uuid4() if existing is None else existing.meter_id
@@ -225,7 +236,7 @@ class Import:
             transport=spec.transport,
             association=spec.association,
             commissioned_at=commissioned_at,
-            system_title=spec.system_title,
+            system_title=self._system_title(spec, existing),
             address=spec.address,
             port=spec.port,
             model=spec.model,

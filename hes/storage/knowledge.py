@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from hes.domain.errors import UnknownMeterError
 from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
 from hes.storage.database import Database
+from hes.storage.meter_changes import pin_system_title
 from hes_protocol.cosem import Obis
 
 # Raised whenever the meaning of the document changes: what an older version has learnt is then
@@ -56,6 +57,20 @@ class KnowledgeStore:
                 )
         except psycopg.errors.ForeignKeyViolation as exc:
             raise UnknownMeterError(f"no meter {meter_id}") from exc
+
+    def pin_system_title(self, meter_id: UUID, system_title: bytes) -> bool:
+        """
+        Keep a system title that was seen, if the meter has none yet and nobody else has it.
+
+        Returns:
+            Whether it is (now) this meter's.
+
+        Raises:
+            UnknownMeterError: no such meter.
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            return pin_system_title(connection, meter_id, system_title)
 
 
 def to_document(knowledge: MeterKnowledge) -> Mapping[str, Any]:

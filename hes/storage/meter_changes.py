@@ -16,13 +16,14 @@ from uuid import UUID
 import attrs
 import psycopg
 
-from hes.domain.errors import KeyUnavailableError
+from hes.domain.errors import KeyUnavailableError, UnknownMeterError
 from hes.domain.meters import Meter
 from hes.storage.associations import WrappedSecrets
 from hes.storage.database import Connection, Database
 from hes_protocol.cosem import Obis
 
 _ADVISORY_LOCK: Final = 0x4845_5301  # the migrations hold ...00
+_TITLE_OCTETS: Final = 8
 
 _METERS: Final = """
 SELECT * FROM unnest(
@@ -61,6 +62,18 @@ SET server_sap = excluded.server_sap, mechanism = excluded.mechanism, suite = ex
     ek_wrapped = excluded.ek_wrapped, ak_wrapped = excluded.ak_wrapped, kek_id = excluded.kek_id,
     key_fingerprint = excluded.key_fingerprint, accepted_counter = excluded.accepted_counter
 """
+
+
+# A title that becomes known is no other device.
+_FORGET_OTHER_DEVICES: Final = f"""
+DELETE FROM meter_knowledge k
+USING meter m JOIN ({_METERS}) AS n ({_COLUMNS}) ON m.meter_id = n.meter_id
+WHERE k.meter_id = m.meter_id AND (
+    m.system_title <> n.system_title
+    OR (m.system_title IS NOT NULL AND n.system_title IS NULL)
+    OR m.model IS DISTINCT FROM n.model
+)
+"""  # noqa: S608 - constants only
 
 
 @attrs.frozen
@@ -164,13 +177,15 @@ class MeterChanges:
         Write meters in place of those with the same `meter_id`.
 
         The association in `changes` becomes the meter's only one. A counter that was accepted
-        from the meter stays as long as its key and its system title do.
+        from the meter stays as long as its key and its system title do; what was learnt of it
+        as long as its system title and its model do.
         """
         if not changes:
             return
         accepted = self._accepted_counters(changes)
         meter_arrays = _meter_arrays(changes)
         association_arrays = _association_arrays(changes, accepted)
+        self._connection.execute(_FORGET_OTHER_DEVICES, meter_arrays)
         self._connection.execute(_UPDATE_METERS, meter_arrays)
         self._connection.execute(
             "DELETE FROM association a"
@@ -245,6 +260,39 @@ class MeterChangeStore:
             raise KeyUnavailableError(
                 "another KEK was put to use for this database meanwhile; start anew with its file"
             ) from exc
+
+
+def pin_system_title(connection: Connection, meter_id: UUID, system_title: bytes) -> bool:
+    """
+    Give a meter without a system title this one, unless it is another meter's.
+
+    Returns:
+        Whether it is (now) this meter's.
+
+    Raises:
+        UnknownMeterError: no such meter.
+    """
+    kept = _system_title(connection, meter_id)
+    if kept is None and len(system_title) == _TITLE_OCTETS:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
+        connection.execute(
+            "UPDATE meter SET system_title = %(title)s"
+            " WHERE meter_id = %(meter_id)s AND system_title IS NULL"
+            " AND NOT EXISTS (SELECT FROM meter WHERE system_title = %(title)s)",
+            {"meter_id": meter_id, "title": system_title},
+        )
+        kept = _system_title(connection, meter_id)
+    return kept == system_title
+
+
+def _system_title(connection: Connection, meter_id: UUID) -> bytes | None:
+    row = connection.execute(
+        "SELECT system_title FROM meter WHERE meter_id = %s", (meter_id,)
+    ).fetchone()
+    if row is None:
+        raise UnknownMeterError(f"no meter {meter_id}")
+    title: bytes | None = row[0]
+    return title
 
 
 def _meter_arrays(changes: Sequence[MeterChange]) -> dict[str, list[object]]:

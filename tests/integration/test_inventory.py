@@ -224,8 +224,8 @@ def test_neither_key_nor_title_changes_under_a_session(
     (lease,) = leases.take(holder="test", limit=1, lease_s=60)
     changes = {
         "ek": [{"ek": OTHER_EK}, {"ek": None, "ak": None}],
-        "system_title": [{"system_title": None}, {"system_title": "4845530000000002"}],
-        None: [{"model": "new"}, {"address": "127.16.0.2"}],
+        "system_title": [{"system_title": "4845530000000002"}],
+        None: [{"model": "new"}, {"system_title": None}, {"address": "127.16.0.2"}],
     }
     for field, rows in changes.items():
         for changed in rows:
@@ -255,6 +255,69 @@ def test_a_meter_that_loses_its_address_while_it_is_read_is_still_read(
     add_meter("S1", ek=OTHER_EK, ak=AK)
     with database.connection() as connection:
         assert connection.execute("SELECT count(*) FROM due_work").fetchone() == (0,)
+
+
+def test_a_system_title_that_was_seen_is_pinned(
+    inventory: Inventory, add_meter: AddMeter, database: Database
+) -> None:
+    knowledge = KnowledgeStore(database)
+    one, two = add_meter("S1", ek=EK), add_meter("S2", ek=EK)
+    assert knowledge.pin_system_title(one, b"HES00001")
+    assert knowledge.pin_system_title(one, b"HES00001")
+    assert not knowledge.pin_system_title(one, b"HES00002")
+    assert not knowledge.pin_system_title(two, b"HES00001")
+    assert not knowledge.pin_system_title(two, b"short")
+    assert inventory.get(one).row.system_title == b"HES00001"
+    assert inventory.get(two).row.system_title is None
+    with pytest.raises(UnknownMeterError):
+        knowledge.pin_system_title(uuid4(), b"HES00003")
+
+
+def test_of_meters_that_show_one_system_title_at_once_one_has_it(
+    add_meter: AddMeter, database: Database
+) -> None:
+    knowledge = KnowledgeStore(database)
+    meters = [add_meter(f"S{number}", ek=EK) for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        pinned = threads.map(lambda one: knowledge.pin_system_title(one, b"HES00001"), meters)
+        assert sum(pinned) == 1
+
+
+def test_a_pinned_system_title_stays_as_long_as_the_key(
+    inventory: Inventory, add_meter: AddMeter, database: Database
+) -> None:
+    meter_id = add_meter("S1", ek=EK)
+    KnowledgeStore(database).pin_system_title(meter_id, b"HES00001")
+    counters = CounterStore(database)
+    counters.accept(meter_id, 1, 9)
+    add_meter("S1", ek=EK, address="127.16.0.1")
+    assert inventory.get(meter_id).row.system_title == b"HES00001"
+    assert counters.last_accepted(meter_id, 1) == 9
+    add_meter("S1", ek=OTHER_EK)
+    assert inventory.get(meter_id).row.system_title is None
+
+
+def test_another_device_is_learnt_anew(
+    inventory: Inventory, add_meter: AddMeter, database: Database
+) -> None:
+    knowledge, learnt = KnowledgeStore(database), MeterKnowledge((), ())
+
+    def survives(**fields: Any) -> bool:
+        knowledge.save(meter_id, learnt)
+        add_meter("S1", **fields)
+        return knowledge.load(meter_id) == learnt
+
+    meter_id = add_meter("S1", ek=EK, model="a")
+    other = add_meter("S2", ek=EK)
+    knowledge.save(other, learnt)
+    assert survives(ek=EK, model="a", address="127.16.0.1")
+    assert not survives(ek=EK, model="b")
+    assert survives(ek=EK, model="b", system_title="4845530000000001")
+    assert not survives(ek=EK, model="b", system_title="4845530000000002")
+    assert survives(ek=EK, model="b")
+    assert not survives(ek=OTHER_EK, model="b")
+    assert not survives(ek=OTHER_EK)
+    assert knowledge.load(other) == learnt
 
 
 def test_nobody_takes_a_lease_on_a_meter_whose_keys_are_being_changed(

@@ -265,6 +265,17 @@ class FakeKnowledge:
         self.storage.enter("save")
         self.storage.knowledge[meter_id] = knowledge
 
+    def pin_system_title(self, meter_id: UUID, system_title: bytes) -> bool:
+        storage = self.storage
+        storage.enter("pin_system_title")
+        owners = (m.meter_id for m in storage.meters.values() if m.system_title == system_title)
+        owner = next(owners, None)
+        kept = storage.meters[meter_id]
+        if owner is None and kept.system_title is None:
+            storage.meters[meter_id] = attrs.evolve(kept, system_title=system_title)
+            return True
+        return owner == meter_id
+
 
 @attrs.frozen
 class FakeInbound:

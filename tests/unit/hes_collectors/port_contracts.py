@@ -139,6 +139,15 @@ def knowledge_is_kept(ports: Ports, meter_id: UUID, now: Callable[[], datetime])
         assert ports.knowledge.load(meter_id) == knowledge
 
 
+def a_system_title_is_pinned_once(
+    ports: Ports, meter_id: UUID, now: Callable[[], datetime]
+) -> None:
+    """The title that a meter has is its own, any other is not."""
+    assert ports.knowledge.pin_system_title(meter_id, b"HES\0\0\0\0\1")
+    assert not ports.knowledge.pin_system_title(meter_id, b"HES\0\0\0\0\2")
+    assert not ports.knowledge.pin_system_title(meter_id, b"")
+
+
 def sessions_are_recorded(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
     """Reports and security events are taken."""
     ports.sessions.record(
@@ -183,6 +192,7 @@ CONTRACTS = (
     batches_are_stored_once,
     counters_only_rise,
     knowledge_is_kept,
+    a_system_title_is_pinned_once,
     sessions_are_recorded,
     senders_are_known,
 )
