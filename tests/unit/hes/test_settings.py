@@ -99,3 +99,15 @@ def test_secrets_come_from_files_and_are_masked(tmp_path: Path) -> None:
     assert shown["database.url"].value == "********"
     assert shown["database.url"].origin == "HES_DATABASE_URL_FILE"
     assert shown["redis.url"].value == ""
+
+
+def test_the_template_names_only_settings_that_exist_with_their_defaults(tmp_path: Path) -> None:
+    """Uncommented, `config/hes.toml` is the defaults again."""
+    lines = Path("config/hes.toml").read_text(encoding="utf-8").splitlines()
+    body = [
+        line for line in lines if line.startswith("[") or (line.startswith("# ") and " = " in line)
+    ]
+    text = "\n".join(line.removeprefix("# ") for line in body)
+    file = tmp_path / "hes.toml"
+    file.write_text(text.replace("postgresql://hes@db.example/hes", ""))
+    assert load({}, (file,)).settings == Settings()
