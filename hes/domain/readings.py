@@ -97,7 +97,9 @@ class Provenance:
     Where a batch comes from.
 
     `evidence` is what arrived, as it arrived (ciphered, framed); it is kept only with rows that
-    go to quarantine. `lease_token` is None for pushes.
+    go to quarantine. `lease_token` is None for pushes. `asked_until` is the end of the range that
+    was asked for, where one was: later rows are stored, but do not move the mark past what lies
+    between and was not asked for yet.
     """
 
     kind: SourceKind
@@ -105,6 +107,7 @@ class Provenance:
     session_id: UUID | None = None
     lease_token: int | None = None
     evidence: bytes = b""
+    asked_until: datetime | None = None
 
 
 @attrs.frozen(eq=False)

@@ -28,10 +28,10 @@ _EPOCH_DAY: Final = date(1970, 1, 1)
 
 def marks(group: Group, now: datetime) -> Sequence[Mark]:
     """
-    Per profile the latest instant, but none ahead of our own clock.
+    Per profile the latest instant, but none ahead of our own clock or of what was asked for.
 
     A meter whose clock is some minutes ahead and is then set back would otherwise have rows behind
-    its mark that are never asked for.
+    its mark that are never asked for; so would one that answers with later rows than it was asked.
     """
     latest = np.full(len(group.series), np.iinfo(np.int64).min)
     np.maximum.at(latest, group.series_index, group.captured_at)
@@ -41,7 +41,10 @@ def marks(group: Group, now: datetime) -> Sequence[Mark]:
         channel = group.series[index].channel
         if channel.source is not None:
             profile = (channel.meter_id, channel.source)
+            asked_until = group.batches[group.batch_of_series[index]].provenance.asked_until
             instant = min(int(latest[index]), limit)
+            if asked_until is not None:
+                instant = min(instant, microseconds(asked_until))
             found[profile] = max(instant, found.get(profile, instant))
     return [
         Mark(meter_id, source, moment(instant)) for (meter_id, source), instant in found.items()

@@ -71,6 +71,7 @@ def client_for(
             ),
             minimum_protection=Protection(association.policy),
             max_receive_pdu_size=settings.max_receive_pdu_size,
+            max_result_octets=settings.max_result_octets,
             challenge=context.challenge() if gmac else None,
             server_system_title=meter.system_title,
             server_counter=server_counter,

@@ -26,14 +26,15 @@ def next_due(
 
     After the first rows ever it gets a place of its own in the cycle, drawn evenly: meters that
     were imported together are not asked together for ever. Later it keeps that place; a backlog
-    goes on at once. After a failure the delay is drawn evenly from zero to a bound
+    goes on at once, if this session came any further: otherwise the next one would do the same
+    again without end. After a failure the delay is drawn evenly from zero to a bound
     that doubles with each attempt (full jitter): meters that failed together do not come back
     together. What storage failed at is not the meter's fault and counts as no attempt.
 
     Returns: the moment, and whether the session counts as a failed attempt.
     """
     if result.read:
-        if result.backlog:
+        if result.backlog and result.stored:
             return now, False
         cycle_s = settings.read_every_s
         if result.stored and not lease.marks:

@@ -36,6 +36,7 @@ from hes_protocol.xdlms.results import ServiceError
 
 _RECEIVE_OCTETS: Final = 65536
 _MOST_NOTIFICATIONS: Final = 32
+_MOST_DISCARDED: Final = 8
 _SECURITY_ERRORS: Final = (ServiceError.DECIPHERING_ERROR, ServiceError.INVOCATION_COUNTER_ERROR)
 
 Answer = (
@@ -43,9 +44,19 @@ Answer = (
 )
 
 
+class AnswerTooLongError(LimitError):
+    """The caller's own limit for an answer is passed; the request is given up, nothing is lost."""
+
+    def __init__(self, most_octets: int) -> None:
+        super().__init__("answer-too-long", f"more than {most_octets} octets")
+
+
 class Exchange:
     """
     One client on one stream.
+
+    What arrives for one request is kept as evidence, so it has a budget: a meter that sends
+    without end, or answers that nobody asked for, ends the session.
 
     Args:
         stream: connected; the caller closes it.
@@ -53,6 +64,7 @@ class Exchange:
         counters: our invocation counters.
         guard: looked at before each APDU; raises if nothing may be sent any more.
         request_s: for one APDU and its answer.
+        most_octets: what may arrive between a request and its completing event.
     """
 
     def __init__(
@@ -62,13 +74,16 @@ class Exchange:
         counters: OwnCounters,
         guard: LeaseGuard,
         request_s: float,
+        most_octets: int,
     ) -> None:
         self._stream = stream
         self._client = client
         self._counters = counters
         self._guard = guard
         self._request_s = request_s
-        self._evidence: list[bytes] = []
+        self._most_octets = most_octets
+        self._evidence = bytearray()
+        self._discarded = 0
         self.octets_in = 0
         self.octets_out = 0
         self._notifications: list[NotificationReceived] = []
@@ -76,7 +91,7 @@ class Exchange:
     @property
     def evidence(self) -> bytes:
         """The octets of the last answer as they arrived, framed and ciphered."""
-        return b"".join(self._evidence)
+        return bytes(self._evidence)
 
     @property
     def server_counter(self) -> int | None:
@@ -89,17 +104,19 @@ class Exchange:
         self._notifications.clear()
         return taken
 
-    async def ask(self, request: ClientRequest) -> Answer:
+    async def ask(self, request: ClientRequest, *, break_off_octets: int | None = None) -> Answer:
         """
         Send a request and wait for the event that completes it, sending what it needs between.
 
+        Args: break_off_octets: ask for no further block once this much has arrived.
         Returns: the completing event; a data_access_result other than success is an answer.
-        Raises: trio.TooSlowError: an APDU was not answered in time. ConnectionLostError,
+        Raises: AnswerTooLongError: it was broken off; another request may follow.
+            trio.TooSlowError: an APDU was not answered in time. ConnectionLostError,
             trio.BrokenResourceError: the connection ended. MeterRefusedError: an
-            exception-response. RemoteProtocolError: the answer breaks the protocol.
+            exception-response. RemoteProtocolError: the answer breaks the protocol or our limits.
             LeaseLostError, StorageUnavailableError: nothing more may be sent; nothing was.
         """
-        self._evidence.clear()
+        self._begin()
         outgoing: ClientRequest | Reply = request
         while True:
             await self._counters.ensure()
@@ -109,6 +126,9 @@ class Exchange:
                 event = await self._next_event()
             if not isinstance(event, ContinueNeeded):
                 return event
+            if break_off_octets is not None and len(self._evidence) > break_off_octets:
+                self._client.abandon()
+                raise AnswerTooLongError(break_off_octets)
             outgoing = event.reply
 
     async def release(self) -> None:
@@ -124,9 +144,14 @@ class Exchange:
             return
         self._guard.check_lease()
         self._client.abandon()
+        self._begin()
         await self._send(Release())
         while not isinstance(await self._next_event(), AssociationReleased):
             pass
+
+    def _begin(self) -> None:
+        self._evidence = bytearray()
+        self._discarded = 0
 
     async def _send(self, outgoing: ClientRequest | Reply) -> None:
         octets = self._client.send(outgoing)
@@ -142,7 +167,11 @@ class Exchange:
                 self._keep(event)
             elif isinstance(event, ExceptionReceived):
                 raise _refusal(event)
-            elif not isinstance(event, AnswerDiscarded):
+            elif isinstance(event, AnswerDiscarded):
+                self._discarded += 1
+                if self._discarded > _MOST_DISCARDED:
+                    raise LimitError("too-many-answers", "answers that nobody waits for")
+            else:
                 return event
 
     def _keep(self, event: NotificationReceived) -> None:
@@ -155,7 +184,9 @@ class Exchange:
         if not data:
             raise ConnectionLostError("the meter closed the connection")
         self.octets_in += len(data)
-        self._evidence.append(bytes(data))
+        self._evidence += data
+        if len(self._evidence) > self._most_octets:
+            raise LimitError("too-long", f"more than {self._most_octets} octets for one request")
         self._client.receive_data(bytes(data))
 
 

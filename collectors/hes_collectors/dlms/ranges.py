@@ -9,7 +9,7 @@ next is asked for and a failure loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -21,30 +21,67 @@ from hes_protocol.cosem import CosemDateTime
 from hes_protocol.cosem.objects import CaptureObject, RangeSelection
 
 _SECOND: Final = timedelta(seconds=1)
+_GROWTH: Final = 4
 _TIME: Final = (8, 2)  # class_id and attribute_index of a clock's time
 
 
-def pieces(
-    mark: datetime | None, now: datetime, period_s: int, *, rows: int, first_days: float
-) -> Iterator[tuple[datetime, datetime]]:
+class Pieces:
     """
-    Cut what is not committed yet into ranges of at most `rows` rows, oldest first.
+    Cuts what is not committed yet into closed ranges, oldest first; they do not overlap.
+
+    A piece has at most `rows` rows, except where nothing is: a meter that was dark for weeks has
+    no rows there, and what is empty moves no mark. Behind an empty piece the pieces grow
+    fourfold, so that a stretch of any length is crossed within one session. A grown piece may hold
+    more than one wants to be answered; the caller then breaks off, and the pieces shrink by half
+    until the beginning of the rows is found.
 
     Args: mark: the last committed instant, None for nothing yet. now: the end of the last range.
         period_s: the profile's capture period. first_days: how far back to go without a mark.
-    Returns: closed ranges that do not overlap; the last one may be empty of rows.
     """
-    now = now.replace(microsecond=0)
-    if mark is None:
-        start = now - timedelta(days=first_days)
-        start -= timedelta(seconds=start.timestamp() % period_s)
-    else:
-        start = mark + _SECOND
-    length = timedelta(seconds=rows * period_s)
-    while start <= now:
-        end = min(start + length - _SECOND, now)
-        yield start, end
-        start = end + _SECOND
+
+    def __init__(
+        self, mark: datetime | None, now: datetime, period_s: int, *, rows: int, first_days: float
+    ) -> None:
+        self._now = now.replace(microsecond=0)
+        if mark is None:
+            start = self._now - timedelta(days=first_days)
+            start -= timedelta(seconds=start.timestamp() % period_s)
+        else:
+            start = mark + _SECOND
+        self._start = start
+        self._unit = timedelta(seconds=rows * period_s)
+        self._units = 1
+        self._shrinking = False
+
+    @property
+    def grown(self) -> bool:
+        """Whether the current piece may hold more rows than a piece should."""
+        return self._units > 1
+
+    def current(self) -> tuple[datetime, datetime] | None:
+        """The range to ask for; None at the end. The last one may be empty of rows."""
+        if self._start > self._now:
+            return None
+        return self._start, min(self._start + self._unit * self._units - _SECOND, self._now)
+
+    def advance(self, *, empty: bool) -> None:
+        """The current piece is dealt with; go on behind it."""
+        current = self.current()
+        assert current is not None, "there is no piece to go on from"
+        self._start = current[1] + _SECOND
+        if not empty:
+            self._units, self._shrinking = 1, False
+        elif self._shrinking and self.grown:
+            self._units //= 2  # the rows begin within as much as this piece was
+        else:
+            rest = math.ceil((self._now - current[1]) / self._unit)
+            self._units, self._shrinking = max(1, min(self._units * _GROWTH, rest)), False
+
+    def shrink(self) -> None:
+        """The current piece, a grown one, holds too much: ask for less of it."""
+        assert self.grown, "a piece that has not grown is asked for as it is"
+        self._units //= 2
+        self._shrinking = True
 
 
 def selection(

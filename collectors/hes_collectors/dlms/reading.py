@@ -114,13 +114,15 @@ class AnswerStore:
         octets: bytes,
         evidence: bytes,
         received_at: datetime,
+        asked_until: datetime,
         server_counter: int | None,
     ) -> Receipt | None:
         """
         Decode a profile buffer and commit its rows.
 
         Args: profile: what the buffer is of. octets: the encoded buffer. evidence: the answer as
-            it arrived. received_at: when. server_counter: the meter's, verified.
+            it arrived. received_at: when. asked_until: the end of the range that was asked for.
+            server_counter: the meter's, verified.
         Returns: the receipt, None where the buffer held no rows.
         Raises: RemoteProtocolError: the buffer is not what the profile says.
             StorageUnavailableError: nothing of it is stored.
@@ -146,6 +148,7 @@ class AnswerStore:
                 session_id=self._session_id,
                 lease_token=self._lease.token,
                 evidence=evidence,
+                asked_until=asked_until,
             ),
             uuid4(),
             self._quality,

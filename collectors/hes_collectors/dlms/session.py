@@ -27,7 +27,7 @@ from hes.domain.ports import Lease, SessionPhase, SessionReport
 from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
-from hes_collectors.dlms.exchange import Exchange
+from hes_collectors.dlms.exchange import AnswerTooLongError, Exchange
 from hes_collectors.dlms.gate import LeaseGuard
 from hes_collectors.dlms.learning import learn
 from hes_collectors.dlms.outcomes import (
@@ -39,7 +39,7 @@ from hes_collectors.dlms.outcomes import (
     rejection,
     verdict,
 )
-from hes_collectors.dlms.ranges import pieces, selection
+from hes_collectors.dlms.ranges import Pieces, selection
 from hes_collectors.dlms.reading import AnswerStore, clock_drift_s
 from hes_protocol.client import Associate, AssociationRejected, Get, GetCompleted
 from hes_protocol.cosem.objects import Attribute
@@ -49,6 +49,11 @@ from hes_protocol.xdlms.results import DataAccessResult
 P = ParamSpec("P")
 T = TypeVar("T")
 _CLASS_PROFILE: Final = 7
+# A piece that was grown over an empty stretch is broken off above this, at the end of a block.
+_GROWN_PIECE_OCTETS: Final = 16_384
+# Frames and protection around the smallest blocks double an answer; pushes come in between.
+_ARRIVING_PER_RESULT: Final = 2
+_ARRIVING_BESIDE: Final = 0x20000
 
 
 @attrs.frozen
@@ -76,6 +81,16 @@ class _Known:
     secrets: Secrets
     server_counter: int | None
     knowledge: MeterKnowledge | None
+
+
+@attrs.frozen
+class _Arrived:
+    """A buffer, how it came, and up to when it was asked for."""
+
+    octets: bytes = attrs.field(repr=False)
+    evidence: bytes = attrs.field(repr=False)
+    received_at: datetime
+    asked_until: datetime
 
 
 class OutboundSession:
@@ -170,7 +185,12 @@ class OutboundSession:
             stream = await context.connect(meter.address, meter.port, context.settings)
         try:
             exchange = Exchange(
-                stream, client, counters, self._guard, context.settings.deadlines.request_s
+                stream,
+                client,
+                counters,
+                self._guard,
+                context.settings.deadlines.request_s,
+                _ARRIVING_BESIDE + _ARRIVING_PER_RESULT * context.settings.max_result_octets,
             )
             self._exchange = exchange
             await self._associate(exchange)
@@ -246,27 +266,35 @@ class OutboundSession:
     ) -> str | None:
         """Read what is new, piece by piece; returns the meter's refusal as a cause code."""
         settings = self._context.settings
-        for start, end in pieces(
+        pieces = Pieces(
             mark,
             self._context.now(),
             profile.capture_period_s,
             rows=settings.rows_per_request,
             first_days=settings.first_read_days,
-        ):
+        )
+        while (piece := pieces.current()) is not None:
             if self._asked and not self._has_time():
                 self._backlog = True
                 return None
             self._asked = True
-            answer = await exchange.ask(
-                Get(
-                    Attribute(_CLASS_PROFILE, profile.obis, 2),
-                    selection(profile, start, end, self._lease.meter.timezone),
-                )
+            start, end = piece
+            request = Get(
+                Attribute(_CLASS_PROFILE, profile.obis, 2),
+                selection(profile, start, end, self._lease.meter.timezone),
             )
+            try:
+                answer = await exchange.ask(
+                    request, break_off_octets=_GROWN_PIECE_OCTETS if pieces.grown else None
+                )
+            except AnswerTooLongError:
+                pieces.shrink()
+                continue
             assert isinstance(answer, GetCompleted)  # what completes a Get
             if answer.result is not DataAccessResult.SUCCESS:
                 return f"data-access-{answer.result.name.lower().replace('_', '-')}"
-            profile = await self._store(exchange, profile, answer.octets)
+            profile, empty = await self._store(exchange, profile, answer.octets, end)
+            pieces.advance(empty=empty)
         return None
 
     def _has_time(self) -> bool:
@@ -275,17 +303,17 @@ class OutboundSession:
         return trio.current_time() + request_s <= self._session_until
 
     async def _store(
-        self, exchange: Exchange, profile: ProfileKnowledge, octets: bytes
-    ) -> ProfileKnowledge:
+        self, exchange: Exchange, profile: ProfileKnowledge, octets: bytes, asked_until: datetime
+    ) -> tuple[ProfileKnowledge, bool]:
         """
         Commit one piece.
 
         Returns: the profile as it is known now: a buffer that does not fit what was learnt long
-            ago is tried once more after learning anew.
+            ago is tried once more after learning anew. And whether the buffer was empty.
         """
-        arrived = (octets, exchange.evidence, self._context.now())
+        arrived = _Arrived(octets, exchange.evidence, self._context.now(), asked_until)
         try:
-            await self._commit(exchange, profile, *arrived)
+            return profile, await self._commit(exchange, profile, arrived)
         except SecurityError:
             raise
         except RemoteProtocolError:
@@ -295,35 +323,32 @@ class OutboundSession:
             changed = next((p for p in relearnt.profiles if p.obis == profile.obis), None)
             if changed is None or changed == profile:
                 raise
-            await self._commit(exchange, changed, *arrived)
-            return changed
-        return profile
+            return changed, await self._commit(exchange, changed, arrived)
 
     async def _commit(
-        self,
-        exchange: Exchange,
-        profile: ProfileKnowledge,
-        octets: bytes,
-        evidence: bytes,
-        received_at: datetime,
-    ) -> None:
+        self, exchange: Exchange, profile: ProfileKnowledge, arrived: _Arrived
+    ) -> bool:
+        """Commit one piece as `profile` reads it; returns whether it was empty."""
         self._phase = SessionPhase.STORE
         try:
             receipt = await self._hop(
                 self._answers.store,
                 profile,
-                octets,
-                evidence,
-                received_at,
+                arrived.octets,
+                arrived.evidence,
+                arrived.received_at,
+                arrived.asked_until,
                 exchange.server_counter,
             )
         except RemoteProtocolError:
             self._phase = SessionPhase.REQUEST  # the answer was no good; storage never saw it
             raise
         self._phase = SessionPhase.REQUEST
-        if receipt is not None:
-            self._context.metrics.count_receipt("profile", receipt)
-            self._stored += receipt.stored
+        if receipt is None:
+            return True
+        self._context.metrics.count_receipt("profile", receipt)
+        self._stored += receipt.stored
+        return False
 
     async def _hop(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Write to storage in a worker thread, if the lease is still ours to write for."""

@@ -78,7 +78,8 @@ class CollectorSettings:
 
     `holder` names it in leases. `first_read_days` is how far back a profile is read of which
     nothing is committed yet; `rows_per_request` cuts long ranges, so that each piece is committed
-    before the next is asked for. `counter_block_size` invocation counters are reserved at a time.
+    before the next is asked for; `max_result_octets` is the most that one answer may hold.
+    `counter_block_size` invocation counters are reserved at a time.
     """
 
     holder: str
@@ -95,6 +96,7 @@ class CollectorSettings:
     backoff: Backoff = Backoff()
     inbound: InboundLimits = InboundLimits()
     max_receive_pdu_size: int = 65535
+    max_result_octets: int = 2 * 1024 * 1024
     first_read_days: float = 14.0
     rows_per_request: int = 96
     counter_block_size: int = 64

@@ -341,7 +341,8 @@ class FakeSink:
                 counts["revised"] += 1
             if batch.provenance.kind is SourceKind.PROFILE and key.source is not None:
                 mark = (key.meter_id, key.source)
-                storage.marks[mark] = max(at, storage.marks.get(mark, at))
+                reached = min(at, batch.provenance.asked_until or at)
+                storage.marks[mark] = max(reached, storage.marks.get(mark, reached))
         receipt = Receipt(
             len(storage.receipts) + 1,
             counts["stored"],

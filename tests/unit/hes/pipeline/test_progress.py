@@ -1,5 +1,6 @@
 from datetime import UTC, date, datetime, timedelta
 
+import attrs
 import pytest
 
 from hes.domain.quality import Quality
@@ -34,6 +35,13 @@ def test_a_mark_is_never_ahead_of_our_clock() -> None:
     ahead = batch([(COUNT, NOW + timedelta(minutes=30), 1)])
     (mark,) = marks(group([ahead]), NOW)
     assert mark.captured_at == NOW
+
+
+def test_a_mark_does_not_pass_what_was_asked_for() -> None:
+    early, late = batch([(COUNT, DAY, 1)]), batch([(COUNT, later(DAY, 90), 1)])
+    asked = attrs.evolve(late.provenance, asked_until=later(DAY, 10))
+    (mark,) = marks(group([early, attrs.evolve(late, provenance=asked)]), NOW)
+    assert mark.captured_at == later(DAY, 10)
 
 
 def test_pushes_have_neither_mark_nor_intervals() -> None:

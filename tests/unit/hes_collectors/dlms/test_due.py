@@ -71,6 +71,12 @@ def test_a_backlog_goes_on_at_once() -> None:
     assert next_due(LEASE, result, START, settings(), Random(1)) == (START, False)
 
 
+def test_a_backlog_that_came_no_further_waits_for_its_turn() -> None:
+    result = attrs.evolve(GOOD, backlog=True, stored=0)
+    due_at, counts = next_due(LEASE, result, START, settings(read_every_s=60), Random(1))
+    assert (due_at, counts) == (START + timedelta(seconds=60), False)
+
+
 def test_a_release_without_answer_is_no_failed_reading() -> None:
     result = attrs.evolve(GOOD, verdict=Verdict(SessionOutcome.TRANSPORT, "deadline-exceeded"))
     assert next_due(LEASE, result, START, settings(), Random(1))[1] is False

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hes.domain.meters import CaptureColumn, ProfileKnowledge
-from hes_collectors.dlms.ranges import pieces, selection
+from hes_collectors.dlms.ranges import Pieces, selection
 from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.cosem.objects import RangeSelection
 
@@ -31,8 +31,20 @@ def ends(selected: RangeSelection) -> tuple[CosemDateTime, CosemDateTime]:
     )
 
 
+def all_pieces(
+    mark: datetime | None, now: datetime, *, rows: int, first_days: float = 2
+) -> list[tuple[datetime, datetime]]:
+    """The pieces of a meter that has rows everywhere."""
+    pieces = Pieces(mark, now, QUARTER_S, rows=rows, first_days=first_days)
+    cut = []
+    while (piece := pieces.current()) is not None:
+        cut.append(piece)
+        pieces.advance(empty=False)
+    return cut
+
+
 def test_without_a_mark_the_first_piece_begins_on_the_grid() -> None:
-    cut = list(pieces(None, NOW, QUARTER_S, rows=96, first_days=2))
+    cut = all_pieces(None, NOW, rows=96)
     assert cut[0][0] == datetime(2026, 11, 19, 10, 0, tzinfo=UTC)
     assert cut[-1][1] == NOW.replace(microsecond=0)
     assert len(cut) == 3
@@ -40,14 +52,12 @@ def test_without_a_mark_the_first_piece_begins_on_the_grid() -> None:
 
 def test_a_mark_is_exclusive() -> None:
     mark = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
-    assert list(pieces(mark, NOW, QUARTER_S, rows=96, first_days=2)) == [
-        (mark + SECOND, NOW.replace(microsecond=0))
-    ]
+    assert all_pieces(mark, NOW, rows=96) == [(mark + SECOND, NOW.replace(microsecond=0))]
 
 
 def test_nothing_is_due_right_after_the_mark() -> None:
     now = NOW.replace(microsecond=0)
-    assert list(pieces(now, now, QUARTER_S, rows=96, first_days=2)) == []
+    assert all_pieces(now, now, rows=96) == []
 
 
 @pytest.mark.parametrize("rows", [1, 7, 96, 10_000])
@@ -58,13 +68,56 @@ def test_pieces_hold_every_row_once_and_no_more_than_they_may(
     grid = {
         datetime(2026, 11, 10, tzinfo=UTC) + timedelta(seconds=QUARTER_S * n) for n in range(2000)
     }
-    cut = list(pieces(mark, NOW, QUARTER_S, rows=rows, first_days=4))
+    cut = all_pieces(mark, NOW, rows=rows, first_days=4)
     found = [sorted(at for at in grid if start <= at <= end) for start, end in cut]
     assert all(len(piece) <= rows for piece in found)
     together = [at for piece in found for at in piece]
     first = mark if mark is not None else NOW - timedelta(days=4, seconds=QUARTER_S)
     assert together == sorted(at for at in grid if first < at <= NOW)
     assert all(after[0] == before[1] + SECOND for before, after in pairwise(cut))
+
+
+DAY_ROWS = 96
+MOST_ROWS_AT_ONCE = 400
+
+
+@pytest.mark.parametrize("full_days", [0, 1, 3, 4, 30, 1000])
+@pytest.mark.parametrize("empty_days", [0, 0.5, 1, 2, 5, 14, 60, 365, 3650])
+def test_an_empty_stretch_of_any_length_is_crossed_in_few_steps(
+    empty_days: float, full_days: int
+) -> None:
+    mark = NOW - timedelta(days=empty_days + full_days)
+    rows_from = NOW - timedelta(days=full_days)
+    pieces = Pieces(mark, NOW, QUARTER_S, rows=DAY_ROWS, first_days=14)
+    reached, asked, before_rows, found = mark, 0, 0, False
+    while (piece := pieces.current()) is not None:
+        asked += 1
+        assert piece[0] == reached + SECOND if asked > 1 else True
+        seconds = (piece[1] - max(piece[0], rows_from)).total_seconds()
+        rows = max(0, int(seconds // QUARTER_S))
+        if rows > MOST_ROWS_AT_ONCE:
+            assert pieces.grown
+            pieces.shrink()
+            continue
+        if not found:
+            before_rows, found = asked, rows > 0
+        reached = piece[1]
+        pieces.advance(empty=rows == 0)
+    assert reached >= NOW.replace(microsecond=0)
+    assert before_rows <= 20
+    assert asked <= 20 + full_days
+
+
+def test_a_meter_that_is_dark_every_other_day_costs_no_more_than_one_that_is_not() -> None:
+    mark = NOW - timedelta(days=200)
+    pieces = Pieces(mark, NOW, QUARTER_S, rows=DAY_ROWS, first_days=14)
+    asked = 0
+    while (piece := pieces.current()) is not None:
+        asked += 1
+        day = (piece[0] - mark).days
+        empty = day % 2 == 1 and piece[1] - piece[0] < timedelta(days=1)
+        pieces.advance(empty=empty)
+    assert asked <= 200
 
 
 def test_the_selection_is_in_local_time_with_its_deviation() -> None:

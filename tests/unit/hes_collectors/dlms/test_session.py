@@ -261,6 +261,83 @@ async def test_a_backlog_that_is_too_long_ends_in_time_and_goes_on_later(
     assert stored(storage).items() >= truth(meter).items()
 
 
+@pytest.mark.parametrize("gap_days", [3, 60, 365, 3650])
+@pytest.mark.parametrize("pdu_octets", [256, 16_000])
+async def test_a_meter_that_was_dark_for_long_is_read_to_the_end(
+    gap_days: int, pdu_octets: int, autojump_clock: MockClock
+) -> None:
+    meter = SimulatedMeter.of(pdu_octets=pdu_octets)
+    storage = storage_with(meter)
+    await session(storage, meter)
+    # Its week of rows begins long after what is committed; every answer takes its time.
+    storage.values.clear()
+    storage.marks = {
+        profile: mark - timedelta(days=gap_days) for profile, mark in storage.marks.items()
+    }
+    meter.fault.pause_s = 2.5 if pdu_octets > 256 else 0.05
+    octets = []
+    for _ in range(2):
+        result = await session(storage, meter)
+        assert result.report.outcome is SessionOutcome.OK
+        octets.append(result.report.octets_in)
+        if not result.backlog:
+            break
+        assert result.stored
+    assert not result.backlog
+    assert stored(storage).items() >= truth(meter).items()
+    assert max(octets) < 400_000
+    assert storage.revisions == []
+
+
+async def test_a_grown_piece_that_holds_too_much_is_broken_off(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr("hes_collectors.dlms.session._GROWN_PIECE_OCTETS", 2000)
+    meter = SimulatedMeter.of(pdu_octets=256)
+    storage = storage_with(meter)
+    result = await session(storage, meter, first_read_days=60)
+    assert result.report.outcome is SessionOutcome.OK
+    assert stored(storage).items() >= truth(meter).items()
+    assert len(stored(storage)) >= 6 * 96 * 4
+    assert storage.revisions == []
+
+
+async def test_later_rows_than_were_asked_for_do_not_move_the_mark_past_the_rest(
+    autojump_clock: MockClock,
+) -> None:
+    meter = SimulatedMeter.of(0, sim.Security.NONE)
+    storage = storage_with(meter)
+    answers: list[bytes] = []
+    await session(storage, meter, first_read_days=0.01)
+    storage.values.clear()
+    storage.marks.clear()
+
+    def record(_: int, octets: bytes) -> bytes:
+        answers.append(octets)
+        return octets
+
+    meter.fault.tamper = record
+    await session(storage, meter, first_read_days=0.05)  # the newest rows
+    newest = answers[2]
+    storage.values.clear()
+    storage.marks.clear()
+    meter.answers = 0
+
+    def answers_the_newest(n: int, octets: bytes) -> bytes | None:
+        # To the first piece, and then it is silent.
+        return newest if n == 2 else octets if n < 2 else None
+
+    meter.fault.tamper = answers_the_newest
+    result = await session(storage, meter, rows_per_request=10)
+    assert (result.report.cause, result.stored > 0) == ("deadline-exceeded", True)
+    [mark] = storage.marks.values()
+    assert mark < wall_clock() - timedelta(hours=21)
+    meter.fault.tamper = lambda n, octets: octets
+    await session(storage, meter)
+    rest = {key: value for key, value in truth(meter).items() if key[0] > mark}
+    assert stored(storage).items() >= rest.items()
+
+
 # --- silence ----------------------------------------------------------------------------------
 
 
@@ -344,6 +421,35 @@ async def test_the_session_as_a_whole_has_a_deadline(autojump_clock: MockClock) 
     result = await session(storage, meter)
     assert result.report.outcome is SessionOutcome.TRANSPORT
     assert trio.current_time() <= 120 + 3
+
+
+@pytest.mark.parametrize(
+    ("client_sap", "cause", "most_octets"),
+    [(1, "too-many-answers", 1_200_000), (17, "too-long", 9_000_000)],
+)
+async def test_a_flood_ends_the_session(
+    client_sap: int, cause: str, most_octets: int, autojump_clock: MockClock
+) -> None:
+    """Answers to nobody's request, and frames to somebody else: neither is kept without end."""
+    answer = bytes((0xC4, 1, 0xCF, 0, 9, 0x82, 0xF0, 0)) + bytes(0xF000)
+    junk = WrapperFrame(1, client_sap, answer).to_octets()
+    meter = SimulatedMeter.of(0, sim.Security.NONE)
+    meter.fault.tamper = lambda n, octets: junk * 500 if n == 1 else octets
+    storage = storage_with(meter)
+    result = await session(storage, meter)
+    assert (result.report.outcome, result.report.cause) == (SessionOutcome.APPLICATION, cause)
+    assert result.report.octets_in < most_octets
+
+
+async def test_an_answer_without_end_ends_the_session(autojump_clock: MockClock) -> None:
+    meter = SimulatedMeter.of(pdu_octets=1024)
+    storage = storage_with(meter)
+    result = await session(storage, meter, max_result_octets=2000)
+    assert (result.report.outcome, result.report.cause) == (
+        SessionOutcome.APPLICATION,
+        "too-long",
+    )
+    assert meter.released
 
 
 # --- lost connections -------------------------------------------------------------------------
