@@ -40,4 +40,12 @@ class KeyUnavailableError(PermanentError):
 
 
 class CounterReplayedError(PermanentError):
-    """A verified frame carries an invocation counter that is not above the last one accepted."""
+    """
+    A verified frame carries an invocation counter that was accepted before, or is too old.
+
+    `seen` tells that this very counter was accepted; too old ones lie below the replay window.
+    """
+
+    def __init__(self, message: str, *, seen: bool = False) -> None:
+        super().__init__(message)
+        self.seen = seen

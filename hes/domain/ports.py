@@ -141,9 +141,12 @@ class CounterPort(Protocol):
 
     def accept(self, meter_id: UUID, client_sap: int, counter: int) -> None:
         """
-        Remember a counter from a verified frame.
+        Remember a counter from a verified frame, once.
 
-        Raises: CounterReplayedError: it is not above the last one.
+        A meter's frames may overtake each other on their connections, so a counter below the
+        highest is accepted too, within a window. Whoever accepts only the highest of several
+        says nothing of those between. Raises: CounterReplayedError: it was accepted before
+        (`seen`), or lies below the window.
         """
 
 
@@ -174,7 +177,11 @@ class BatchSink(Protocol):
 
         A COMMIT whose outcome is unknown is settled before this returns or raises.
         Raises: StorageUnavailableError: nothing of it is stored; publish it again.
+            PermanentError: it can never be stored.
         """
+
+    def stored(self, batch_key: UUID) -> bool:
+        """Whether a batch of this key is committed."""
 
 
 @attrs.frozen
@@ -211,9 +218,13 @@ class InboundPort(Protocol):
         *,
         meter_id: UUID | None,
         received_at: datetime,
+        verified: bool = False,
     ) -> None:
         """
         Keep a frame that is no reading (yet), with its raw octets and the reason.
+
+        `verified` tells that it is certainly the meter's, and counts for its own share; anything
+        else counts for the share of unknown senders, whomever it names.
 
         Raises: QuarantineFullError: the limits for unknown senders or quarantined octets are
         reached.

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
+from uuid import UUID
 
 import attrs
 
@@ -81,6 +82,15 @@ class DirectBus:
             # Within the lock, so that nothing is queued after the thread was told to end.
             self._queue.put(published)
         return published.outcome.result()
+
+    def stored(self, batch_key: UUID) -> bool:
+        """
+        Whether a batch of this key is committed.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        return self._writer.stored(batch_key)
 
     def close(self) -> None:
         """Write what was published, then end the thread. Later publishers are refused."""

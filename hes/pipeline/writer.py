@@ -119,6 +119,16 @@ class Writer:
                 if attempts == _ATTEMPTS:
                     raise
 
+    def stored(self, batch_key: UUID) -> bool:
+        """
+        Whether a batch of this key is committed. Thread-safe.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            return batch_key in batch_rows.receipts(connection, [batch_key])
+
     def _write_once(self, batches: Sequence[ReadingBatch]) -> list[Receipt]:
         unique = list({batch.batch_key: batch for batch in reversed(batches)}.values())
         done = _Done({}, {}, [])

@@ -1,9 +1,12 @@
 """
-Invocation counters: ours, given out in durable blocks, and the meters', accepted upwards only.
+Invocation counters: ours, given out in durable blocks, and the meters', each accepted once.
 
 Ours must be unique per (encryption key, own system title). The installation has one system title
 and several meters may share a key, so ours are kept per key fingerprint (table `own_counter`), not
-per meter. A meter's own counter runs per association (column `association.accepted_counter`).
+per meter. A meter's own counter runs per association: `association.accepted_counter` is the
+highest accepted, `accepted_window` tells which of those right below were. A meter's pushes and its
+answers in a session share the counter and travel on connections of their own, so that they
+overtake each other; as in RFC 4303, 3.4.3, each is accepted once, and none below the window.
 
 Source: IEC 62056-5-3 (Green Book), security suite 0: IV = system title, invocation counter.
 
@@ -27,6 +30,8 @@ from hes.domain.ports import CounterBlock
 from hes.storage.database import Database
 
 COUNTER_MAX: Final = 2**32 - 1
+WINDOW: Final = 1024
+"""How far below the highest accepted counter others are still accepted (the column's bits)."""
 
 # One statement, so that two processes that reserve at once get different blocks: the second waits
 # for the row and then adds to what the first has left. Counters begin at 1.
@@ -39,6 +44,25 @@ ON CONFLICT (key_fingerprint) DO UPDATE SET reserved_to = own.reserved_to + excl
 WHERE own.reserved_to + excluded.reserved_to <= %(maximum)s
 RETURNING own.reserved_to
 """
+
+_ACCEPT: Final = f"""
+UPDATE association
+SET accepted_counter = greatest(accepted_counter, %(counter)s),
+    accepted_window = CASE
+        WHEN accepted_counter IS NULL THEN set_bit(0::bit({WINDOW}), 0, 1)
+        WHEN %(counter)s <= accepted_counter
+            THEN set_bit(accepted_window, (accepted_counter - %(counter)s)::int4, 1)
+        ELSE set_bit(
+            coalesce(accepted_window, ~ 0::bit({WINDOW}))
+                >> least(%(counter)s - accepted_counter, {WINDOW})::int4,
+            0, 1)
+    END
+WHERE meter_id = %(meter_id)s AND client_sap = %(client_sap)s AND CASE
+    WHEN accepted_counter IS NULL OR %(counter)s > accepted_counter THEN true
+    WHEN accepted_counter - %(counter)s >= {WINDOW} THEN false
+    ELSE get_bit(accepted_window, (accepted_counter - %(counter)s)::int4) = 0
+END
+"""  # noqa: S608 - constants only
 
 
 class CounterStore:
@@ -116,13 +140,13 @@ class CounterStore:
 
     def accept(self, meter_id: UUID, client_sap: int, counter: int) -> None:
         """
-        Remember a counter from a verified frame.
+        Remember a counter from a verified frame, once.
 
         Args:
             counter: 0..2^32 - 1, as it stood in the security header.
 
         Raises:
-            CounterReplayedError: it is not above the last one accepted.
+            CounterReplayedError: it was accepted before (`seen`), or lies below the window.
             UnknownMeterError: there is no such association.
             StorageUnavailableError: the database is away.
         """
@@ -130,9 +154,7 @@ class CounterStore:
             raise ValueError(f"no invocation counter: {counter}")
         with self._database.connection() as connection:
             moved = connection.execute(
-                "UPDATE association SET accepted_counter = %(counter)s"
-                " WHERE meter_id = %(meter_id)s AND client_sap = %(client_sap)s"
-                " AND (accepted_counter IS NULL OR accepted_counter < %(counter)s)",
+                _ACCEPT,
                 {"meter_id": meter_id, "client_sap": client_sap, "counter": counter},
             ).rowcount
             if moved:
@@ -144,5 +166,6 @@ class CounterStore:
         if row is None:
             raise UnknownMeterError(f"meter {meter_id} has no association as client {client_sap}")
         raise CounterReplayedError(
-            f"meter {meter_id}, client {client_sap}: counter {counter} is not above {row[0]}"
+            f"meter {meter_id}, client {client_sap}: counter {counter} after {row[0]}",
+            seen=row[0] - counter < WINDOW,
         )

@@ -72,9 +72,9 @@ class InboundStore:
 
     Args:
         database: where meters and the quarantine lie.
-        max_unknown_senders: how many senders that nobody knows the quarantine holds at most.
+        max_unknown_senders: how many senders that nobody has verified the quarantine holds at most.
         max_unknown_octets: how much of them, all together.
-        max_meter_octets: how much of one known meter; its name can be forged.
+        max_meter_octets: how much of one meter that was verified.
     """
 
     def __init__(
@@ -137,12 +137,15 @@ class InboundStore:
         *,
         meter_id: UUID | None,
         received_at: datetime,
+        verified: bool = False,
     ) -> None:
         """
         Keep a frame that is no reading (yet), with its raw octets and the reason.
 
         Args:
             meter_id: whose frame it is (or claims to be), None if nobody knows.
+            verified: that it is certainly the meter's. Only that counts for the meter's own share
+                of the quarantine; what merely names a meter counts as an unknown sender's.
 
         Raises:
             QuarantineFullError: a limit would be passed; nothing is kept.
@@ -160,7 +163,7 @@ class InboundStore:
         octets = len(raw) + ENTRY_OVERHEAD_OCTETS
         try:
             with self._database.connection() as connection:
-                if meter_id is not None:
+                if meter_id is not None and verified:
                     self._count_known(connection, meter_id, octets)
                 else:
                     self._count_unknown(connection, _usage_key(sender), octets)

@@ -50,17 +50,19 @@ FROM ({_METERS}) AS n ({_COLUMNS}) WHERE m.meter_id = n.meter_id
 _UPSERT_ASSOCIATIONS: Final = """
 INSERT INTO association (meter_id, client_sap, server_sap, mechanism, suite, policy,
                          secret_wrapped, ek_wrapped, ak_wrapped, kek_id, key_fingerprint,
-                         accepted_counter)
+                         accepted_counter, accepted_window)
 SELECT * FROM unnest(
     %(meter_id)s::uuid[], %(client_sap)s::int4[], %(server_sap)s::int4[], %(mechanism)s::int2[],
     %(suite)s::int2[], %(policy)s::int2[], %(secret)s::bytea[], %(ek)s::bytea[], %(ak)s::bytea[],
-    %(kek_id)s::text[], %(key_fingerprint)s::bytea[], %(accepted_counter)s::int8[]
+    %(kek_id)s::text[], %(key_fingerprint)s::bytea[], %(accepted_counter)s::int8[],
+    %(accepted_window)s::bit(1024)[]
 )
 ON CONFLICT (meter_id, client_sap) DO UPDATE
 SET server_sap = excluded.server_sap, mechanism = excluded.mechanism, suite = excluded.suite,
     policy = excluded.policy, secret_wrapped = excluded.secret_wrapped,
     ek_wrapped = excluded.ek_wrapped, ak_wrapped = excluded.ak_wrapped, kek_id = excluded.kek_id,
-    key_fingerprint = excluded.key_fingerprint, accepted_counter = excluded.accepted_counter
+    key_fingerprint = excluded.key_fingerprint, accepted_counter = excluded.accepted_counter,
+    accepted_window = excluded.accepted_window
 """
 
 
@@ -74,6 +76,14 @@ WHERE k.meter_id = m.meter_id AND (
     OR m.model IS DISTINCT FROM n.model
 )
 """  # noqa: S608 - constants only
+
+
+@attrs.frozen
+class _Accepted:
+    """A meter's counter that goes on: the highest, and which of those below were accepted."""
+
+    counter: int | None = None
+    window: str | None = None
 
 
 @attrs.frozen
@@ -168,7 +178,7 @@ class MeterChanges:
         if changes:
             self._connection.execute(_INSERT_METERS, _meter_arrays(changes))
             self._connection.execute(
-                _UPSERT_ASSOCIATIONS, _association_arrays(changes, [None] * len(changes))
+                _UPSERT_ASSOCIATIONS, _association_arrays(changes, [_Accepted()] * len(changes))
             )
             self._set_due_work(changes)
 
@@ -196,25 +206,26 @@ class MeterChanges:
         self._connection.execute(_UPSERT_ASSOCIATIONS, association_arrays)
         self._set_due_work(changes)
 
-    def _accepted_counters(self, changes: Sequence[MeterChange]) -> list[int | None]:
+    def _accepted_counters(self, changes: Sequence[MeterChange]) -> list[_Accepted]:
         rows = self._connection.execute(
-            "SELECT a.meter_id, a.key_fingerprint, m.system_title, max(a.accepted_counter)"
+            "SELECT a.meter_id, a.key_fingerprint, m.system_title, a.accepted_counter,"
+            "       a.accepted_window"
             " FROM association a JOIN meter m USING (meter_id)"
-            " WHERE a.meter_id = ANY(%s) GROUP BY a.meter_id, a.key_fingerprint, m.system_title",
+            " WHERE a.meter_id = ANY(%s) ORDER BY a.accepted_counter NULLS FIRST",
             ([change.meter.meter_id for change in changes],),
         ).fetchall()
         accepted = {
-            (meter_id, fingerprint): (title, counter)
-            for meter_id, fingerprint, title, counter in rows
+            (meter_id, fingerprint): (title, _Accepted(counter, window))
+            for meter_id, fingerprint, title, counter, window in rows
         }
-        kept: list[int | None] = []
+        kept: list[_Accepted] = []
         for change in changes:
-            title, counter = accepted.get(
-                (change.meter.meter_id, change.wrapped.key_fingerprint), (None, None)
+            title, last = accepted.get(
+                (change.meter.meter_id, change.wrapped.key_fingerprint), (None, _Accepted())
             )
             # Another system title is another meter, whose counter is another one.
             same = title in (None, change.meter.system_title)
-            kept.append(counter if same else None)
+            kept.append(last if same else _Accepted())
         return kept
 
     def _set_due_work(self, changes: Sequence[MeterChange]) -> None:
@@ -314,7 +325,7 @@ def _meter_arrays(changes: Sequence[MeterChange]) -> dict[str, list[object]]:
 
 
 def _association_arrays(
-    changes: Sequence[MeterChange], accepted: Sequence[int | None]
+    changes: Sequence[MeterChange], accepted: Sequence[_Accepted]
 ) -> dict[str, list[object]]:
     associations = [change.meter.association for change in changes]
     wrapped = [change.wrapped for change in changes]
@@ -330,5 +341,6 @@ def _association_arrays(
         "ak": [each.ak for each in wrapped],
         "kek_id": [each.kek_id for each in wrapped],
         "key_fingerprint": [each.key_fingerprint for each in wrapped],
-        "accepted_counter": list(accepted),
+        "accepted_counter": [each.counter for each in accepted],
+        "accepted_window": [each.window for each in accepted],
     }

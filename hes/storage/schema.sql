@@ -51,7 +51,9 @@ CREATE TABLE kek (
 CREATE UNIQUE INDEX kek_only_one ON kek ((true));
 
 -- How a client of ours talks to a meter. Secrets are wrapped by the KEK and bound to their row and
--- column; the fingerprint of the encryption key is a keyed hash.
+-- column; the fingerprint of the encryption key is a keyed hash. `accepted_window` tells which
+-- counters at and below `accepted_counter` were accepted: bit i, from the left, stands for
+-- accepted_counter - i. Null: nobody knows, so all of them count as accepted.
 CREATE TABLE association (
     meter_id uuid NOT NULL REFERENCES meter,
     client_sap int4 NOT NULL,
@@ -65,6 +67,7 @@ CREATE TABLE association (
     kek_id text REFERENCES kek,
     key_fingerprint bytea,
     accepted_counter int8,
+    accepted_window bit(1024),
     CONSTRAINT association_pkey PRIMARY KEY (meter_id, client_sap),
     CONSTRAINT association_sap_check CHECK (
         client_sap BETWEEN 0 AND 65535 AND server_sap BETWEEN 0 AND 65535

@@ -405,5 +405,31 @@ async def test_pushes_become_readings_quarantine_or_events(
         [entry] = connection.execute("SELECT raw, reason FROM quarantine").fetchall()
     assert codes == {"counter-replayed", "tag-mismatch", "policy-violated"}
     assert (bytes(entry[0]), entry[1]) == (wrapped(ciphered(1, title=b"UNKNOWN!")), "unknown-meter")
-    # One session for each connection on which a known meter was heard.
-    assert count(database, "SELECT count(*) FROM session WHERE inbound") == 5
+    # One session for each connection on which a meter was heard; who only says that he is a
+    # meter leaves none.
+    assert count(database, "SELECT count(*) FROM session WHERE inbound") == 2
+
+
+async def test_pushes_that_were_overtaken_or_cut_off_are_stored(
+    ports: Ports, database: Database, add_meter: Callable[..., UUID]
+) -> None:
+    meter_id = add_meter(
+        "HES00000001",
+        system_title="4845530000000001",
+        ek=EK.hex(),
+        ak=AK.hex(),
+        mechanism="gmac",
+        commissioned_at="2026-01-01T00:00:00Z",
+    )
+    ports.counters.accept(meter_id, 1, 150)  # by a session while the push was under way
+    ports.counters.accept(meter_id, 1, 140)  # by an attempt that died before its COMMIT
+    async with trio.open_nursery() as nursery:
+        [(_, port)] = await nursery.start(run, collector(ports))
+        await send(port, wrapped(ciphered(149)))
+        await send(port, wrapped(ciphered(140)))
+        assert count(database, "SELECT count(*) FROM security_event") == 0
+        assert count(database, "SELECT count(*) FROM batch") == 2
+        await send(port, wrapped(ciphered(149)), wrapped(ciphered(140)))
+        nursery.cancel_scope.cancel()
+    assert count(database, "SELECT count(*) FROM batch") == 2
+    assert count(database, "SELECT sum(occurrences) FROM security_event") == 2

@@ -6,6 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from random import Random
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,7 +19,7 @@ from hes.domain.errors import (
 )
 from hes.domain.ports import CounterBlock
 from hes.keys import KeyService
-from hes.storage.counters import COUNTER_MAX, CounterStore
+from hes.storage.counters import COUNTER_MAX, WINDOW, CounterStore
 from hes.storage.database import Database
 
 AddMeter = Callable[..., UUID]
@@ -136,15 +137,54 @@ def test_processes_never_get_the_same_counter(migrated_url: str, meter_id: UUID)
     assert max(block.last for block in blocks) == 600
 
 
-def test_accepts_upwards_only(counters: CounterStore, meter_id: UUID) -> None:
+def test_accepts_each_once_and_none_below_the_window(
+    counters: CounterStore, meter_id: UUID
+) -> None:
     assert counters.last_accepted(meter_id, 1) is None
     for counter in (0, 1, 23, COUNTER_MAX):
         counters.accept(meter_id, 1, counter)
         assert counters.last_accepted(meter_id, 1) == counter
-    for counter in (COUNTER_MAX, 23, 0):
+    for counter, seen in ((COUNTER_MAX, True), (23, False), (0, False)):
+        with pytest.raises(CounterReplayedError) as caught:
+            counters.accept(meter_id, 1, counter)
+        assert caught.value.seen is seen
+    assert counters.last_accepted(meter_id, 1) == COUNTER_MAX
+
+
+def test_whatever_comes_in_any_order_is_accepted_like_by_the_book(
+    counters: CounterStore, meter_id: UUID
+) -> None:
+    random = Random(7)
+    highest, accepted = -1, set[int]()
+    for _ in range(600):
+        counter = max(0, highest + random.choice((-WINDOW, -WINDOW - 1, 0, 1, 2, 700, WINDOW, 3000))
+                      + random.randrange(-5, 6))  # fmt: skip
+        fine = counter not in accepted and counter > highest - WINDOW
+        try:
+            counters.accept(meter_id, 1, counter)
+        except CounterReplayedError as error:
+            assert not fine
+            assert error.seen == (counter > highest - WINDOW)
+        else:
+            assert fine
+            accepted.add(counter)
+            highest = max(highest, counter)
+    assert counters.last_accepted(meter_id, 1) == highest
+
+
+def test_of_a_counter_from_before_the_window_all_below_count_as_accepted(
+    counters: CounterStore, meter_id: UUID, database: Database
+) -> None:
+    with database.connection() as connection:
+        connection.execute("UPDATE association SET accepted_counter = 50")
+    for counter in (50, 49, 0):
         with pytest.raises(CounterReplayedError):
             counters.accept(meter_id, 1, counter)
-    assert counters.last_accepted(meter_id, 1) == COUNTER_MAX
+    counters.accept(meter_id, 1, 52)
+    for counter in (52, 50, 49):
+        with pytest.raises(CounterReplayedError):
+            counters.accept(meter_id, 1, counter)
+    counters.accept(meter_id, 1, 51)
 
 
 def test_of_threads_that_accept_one_counter_one_may(counters: CounterStore, meter_id: UUID) -> None:
@@ -181,6 +221,10 @@ def test_replacing_a_meter_keeps_its_counter_as_long_as_key_and_title_stay(
     counters.accept(meter_id, 1, 9)
     add_meter("S1", ek=EK, ak=AK, model="x")
     assert counters.last_accepted(meter_id, 1) == 9
+    counters.accept(meter_id, 1, 8)
+    add_meter("S1", ek=EK, ak=AK, model="y")
+    with pytest.raises(CounterReplayedError):
+        counters.accept(meter_id, 1, 8)
     add_meter("S1", ek=EK, ak=AK, system_title="4845530000000001")
     assert counters.last_accepted(meter_id, 1) == 9
     add_meter("S1", ek=EK, ak=AK, system_title="4845530000000001", client_sap=2)

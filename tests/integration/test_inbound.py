@@ -179,9 +179,16 @@ def test_a_meter_out_of_service_has_no_line(
 
 
 def keep(
-    store: InboundStore, sent_by: Sender, octets: bytes = b"raw", meter_id: UUID | None = None
+    store: InboundStore,
+    sent_by: Sender,
+    octets: bytes = b"raw",
+    meter_id: UUID | None = None,
+    *,
+    verified: bool = False,
 ) -> None:
-    store.quarantine(sent_by, "because", octets, meter_id=meter_id, received_at=NOW)
+    store.quarantine(
+        sent_by, "because", octets, meter_id=meter_id, received_at=NOW, verified=verified
+    )
 
 
 def kept(database: Database) -> list[tuple[object, ...]]:
@@ -225,7 +232,7 @@ def test_only_so_many_unknown_senders_are_kept(database: Database, add_meter: Ad
             keep(store, stranger)
     for each in senders:
         keep(store, each)
-    keep(store, sender(title=OTHER_TITLE), meter_id=add_meter("S1"))
+    keep(store, sender(title=OTHER_TITLE), meter_id=add_meter("S1"), verified=True)
     assert len(kept(database)) == 7
 
 
@@ -238,7 +245,7 @@ def test_only_so_many_octets_of_unknown_senders_are_kept(
     for stranger in (sender("10.0.0.0"), sender("10.0.0.9")):
         with pytest.raises(QuarantineFullError):
             keep(store, stranger, b"")
-    keep(store, sender(), bytes(1000), meter_id=add_meter("S1"))
+    keep(store, sender(), bytes(1000), meter_id=add_meter("S1"), verified=True)
     assert len(kept(database)) == 4
 
 
@@ -246,14 +253,29 @@ def test_only_so_many_octets_of_one_known_meter_are_kept(
     database: Database, add_meter: AddMeter
 ) -> None:
     store = InboundStore(database, max_meter_octets=2 * (100 + ENTRY_OVERHEAD_OCTETS))
-    forged, other = add_meter("S1"), add_meter("S2")
-    keep(store, sender(), bytes(100), meter_id=forged)
-    keep(store, sender(), bytes(100), meter_id=forged)
+    full, other = add_meter("S1"), add_meter("S2")
+    keep(store, sender(), bytes(100), meter_id=full, verified=True)
+    keep(store, sender(), bytes(100), meter_id=full, verified=True)
     with pytest.raises(QuarantineFullError):
-        keep(store, sender(), b"", meter_id=forged)
-    keep(store, sender(), bytes(100), meter_id=other)
+        keep(store, sender(), b"", meter_id=full, verified=True)
+    keep(store, sender(), bytes(100), meter_id=other, verified=True)
     keep(store, sender(), bytes(100))
     assert len(kept(database)) == 4
+
+
+def test_who_merely_names_a_meter_takes_of_the_strangers_share(
+    database: Database, add_meter: AddMeter
+) -> None:
+    """Fifty meters' names must not be worth fifty times a meter's share."""
+    store = InboundStore(database, max_unknown_octets=3 * (100 + ENTRY_OVERHEAD_OCTETS))
+    named = [add_meter(f"S{number}") for number in range(5)]
+    for number, meter_id in enumerate(named[:3]):
+        keep(store, sender(f"10.0.0.{number}"), bytes(100), meter_id=meter_id)
+    for meter_id in named:
+        with pytest.raises(QuarantineFullError):
+            keep(store, sender(), meter_id=meter_id)
+    keep(store, sender(), meter_id=named[0], verified=True)
+    assert [row[0] for row in kept(database)] == [*named[:3], named[0]]
 
 
 def test_the_limits_hold_for_strangers_who_come_at_once(database: Database) -> None:

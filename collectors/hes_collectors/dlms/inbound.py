@@ -17,7 +17,6 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-import attrs
 import structlog
 import trio
 import trio.abc
@@ -107,15 +106,6 @@ class InboundServer:
         )
 
 
-@attrs.define
-class _MeterSession:
-    """What one meter did on a connection."""
-
-    outcome: SessionOutcome = SessionOutcome.OK
-    cause: str | None = None
-    octets_in: int = 0
-
-
 class _Connection:
     def __init__(self, context: Context, stream: trio.abc.Stream, peer: IPAddress) -> None:
         self._context = context
@@ -131,7 +121,7 @@ class _Connection:
         self._bad_in_a_row = 0
         self._messages = 0
         self._octets_in = 0
-        self._meters: dict[UUID, _MeterSession] = {}
+        self._octets_by_meter: Counter[UUID] = Counter()
 
     async def run(self) -> None:
         """Serve until the meter closes, is too slow, or sends too much that is no frame."""
@@ -263,11 +253,8 @@ class _Connection:
             octets=len(message.frames),
             unnamed=result.unnamed,
         )
-        if result.meter_id is not None:
-            session = self._meters.setdefault(result.meter_id, _MeterSession())
-            session.octets_in += len(message.frames)
-            if result.outcome is PushOutcome.SECURITY:
-                session.outcome, session.cause = SessionOutcome.SECURITY, result.cause
+        if result.meter_id is not None and result.believed:
+            self._octets_by_meter[result.meter_id] += len(message.frames)
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         """Count and tell of a bad frame, with what is known of it but its octets."""
@@ -285,8 +272,12 @@ class _Connection:
         )
 
     async def _report(self, started_at: datetime) -> None:
-        """Keep a session per meter that was heard; what storage cannot take now is only logged."""
-        if not self._meters:
+        """
+        Keep a session per meter that was heard; what storage cannot take now is only logged.
+
+        Who merely says that he is a meter leaves no session, at most a security event.
+        """
+        if not self._octets_by_meter:
             return
         ended_at = self._context.now()
         reports = [
@@ -297,12 +288,12 @@ class _Connection:
                 started_at=started_at,
                 ended_at=ended_at,
                 phase=SessionPhase.DONE,
-                outcome=session.outcome,
-                cause=session.cause,
-                octets_in=session.octets_in,
+                outcome=SessionOutcome.OK,
+                cause=None,
+                octets_in=octets_in,
                 octets_out=0,
             )
-            for meter_id, session in self._meters.items()
+            for meter_id, octets_in in self._octets_by_meter.items()
         ]
         try:
             await self._context.inbound_threads.run(_record, self._context.ports.sessions, reports)

@@ -2,7 +2,9 @@
 One push on its way in: who sent it, whether it may be believed, and into storage or quarantine.
 
 Rule 1: tag, then counter, then state: nothing is decoded, stored or moved before the tag of a
-ciphered push is verified and its counter accepted. Rule 2: a frame is believed no more than the
+ciphered push is verified and its counter accepted. A counter that was accepted before is a replay,
+unless what it vouched for is not stored: then the attempt that accepted it died before its COMMIT,
+and the repeat takes its place. Rule 2: a frame is believed no more than the
 meter's policy says; what the policy forbids is a security event and no reading. Rule 3: what is
 no reading yet goes to quarantine with its octets. Rule 4: `run` may be called again after
 `StorageUnavailableError` and goes on where it stopped.
@@ -12,6 +14,7 @@ Synchronous: runs in a worker thread. Does not own frames, connections or retrie
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -25,6 +28,7 @@ from hes.domain.errors import (
     KeyUnavailableError,
     PermanentError,
     QuarantineFullError,
+    TemporaryError,
 )
 from hes.domain.meters import Meter, Policy, Secrets
 from hes.domain.ports import Sender
@@ -33,8 +37,9 @@ from hes.domain.readings import Provenance, Receipt, SourceKind
 from hes.ingest.push import push_batch, unnamed
 from hes_collectors.dlms.context import Ports
 from hes_collectors.dlms.framing import Message
+from hes_collectors.dlms.outcomes import log_crash
 from hes_protocol.axdr.data import DataTag
-from hes_protocol.cosem import CosemDateTime
+from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.errors import (
     EncodingError,
     LocalProtocolError,
@@ -76,7 +81,8 @@ class PushResult:
     What became of a push, and why.
 
     `cause` is the reason of quarantine or the code of the security event; `REFUSED` means that
-    the quarantine is full.
+    the quarantine is full. `believed` tells that the push has proved to be the meter's as far as
+    the meter's policy asks for proof; without that, `meter_id` is only who it says it is.
     """
 
     outcome: PushOutcome
@@ -84,6 +90,7 @@ class PushResult:
     cause: str | None = None
     receipt: Receipt | None = None
     unnamed: int = 0
+    believed: bool = False
 
 
 @attrs.frozen
@@ -113,8 +120,11 @@ class Intake:
         self._arrival = arrival
         self._layouts = layouts
         self._batch_key = uuid4()
-        self._accepting: int | None = None
+        self._in_doubt = False
         self._accepted = False
+        self._repeated: int | None = None
+        self._believed = False
+        self._verified = False
 
     def run(self) -> PushResult:
         """
@@ -148,6 +158,7 @@ class Intake:
             return self._quarantine(None, sender, "unknown-meter")
         if meter.association.policy is not Policy.PLAIN:
             return self._security(meter, "policy-violated", "plain push under a stricter policy")
+        self._believed = True
         return self._publish(meter, sender, push, Quality.UNAUTHENTICATED)
 
     # --- ciphered ---------------------------------------------------------------------------
@@ -166,10 +177,12 @@ class Intake:
             return self._security(
                 meter, "policy-violated", f"protection 0x{protection:02x} under 0x{policy:02x}"
             )
+        self._batch_key = frame_key(meter.meter_id, title, apdu.content)
         try:
             opened = self._open(apdu, title, meter)
             if opened.authenticated:
                 self._accept(meter, opened.invocation_counter)
+                self._believed = self._verified = True
         except SecurityError as error:
             if error.code == "suite-unsupported":
                 return self._quarantine(meter, sender, error.code)
@@ -179,9 +192,7 @@ class Intake:
             self._security(meter, "key-unavailable", "")
             return self._quarantine(meter, sender, "key-unavailable")
         except CounterReplayedError:
-            return self._security(
-                meter, "counter-replayed", f"invocation counter {apdu.invocation_counter}"
-            )
+            return self._replayed(meter, apdu.invocation_counter)
         return self._take_opened(meter, sender, opened)
 
     def _open(self, apdu: Ciphered, title: bytes, meter: Meter) -> Unprotected:
@@ -201,20 +212,23 @@ class Intake:
 
     def _accept(self, meter: Meter, counter: int) -> None:
         """
-        Move the meter's counter, once for this push.
+        Accept the meter's counter, once for this push.
 
         Raises: CounterReplayedError, StorageUnavailableError.
         """
         if self._accepted:
             return
-        counters, client_sap = self._ports.counters, meter.association.client_sap
-        # Storage may have gone away after it had kept the counter and before it could say so.
-        retried, self._accepting = self._accepting == counter, counter
         try:
-            counters.accept(meter.meter_id, client_sap, counter)
-        except CounterReplayedError:
-            if not retried or counters.last_accepted(meter.meter_id, client_sap) != counter:
+            self._ports.counters.accept(meter.meter_id, meter.association.client_sap, counter)
+        except TemporaryError:
+            # Storage may have kept it before it went away.
+            self._in_doubt = True
+            raise
+        except CounterReplayedError as error:
+            if not error.seen or self._ports.sink.stored(self._batch_key):
                 raise
+            if not self._in_doubt:
+                self._repeated = counter
         self._accepted = True
 
     def _take_opened(self, meter: Meter, sender: Sender, opened: Unprotected) -> PushResult:
@@ -227,6 +241,7 @@ class Intake:
             return self._security(meter, "undecipherable", error.code)
         if not isinstance(apdu, DataNotification):
             return self._quarantine(meter, sender, "unsupported-apdu")
+        self._believed = True
         push = self._read(apdu)
         quality = 0 if opened.authenticated else Quality.UNAUTHENTICATED
         return self._publish(meter, sender, push, quality)
@@ -253,18 +268,31 @@ class Intake:
             int(quality),
         )
         if len(batch) == 0:
-            if any(_is_value(value, push) for value in push.values):
+            named = frozenset(push.identities)
+            if any(_is_value(value, named) for value in push.values):
                 return self._quarantine(meter, sender, "unnamed-values")
-            return PushResult(PushOutcome.EMPTY, meter.meter_id)
+            if self._repeated is not None:
+                return self._replayed(meter, self._repeated)
+            return PushResult(PushOutcome.EMPTY, meter.meter_id, believed=self._believed)
         try:
             receipt = self._ports.sink.publish(batch)
-        except PermanentError as error:
+        except TemporaryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the push must not be lost
             # The writer will never take it; without this the connection could not go on.
+            if not isinstance(error, PermanentError):
+                log_crash(error)
             return self._quarantine(meter, sender, f"unstorable: {type(error).__name__}")
-        return PushResult(PushOutcome.STORED, meter.meter_id, None, receipt, nameless)
+        return PushResult(
+            PushOutcome.STORED, meter.meter_id, None, receipt, nameless, believed=self._believed
+        )
 
     def _quarantine(self, meter: Meter | None, sender: Sender, reason: str) -> PushResult:
         meter_id = None if meter is None else meter.meter_id
+        if meter is not None and self._repeated is not None:
+            # Only what was to be stored is taken again: frames that ended here before, or were
+            # a session's, would fill the quarantine by being repeated.
+            return self._replayed(meter, self._repeated)
         try:
             self._ports.inbound.quarantine(
                 sender,
@@ -272,14 +300,28 @@ class Intake:
                 self._arrival.message.frames,
                 meter_id=meter_id,
                 received_at=self._arrival.received_at,
+                verified=self._verified,
             )
         except QuarantineFullError:
-            return PushResult(PushOutcome.REFUSED, meter_id, reason)
-        return PushResult(PushOutcome.QUARANTINED, meter_id, reason)
+            return PushResult(PushOutcome.REFUSED, meter_id, reason, believed=self._believed)
+        return PushResult(PushOutcome.QUARANTINED, meter_id, reason, believed=self._believed)
+
+    def _replayed(self, meter: Meter, counter: int) -> PushResult:
+        self._believed = False  # it was the meter's once; who sends it now is anybody's guess
+        return self._security(meter, "counter-replayed", f"invocation counter {counter}")
 
     def _security(self, meter: Meter, code: str, detail: str) -> PushResult:
         self._ports.sessions.security_event(meter.meter_id, code, detail, str(self._arrival.peer))
         return PushResult(PushOutcome.SECURITY, meter.meter_id, code)
+
+
+def frame_key(meter_id: UUID, system_title: bytes, content: bytes) -> UUID:
+    """
+    The batch key of a ciphered push: the same whenever and however the frame comes again.
+
+    Args: content: security control, counter, ciphertext and tag; all else can be rewritten.
+    """
+    return uuid5(meter_id, hashlib.sha256(system_title + content).hexdigest())
 
 
 def _suite_keys(secrets: Secrets) -> SuiteKeys:
@@ -291,8 +333,8 @@ def _suite_keys(secrets: Secrets) -> SuiteKeys:
         raise KeyUnavailableError("the keys kept are none of suite 0") from error
 
 
-def _is_value(value: PushValue, push: Push) -> bool:
+def _is_value(value: PushValue, named: frozenset[tuple[Obis | None, str]]) -> bool:
     """Whether this says more than when and who."""
     if value.class_id == _CLASS_CLOCK or value.data.tag is DataTag.NULL_DATA:
         return False
-    return (value.obis, plain_text(value.data)) not in push.identities
+    return (value.obis, plain_text(value.data)) not in named

@@ -29,6 +29,7 @@ from hes_collectors.dlms import Ports
 from hes_protocol.cosem import Obis
 
 _COUNTER_MAX = 2**32 - 1
+_WINDOW = 1024
 
 
 @attrs.define
@@ -60,6 +61,7 @@ class Quarantined:
     raw: bytes
     meter_id: UUID | None
     received_at: datetime
+    verified: bool
 
 
 @attrs.frozen
@@ -92,6 +94,7 @@ class FakeStorage:
     work: dict[UUID, Work] = attrs.field(factory=dict)
     own_counters: dict[UUID, int] = attrs.field(factory=dict)
     accepted: dict[UUID, int] = attrs.field(factory=dict)
+    seen: dict[UUID, set[int]] = attrs.field(factory=dict)
     knowledge: dict[UUID, MeterKnowledge] = attrs.field(factory=dict)
     reports: list[SessionReport] = attrs.field(factory=list)
     events: list[SecurityEvent] = attrs.field(factory=list)
@@ -246,9 +249,12 @@ class FakeCounters:
 
     def accept(self, meter_id: UUID, client_sap: int, counter: int) -> None:
         self.storage.enter("accept")
-        if counter <= self.storage.accepted.get(meter_id, -1):
-            raise CounterReplayedError(str(counter))
-        self.storage.accepted[meter_id] = counter
+        last = self.storage.accepted.get(meter_id, -1)
+        seen = self.storage.seen.setdefault(meter_id, set()) | {last}
+        if counter in seen or counter <= last - _WINDOW:
+            raise CounterReplayedError(str(counter), seen=counter > last - _WINDOW)
+        self.storage.seen[meter_id] = seen | {counter}
+        self.storage.accepted[meter_id] = max(counter, last)
 
 
 @attrs.frozen
@@ -309,12 +315,15 @@ class FakeInbound:
         *,
         meter_id: UUID | None,
         received_at: datetime,
+        verified: bool = False,
     ) -> None:
         storage = self.storage
         storage.enter("quarantine")
         if len(storage.quarantined) >= storage.max_quarantined:
             raise QuarantineFullError("full")
-        storage.quarantined.append(Quarantined(sender, reason, raw, meter_id, received_at))
+        storage.quarantined.append(
+            Quarantined(sender, reason, raw, meter_id, received_at, verified)
+        )
 
 
 @attrs.frozen
@@ -352,6 +361,10 @@ class FakeSink:
         )
         storage.receipts[batch.batch_key] = receipt
         return receipt
+
+    def stored(self, batch_key: UUID) -> bool:
+        self.storage.enter("stored")
+        return batch_key in self.storage.receipts
 
 
 def _rows(batch: ReadingBatch) -> list[tuple[ChannelKey, datetime, StoredValue]]:

@@ -97,27 +97,34 @@ def batches_are_stored_once(ports: Ports, meter_id: UUID, now: Callable[[], date
     """A batch is stored once however often it is published; what differs is a revision."""
     at = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
     first = batch(meter_id, at, [1, 2])
+    assert not ports.sink.stored(first.batch_key)
     receipt = ports.sink.publish(first)
+    assert ports.sink.stored(first.batch_key)
     assert (receipt.stored, receipt.duplicates, receipt.revised) == (3, 0, 0)
     assert ports.sink.publish(first) == receipt
     receipt = ports.sink.publish(batch(meter_id, at, [1, 9]))
     assert (receipt.stored, receipt.duplicates, receipt.revised) == (0, 2, 1)
 
 
-def counters_only_rise(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
-    """Own counters are given out once; the meter's are accepted upwards only."""
+def counters_are_used_once(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
+    """Own counters are given out once; the meter's are accepted once, and not too late."""
     counters = ports.counters
     one = counters.reserve(meter_id, 1, size=10)
     two = counters.reserve(meter_id, 1, size=1)
     assert one.last - one.first == 9
     assert two.first == two.last > one.last
     assert counters.last_accepted(meter_id, 1) is None
-    counters.accept(meter_id, 1, 5)
-    for replayed in (5, 4, 0):
-        with pytest.raises(CounterReplayedError):
+    for counter, highest in ((5, 5), (4, 5), (0, 5), (6, 6), (5000, 5000), (3977, 5000)):
+        counters.accept(meter_id, 1, counter)
+        assert counters.last_accepted(meter_id, 1) == highest
+    for replayed, seen in ((5000, True), (3977, True), (3976, False), (5, False)):
+        with pytest.raises(CounterReplayedError) as caught:
             counters.accept(meter_id, 1, replayed)
-    assert counters.last_accepted(meter_id, 1) == 5
-    counters.accept(meter_id, 1, 6)
+        assert caught.value.seen is seen
+    counters.accept(meter_id, 1, 5001)
+    with pytest.raises(CounterReplayedError):
+        counters.accept(meter_id, 1, 3977)
+    counters.accept(meter_id, 1, 4999)
 
 
 def knowledge_is_kept(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
@@ -190,7 +197,7 @@ CONTRACTS = (
     leases_are_exclusive,
     leases_tell_the_marks,
     batches_are_stored_once,
-    counters_only_rise,
+    counters_are_used_once,
     knowledge_is_kept,
     a_system_title_is_pinned_once,
     sessions_are_recorded,

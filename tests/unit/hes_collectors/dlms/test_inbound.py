@@ -245,10 +245,21 @@ async def test_a_forged_push_is_an_event_and_the_connection_goes_on() -> None:
     assert setup.frames("stored") == 1
     assert setup.storage.accepted == {METER_ID: 1}
     [report] = setup.storage.reports
-    assert (report.outcome, report.cause) == (SessionOutcome.SECURITY, "policy-violated")
+    assert (report.outcome, report.cause) == (SessionOutcome.OK, None)
+    assert report.octets_in == len(wrapped(ciphered(1)))
     told = repr(captured)
     assert EK.hex() not in told
     assert AK.hex() not in told
+
+
+async def test_who_only_claims_to_be_a_meter_leaves_no_session() -> None:
+    setup = Setup()
+    await setup.send(wrapped(ciphered(5, ak=bytes(16))) + wrapped(notification()))
+    await setup.send(wrapped(ciphered(1)))
+    await setup.send(wrapped(ciphered(1)))
+    codes = [event.code for event in setup.storage.events]
+    assert codes == ["tag-mismatch", "policy-violated", "counter-replayed"]
+    assert len(setup.storage.reports) == 1
 
 
 async def test_a_crash_of_ours_ends_one_connection_only() -> None:

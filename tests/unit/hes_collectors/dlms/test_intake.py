@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from uuid import UUID
 
 import attrs
 import pytest
+from structlog.testing import capture_logs
 
 from hes.domain.errors import PermanentError, StorageUnavailableError
 from hes.domain.meters import Mechanism, Meter, Policy, Secrets
@@ -183,11 +185,68 @@ def test_a_replay_is_a_security_event() -> None:
     apdu = ciphered(7, apdu=notification(date_time=DATE_TIME))
     assert take(storage, apdu).outcome is PushOutcome.STORED
     kept = dict(storage.values)
+    storage.accepted[METER_ID] = 2000
     for replayed in (apdu, ciphered(6), ciphered(0)):
         result = take(storage, replayed)
         assert (result.outcome, result.cause) == (PushOutcome.SECURITY, "counter-replayed")
-    assert (storage.values, storage.accepted) == (kept, {METER_ID: 7})
+        assert not result.believed
+    assert storage.values == kept
     assert {event.code for event in storage.events} == {"counter-replayed"}
+
+
+def test_a_push_that_a_session_overtook_is_stored() -> None:
+    storage = storage_with(meter())
+    storage.ports().counters.accept(METER_ID, 1, 150)
+    assert take(storage, ciphered(149)).outcome is PushOutcome.STORED
+    assert take(storage, ciphered(149)).cause == "counter-replayed"
+    assert storage.accepted == {METER_ID: 150}
+
+
+def test_a_push_whose_attempt_died_between_counter_and_commit_may_come_again() -> None:
+    storage = storage_with(meter())
+    storage.trouble["publish"] = [StorageUnavailableError("the process dies")]
+    with pytest.raises(StorageUnavailableError):
+        take(storage, ciphered(7))
+    assert (storage.accepted, storage.values) == ({METER_ID: 7}, {})
+    assert take(storage, ciphered(7)).outcome is PushOutcome.STORED
+    kept = dict(storage.values)
+    assert take(storage, ciphered(7)).cause == "counter-replayed"
+    assert storage.values == kept
+
+
+@pytest.mark.parametrize(
+    "apdu",
+    [
+        b"\x0f\x00",
+        notification(array(Data(DataTag.DOUBLE_LONG_UNSIGNED, 9))),
+        notification(array(structure(octets(ENERGY), Data(DataTag.NULL_DATA)))),
+        EventNotification(Attribute(1, ENERGY, 2), Data(DataTag.UNSIGNED, 1)).encode(),
+    ],
+)
+def test_what_was_no_reading_is_not_kept_again_when_it_is_repeated(apdu: bytes) -> None:
+    storage = storage_with(meter())
+    take(storage, ciphered(7, apdu=apdu))
+    kept = list(storage.quarantined)
+    assert take(storage, ciphered(7, apdu=apdu)).cause == "counter-replayed"
+    assert storage.quarantined == kept
+
+
+def test_a_ciphered_push_has_one_batch_key_however_its_frame_is_written() -> None:
+    storage = storage_with(meter())
+    apdu = ciphered(7)
+    again = Arrival(ip_address("192.0.2.9"), Message(apdu, b"other frame"), START, UUID(int=78))
+    for arrival in (Arrival(PEER, Message(apdu, wrapped(apdu)), START, CONNECTION_ID), again):
+        storage.accepted.clear()
+        storage.seen.clear()
+        assert Intake(storage.ports(), arrival, ()).run().outcome is PushOutcome.STORED
+    assert len(storage.receipts) == 1
+
+
+def test_equal_plain_pushes_are_each_a_statement_of_its_own() -> None:
+    storage = storage_with(plain_meter())
+    for _ in range(2):
+        assert take(storage, notification()).outcome is PushOutcome.STORED
+    assert len(storage.receipts) == 2
 
 
 def test_a_missing_key_keeps_the_frame_for_later() -> None:
@@ -222,6 +281,32 @@ def test_unknown_meters_go_to_quarantine(apdu: bytes) -> None:
     assert (kept.raw, kept.meter_id, kept.received_at) == (wrapped(apdu), None, START)
     assert kept.sender.peer == PEER
     assert kept.sender.system_title is not None or kept.sender.identities
+
+
+def test_only_what_is_verified_takes_of_the_meters_share_of_the_quarantine() -> None:
+    storage = storage_with(meter())
+    take(storage, ciphered(7, apdu=b"\x0f\x00"))
+    suite_2 = Ciphered(0xDB, b"\x32\0\0\0\1" + bytes(20), b"HES\0\0\0\0\1").encode()
+    take(storage, suite_2)
+    plain = storage_with(plain_meter())
+    take(plain, notification(array(payload().value[0], Data(DataTag.UNSIGNED, 9))))
+    kept = [(one.meter_id, one.verified) for one in storage.quarantined + plain.quarantined]
+    assert kept == [(METER_ID, True), (METER_ID, False), (METER_ID, False)]
+
+
+def test_who_is_believed() -> None:
+    storage = storage_with(meter())
+    assert take(storage, ciphered(7)).believed
+    assert take(storage, ciphered(8, apdu=b"\x0f\x00")).believed
+    assert not take(storage, ciphered(9, ak=bytes(16))).believed
+    assert not take(storage, notification()).believed
+    assert not take(
+        storage, Ciphered(0xDB, b"\x32" + bytes(24), b"HES\0\0\0\0\1").encode()
+    ).believed
+    assert take(storage_with(plain_meter()), notification()).believed
+    enciphered = storage_with(meter(policy=Policy.ENCRYPTED))
+    assert take(enciphered, ciphered(7, protection=Protection.ENCRYPTED)).believed
+    assert not take(enciphered, ciphered(7, ek=bytes(16), protection=Protection.ENCRYPTED)).believed
 
 
 def test_a_full_quarantine_refuses() -> None:
@@ -278,14 +363,31 @@ def test_a_push_that_holds_no_values_is_empty() -> None:
     assert take(storage, notification(only_identity)).outcome is PushOutcome.EMPTY
 
 
-def test_what_the_writer_never_takes_goes_to_quarantine() -> None:
+@pytest.mark.parametrize("error", [PermanentError("no"), ValueError("no"), KeyError("secret")])
+def test_what_the_writer_never_takes_goes_to_quarantine(error: Exception) -> None:
     storage = storage_with(plain_meter())
-    storage.trouble["publish"] = [PermanentError("no")]
-    result = take(storage, notification())
+    storage.trouble["publish"] = [error]
+    with capture_logs() as captured:
+        result = take(storage, notification())
     assert (result.outcome, result.cause) == (
         PushOutcome.QUARANTINED,
-        "unstorable: PermanentError",
+        f"unstorable: {type(error).__name__}",
     )
+    assert [kept.raw for kept in storage.quarantined] == [wrapped(notification())]
+    assert "secret" not in repr(captured)
+
+
+def test_a_large_push_of_identities_is_judged_quickly() -> None:
+    storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER)))
+    storage.everybody_by_line = True
+    names = array(*(Data(DataTag.VISIBLE_STRING, b"%09d" % number) for number in range(5900)))
+    apdu = notification(names)
+    took_s = []
+    for _ in range(3):
+        begun_s = time.thread_time()
+        take(storage, apdu)
+        took_s.append(time.thread_time() - begun_s)
+    assert min(took_s) < 0.3
 
 
 @pytest.mark.parametrize("apdu", [b"\x60\x00", b"\xc4\x01\x81\x00\x00", b"\x99", b"\x0f\x00\x00"])
