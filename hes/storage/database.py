@@ -8,18 +8,20 @@ in `with database.connection() as connection:` and lets `StorageUnavailableError
 from __future__ import annotations
 
 import logging
+import re
 import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from hes.domain.errors import StorageUnavailableError
+from hes.domain.errors import PermanentError, StorageUnavailableError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -49,6 +51,49 @@ _TRANSPORT = {
 }
 
 
+# Conditions of the server and not of what it was asked, by SQLSTATE. psycopg has some of them
+# under InternalError, together with bugs of ours.
+# Source: PostgreSQL manual, appendix A.
+_UNAVAILABLE: Final = (
+    "08",  # connection exception
+    "25006",  # read-only transaction: a standby, or an administrator's wish
+    "25P03",  # idle-in-transaction timeout: we were stopped for a while
+    "40",  # deadlock, serialization failure
+    "53",  # insufficient resources: disk full, out of memory, too many connections
+    "55P03",  # lock not available
+    "57",  # operator intervention: shutdown, statement timeout
+    "58",  # system error: I/O
+    "XX",  # internal error, data corrupted
+)
+_READ_ONLY: Final = "25006"
+_STATEMENT_TIMEOUT: Final = "57014"
+_LOCK_TIMEOUT: Final = "55P03"
+
+_URL_FORM: Final = re.compile(
+    r"""
+    postgres(ql)?://
+    ([^\s@/?\#:]*(:[^\s@/?\#:]*)?@)?          # user:password
+    (\[[0-9A-Fa-f:.]+\]|[\w.%-]*)(:\d+)?      # host:port, none for a socket named by ?host=
+    (,(\[[0-9A-Fa-f:.]+\]|[\w.%-]+)(:\d+)?)*  # further hosts
+    (/[^\s@/?\#]*)?                          # database
+    (\?[^\s?\#]*)?
+    """,
+    re.VERBOSE | re.ASCII,
+)
+
+
+class DatabaseUrlError(PermanentError):
+    """The database URL is none. Does not quote it: there is a password in it."""
+
+
+class StatementTimeoutError(StorageUnavailableError):
+    """The server gave up a statement after `statement_timeout_s`; nothing has happened."""
+
+
+class LockTimeoutError(StorageUnavailableError):
+    """The server gave up waiting for a lock after `lock_timeout_s`; nothing has happened."""
+
+
 class OutcomeUnknownError(StorageUnavailableError):
     """
     The connection was lost after COMMIT was sent: it has happened, or it has not.
@@ -72,6 +117,9 @@ class Database:
         lock_timeout_s: after it the server gives up waiting for a lock.
         wait_s: how long `connection` waits for a free or a new connection.
         application_name: what the server shows in pg_stat_activity.
+
+    Raises:
+        DatabaseUrlError: the URL is none.
     """
 
     def __init__(
@@ -84,6 +132,7 @@ class Database:
         wait_s: float = 5.0,
         application_name: str = "hes",
     ) -> None:
+        check_url(url)
         self._settings = {
             "statement_timeout": _milliseconds(statement_timeout_s),
             "lock_timeout": _milliseconds(lock_timeout_s),
@@ -118,7 +167,8 @@ class Database:
 
         Raises:
             StorageUnavailableError: no connection, a lost one, or a server that refused (time-out,
-                deadlock, disk full, shutting down); nothing has happened.
+                deadlock, disk full, read-only, shutting down); nothing has happened. Of a
+                time-out: StatementTimeoutError, LockTimeoutError.
             OutcomeUnknownError: the connection was lost while COMMIT was under way.
         """
         connection = self._lend()
@@ -133,11 +183,16 @@ class Database:
             _refuse_failed(connection)
             committing = True
             connection.commit()
-        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+        except psycopg.Error as exc:
             if committing and connection.closed:
                 raise OutcomeUnknownError(str(exc)) from exc
             _roll_back(connection)
-            raise StorageUnavailableError(str(exc)) from exc
+            if not _is_unavailable(exc):
+                raise
+            if exc.sqlstate == _READ_ONLY:
+                # The next connection may find the server that can be written to.
+                connection.close()
+            raise _ERRORS.get(exc.sqlstate or "", StorageUnavailableError)(str(exc)) from exc
         except BaseException:
             _roll_back(connection)
             raise
@@ -193,7 +248,45 @@ class Database:
         self._last_error = None
 
     def _note_error(self, error: Exception) -> None:
-        self._last_error = str(error)
+        # Errors about the URL itself quote it.
+        is_told = isinstance(error, psycopg.OperationalError)
+        self._last_error = str(error) if is_told else type(error).__name__
+
+
+_ERRORS: Final[dict[str, type[StorageUnavailableError]]] = {
+    _STATEMENT_TIMEOUT: StatementTimeoutError,
+    _LOCK_TIMEOUT: LockTimeoutError,
+}
+
+
+def check_url(url: str) -> None:
+    """
+    See that a text is a database URL, so that no error of the driver's ever quotes parts of it.
+
+    A password with `@`, `/` or `:` that is not percent-encoded would be taken for a host or a port.
+
+    Raises:
+        DatabaseUrlError: it is none.
+    """
+    is_url = _URL_FORM.fullmatch(url) is not None
+    if is_url:
+        try:
+            conninfo_to_dict(url)
+        except psycopg.Error:
+            is_url = False
+    # Raised here, so that the driver's error is not even its context.
+    if not is_url:
+        raise DatabaseUrlError(
+            "the database URL is not of the form postgresql://user:password@host:port/database"
+            " (in user and password, percent-encode what is neither letter nor digit)"
+        )
+
+
+def _is_unavailable(error: psycopg.Error) -> bool:
+    """Whether the server, or the way to it, is at fault, and not what it was asked."""
+    if error.sqlstate is None:
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return error.sqlstate.startswith(_UNAVAILABLE)
 
 
 def _reporting_connection(on_error: Callable[[Exception], None]) -> type[Connection]:

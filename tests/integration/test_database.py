@@ -8,10 +8,16 @@ from contextlib import suppress
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from hes.domain.errors import StorageUnavailableError
 from hes.services import Postgres
-from hes.storage.database import Database, OutcomeUnknownError
+from hes.storage.database import (
+    Database,
+    LockTimeoutError,
+    OutcomeUnknownError,
+    StatementTimeoutError,
+)
 
 
 @pytest.fixture
@@ -64,7 +70,7 @@ def test_a_constraint_is_not_an_outage(database: Database) -> None:
 def test_time_outs(database_url: str) -> None:
     with Database(database_url, statement_timeout_s=0.1) as database:
         with (
-            pytest.raises(StorageUnavailableError, match="statement timeout"),
+            pytest.raises(StatementTimeoutError, match="statement timeout"),
             database.connection() as connection,
         ):
             connection.execute("SELECT pg_sleep(5)")
@@ -79,10 +85,65 @@ def test_a_lock_that_is_not_given(database: Database, database_url: str) -> None
     with Database(database_url, lock_timeout_s=0.05) as impatient, database.connection() as holder:
         holder.execute("LOCK TABLE note")
         with (
-            pytest.raises(StorageUnavailableError, match="lock timeout"),
+            pytest.raises(LockTimeoutError, match="lock timeout"),
             impatient.connection() as connection,
         ):
             connection.execute("SELECT * FROM note")
+
+
+def test_a_server_that_cannot_be_written_to_is_an_outage(
+    database: Database, database_url: str
+) -> None:
+    def alter(setting: str) -> None:
+        with psycopg.connect(
+            database_url, autocommit=True, options="-c default_transaction_read_only=off"
+        ) as admin:
+            name = sql.Identifier(admin.info.dbname)
+            admin.execute(sql.SQL("ALTER DATABASE {} ").format(name) + sql.SQL(setting))  # type: ignore[arg-type]
+
+    def write() -> None:
+        with reader.connection() as connection:
+            connection.execute("INSERT INTO note VALUES ('a')")
+
+    with Database(database_url) as reader:
+        alter("SET default_transaction_read_only = on")
+        try:
+            with pytest.raises(StorageUnavailableError, match="read-only"):
+                write()
+        finally:
+            alter("RESET default_transaction_read_only")
+        # Connections that cannot write are not kept: the server may have become another one. The
+        # pool may have made one more while it could not.
+        with suppress(StorageUnavailableError):
+            write()
+        write()
+
+
+def test_a_transaction_that_idled_too_long_is_undone(database_url: str) -> None:
+    def idle(database: Database) -> None:
+        with database.connection() as connection:
+            connection.execute("SELECT 1")
+            time.sleep(0.6)
+            connection.execute("SELECT 1")
+
+    with (
+        Database(database_url, statement_timeout_s=0.1) as database,
+        pytest.raises(StorageUnavailableError, match="idle-in-transaction"),
+    ):
+        idle(database)
+
+
+@pytest.mark.parametrize("state", ["08006", "25006", "53100", "57P03", "58030", "XX000", "XX001"])
+def test_what_the_server_says_of_itself_is_an_outage(database: Database, state: str) -> None:
+    with pytest.raises(StorageUnavailableError), database.connection() as connection:
+        connection.execute(f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{state}'; END $$".encode())
+
+
+@pytest.mark.parametrize("state", ["22003", "23505", "42P01", "54000", "P0001"])
+def test_what_the_server_says_of_the_question_is_none(database: Database, state: str) -> None:
+    with pytest.raises(psycopg.Error) as caught, database.connection() as connection:
+        connection.execute(f"DO $$ BEGIN RAISE 'no' USING ERRCODE = '{state}'; END $$".encode())
+    assert caught.value.sqlstate == state
 
 
 def test_all_connections_in_use(database_url: str) -> None:
