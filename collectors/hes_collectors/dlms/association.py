@@ -12,9 +12,8 @@ from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
 from hes_collectors.dlms.outcomes import TransportUnsupportedError
 from hes_protocol.acse.names import Mechanism as MechanismId
-from hes_protocol.client import Client, ClientSettings
+from hes_protocol.client import Client, ClientSettings, Link
 from hes_protocol.security import Protection
-from hes_protocol.wrapper import WrapperLink
 
 _SUPPORTED: Final = frozenset({Mechanism.NONE, Mechanism.LLS, Mechanism.HLS_GMAC})
 
@@ -36,6 +35,7 @@ def client_for(
     secrets: Secrets,
     server_counter: int | None,
     counters: OwnCounters,
+    link: Link,
 ) -> Client:
     """
     The client side of the meter's association.
@@ -76,6 +76,6 @@ def client_for(
             server_system_title=meter.system_title,
             server_counter=server_counter,
         ),
-        WrapperLink(association.client_sap, association.server_sap),
+        link,
         counters.take,
     )

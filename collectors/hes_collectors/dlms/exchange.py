@@ -8,6 +8,7 @@ from then on however slowly it drips in. Does not own phases, nor closing the st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -32,16 +33,34 @@ from hes_protocol.client import (
     Reply,
 )
 from hes_protocol.errors import LimitError
+from hes_protocol.wrapper import WrapperFrame, WrapperLink
 from hes_protocol.xdlms.results import ServiceError
 
 _RECEIVE_OCTETS: Final = 65536
-_MOST_NOTIFICATIONS: Final = 32
 _MOST_DISCARDED: Final = 8
 _SECURITY_ERRORS: Final = (ServiceError.DECIPHERING_ERROR, ServiceError.INVOCATION_COUNTER_ERROR)
 
 Answer = (
     AssociationAccepted | AssociationRejected | GetCompleted | ActionCompleted | AssociationReleased
 )
+
+
+class HeardLink(WrapperLink):
+    """A wrapper link that remembers the APDU it gave last: what a push is kept by."""
+
+    last_apdu = b""
+
+    def next_apdu(self) -> bytes | None:
+        """As of the wrapper link."""
+        apdu = super().next_apdu()
+        if apdu is not None:
+            self.last_apdu = apdu
+        return apdu
+
+    def last_frame(self) -> bytes:
+        """The frame that carried it."""
+        assert self.destination is not None  # a client's link has a peer
+        return WrapperFrame(self.destination, self.source, self.last_apdu).to_octets()
 
 
 class AnswerTooLongError(LimitError):
@@ -60,23 +79,28 @@ class Exchange:
 
     Args:
         stream: connected; the caller closes it.
+        link: the client's.
         client: the association's state machine.
         counters: our invocation counters.
         guard: looked at before each APDU; raises if nothing may be sent any more.
         request_s: for one APDU and its answer.
         most_octets: what may arrive between a request and its completing event.
+        on_push: called with the APDU and the frame of each push that comes between answers.
     """
 
     def __init__(
         self,
         stream: trio.abc.Stream,
+        link: HeardLink,
         client: Client,
         counters: OwnCounters,
         guard: LeaseGuard,
         request_s: float,
         most_octets: int,
+        on_push: Callable[[bytes, bytes], None],
     ) -> None:
         self._stream = stream
+        self._link = link
         self._client = client
         self._counters = counters
         self._guard = guard
@@ -86,7 +110,7 @@ class Exchange:
         self._discarded = 0
         self.octets_in = 0
         self.octets_out = 0
-        self._notifications: list[NotificationReceived] = []
+        self._on_push = on_push
 
     @property
     def evidence(self) -> bytes:
@@ -98,11 +122,10 @@ class Exchange:
         """The highest verified invocation counter of the meter."""
         return self._client.server_counter
 
-    def take_notifications(self) -> tuple[NotificationReceived, ...]:
-        """The pushes that came between answers since this was last called."""
-        taken = tuple(self._notifications)
-        self._notifications.clear()
-        return taken
+    @property
+    def server_system_title(self) -> bytes | None:
+        """The title that the meter gave, or that was expected."""
+        return self._client.server_system_title
 
     async def ask(self, request: ClientRequest, *, break_off_octets: int | None = None) -> Answer:
         """
@@ -164,7 +187,7 @@ class Exchange:
             if event is None:
                 await self._receive()
             elif isinstance(event, NotificationReceived):
-                self._keep(event)
+                self._on_push(self._link.last_apdu, self._link.last_frame())
             elif isinstance(event, ExceptionReceived):
                 raise _refusal(event)
             elif isinstance(event, AnswerDiscarded):
@@ -173,11 +196,6 @@ class Exchange:
                     raise LimitError("too-many-answers", "answers that nobody waits for")
             else:
                 return event
-
-    def _keep(self, event: NotificationReceived) -> None:
-        if len(self._notifications) >= _MOST_NOTIFICATIONS:
-            raise LimitError("too-many-notifications", f"more than {_MOST_NOTIFICATIONS} pushes")
-        self._notifications.append(event)
 
     async def _receive(self) -> None:
         data = await self._stream.receive_some(_RECEIVE_OCTETS)

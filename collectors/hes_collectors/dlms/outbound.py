@@ -156,6 +156,8 @@ class _Outbound:
         context = self._context
         due_at, failed = next_due(lease, result, context.now(), context.settings, context.random)
         steps: deque[Callable[[], None]] = deque()
+        if result.pushes:
+            steps.append(result.pushes.store)
         if result.verdict.outcome is SessionOutcome.SECURITY:
             code = result.verdict.cause or "security"
             context.metrics.security_events.labels(code).inc()

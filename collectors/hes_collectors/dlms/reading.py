@@ -7,7 +7,7 @@ worker thread, so that a large buffer never holds up the loop. Does not own phas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -21,19 +21,14 @@ from hes.domain.ports import Lease
 from hes.domain.quality import Quality
 from hes.domain.readings import Provenance, Receipt, SourceKind
 from hes.ingest.profile import profile_batch
-from hes.ingest.push import push_batch
 from hes.ingest.time import to_utc
 from hes_collectors.dlms.context import Ports
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.learning import read
 from hes_collectors.dlms.ranges import capture_object
 from hes_protocol.axdr.data import Data, DataTag
-from hes_protocol.client import NotificationReceived
 from hes_protocol.cosem import CosemDateTime, Obis
-from hes_protocol.models import PushLayout
 from hes_protocol.profile import NullMeaning, decode_profile
-from hes_protocol.push import read_push
-from hes_protocol.xdlms.notification import DataNotification
 
 _CLASS_CLOCK: Final = 8
 _CLOCK: Final = Obis.parse("0.0.1.0.0.255")
@@ -66,7 +61,6 @@ class AnswerStore:
     Args:
         ports: storage. lease: whose meter. session_id: for provenance.
         authenticated: whether every answer of this association carries a verified tag.
-        layouts: what is known of pushes that name nothing.
     """
 
     def __init__(
@@ -76,13 +70,11 @@ class AnswerStore:
         session_id: UUID,
         *,
         authenticated: bool,
-        layouts: Sequence[PushLayout] = (),
     ) -> None:
         self._ports = ports
         self._lease = lease
         self._session_id = session_id
         self._quality = 0 if authenticated else int(Quality.UNAUTHENTICATED)
-        self._layouts = layouts
         self._accepted: int | None = None
 
     @property
@@ -154,41 +146,6 @@ class AnswerStore:
             self._quality,
         )
         return self._ports.sink.publish(batch)
-
-    def store_notifications(
-        self,
-        notifications: Sequence[NotificationReceived],
-        received_at: datetime,
-        server_counter: int | None,
-    ) -> None:
-        """
-        Commit what the meter pushed between its answers.
-
-        Alarms (event-notification) are left for the issue on events.
-        Raises: StorageUnavailableError.
-        """
-        self.accept(server_counter)
-        for notification in notifications:
-            apdu = notification.apdu
-            if not isinstance(apdu, DataNotification):
-                continue
-            date_time = (
-                None if apdu.date_time is None else CosemDateTime.from_octets(apdu.date_time)
-            )
-            batch = push_batch(
-                read_push(apdu.body, date_time, self._layouts),
-                self._lease.meter,
-                Provenance(
-                    kind=SourceKind.PUSH,
-                    received_at=received_at,
-                    session_id=self._session_id,
-                    lease_token=self._lease.token,
-                ),
-                uuid4(),
-                0 if notification.protection.authenticated else int(Quality.UNAUTHENTICATED),
-            )
-            if len(batch):
-                self._ports.sink.publish(batch)
 
 
 def _instant(data: Data, meter: Meter) -> datetime | None:

@@ -4,7 +4,9 @@ One outbound session: connect, associate, request and store, release.
 Rule 1: each phase has its own deadline and the session one above them, on the monotonic clock.
 Rule 2: nothing is sent without a look at the lease (`exchange`). Rule 3: the release has a
 shielded scope of its own, so that a cancelled session still leaves the meter free. Rule 4: every
-error ends here, in a `SessionResult`; only cancellation passes through.
+error ends here, in a `SessionResult`; only cancellation passes through. Rule 5: what the meter
+pushes between its answers is handed over before the answer that it came with is stored, since the
+answer's counter is the higher one, and at the very end however that comes about.
 
 Does not own what comes of a session: keeping the report and giving back the lease are
 `outbound`'s.
@@ -15,19 +17,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, ParamSpec, TypeVar
 from uuid import uuid4
 
 import attrs
 import trio
 
-from hes.domain.errors import StorageUnavailableError
-from hes.domain.meters import MeterKnowledge, ProfileKnowledge, Secrets
+from hes.domain.errors import AddressNotAllowedError, StorageUnavailableError
+from hes.domain.meters import Mechanism, MeterKnowledge, ProfileKnowledge, Secrets
 from hes.domain.ports import Lease, SessionPhase, SessionReport
+from hes_collectors.dlms.addresses import canonical
 from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
-from hes_collectors.dlms.exchange import AnswerTooLongError, Exchange
+from hes_collectors.dlms.exchange import AnswerTooLongError, Exchange, HeardLink
 from hes_collectors.dlms.gate import LeaseGuard
 from hes_collectors.dlms.learning import learn
 from hes_collectors.dlms.outcomes import (
@@ -41,7 +45,14 @@ from hes_collectors.dlms.outcomes import (
 )
 from hes_collectors.dlms.ranges import Pieces, selection
 from hes_collectors.dlms.reading import AnswerStore, clock_drift_s
-from hes_protocol.client import Associate, AssociationRejected, Get, GetCompleted
+from hes_collectors.dlms.session_pushes import SessionPushes
+from hes_protocol.client import (
+    Associate,
+    AssociationAccepted,
+    AssociationRejected,
+    Get,
+    GetCompleted,
+)
 from hes_protocol.cosem.objects import Attribute
 from hes_protocol.errors import RemoteProtocolError, SecurityError
 from hes_protocol.xdlms.results import DataAccessResult
@@ -63,7 +74,7 @@ class SessionResult:
 
     `read` tells that all that was due is committed, even if the meter then did not answer the
     release; `backlog` that more is waiting than one session may take. `detail` explains a
-    security verdict without secrets.
+    security verdict without secrets. `pushes` are what storage has not taken yet.
     """
 
     report: SessionReport
@@ -72,6 +83,7 @@ class SessionResult:
     backlog: bool
     stored: int
     detail: str = ""
+    pushes: SessionPushes | None = None
 
 
 @attrs.frozen
@@ -113,8 +125,8 @@ class OutboundSession:
             lease,
             self.session_id,
             authenticated=is_authenticated(lease.meter),
-            layouts=context.push_layouts,
         )
+        self._pushes = SessionPushes(context, lease.meter, self.session_id)
         self._drift_s: float | None = None
         self._learnt = False
         self._read = False
@@ -151,6 +163,7 @@ class OutboundSession:
             backlog=self._backlog,
             stored=self._stored,
             detail=detail,
+            pushes=self._pushes,
         )
 
     def _report(self, started_at: datetime, judged: Verdict) -> SessionReport:
@@ -180,23 +193,40 @@ class OutboundSession:
             needed=is_ciphered(meter),
             key_fingerprint=known.secrets.key_fingerprint,
         )
-        client = client_for(context, meter, known.secrets, known.server_counter, counters)
+        link = HeardLink(meter.association.client_sap, meter.association.server_sap)
+        client = client_for(context, meter, known.secrets, known.server_counter, counters, link)
         with trio.fail_after(context.settings.deadlines.connect_s):
             stream = await context.connect(meter.address, meter.port, context.settings)
+        self._pushes.connected(_peer(stream, meter.address))
         try:
             exchange = Exchange(
                 stream,
+                link,
                 client,
                 counters,
                 self._guard,
                 context.settings.deadlines.request_s,
                 _ARRIVING_BESIDE + _ARRIVING_PER_RESULT * context.settings.max_result_octets,
+                self._pushes.keep,
             )
             self._exchange = exchange
             await self._associate(exchange)
             await self._read_and_release(exchange, known.knowledge)
         finally:
-            await trio.aclose_forcefully(stream)
+            with trio.CancelScope(shield=True):
+                await trio.aclose_forcefully(stream)
+                # What storage does not take now, `outbound` hands over once it is back.
+                with suppress(StorageUnavailableError):
+                    await self._store_pushes()
+
+    async def _store_pushes(self) -> None:
+        """Hand over what the meter has pushed so far; no lease is needed for that."""
+        if len(self._pushes):
+            try:
+                await self._context.outbound_threads.run(self._pushes.store)
+            except StorageUnavailableError:
+                self._context.gate.shut()
+                raise
 
     def _recall(self) -> _Known:
         """What the session needs of storage, in one hop."""
@@ -214,6 +244,26 @@ class OutboundSession:
             answer = await exchange.ask(Associate())
         if isinstance(answer, AssociationRejected):
             raise rejection(answer)
+        assert isinstance(answer, AssociationAccepted)  # what else completes an Associate
+        await self._pin(answer)
+        self._pushes.believe()
+
+    async def _pin(self, accepted: AssociationAccepted) -> None:
+        """
+        Hold a meter that was imported without its system title to the one it has proved.
+
+        Whoever has the same keys could otherwise answer at its address another time.
+        Raises: SecurityError: the title is another meter's, or the meter's is another one.
+        """
+        meter, title = self._lease.meter, accepted.server_system_title
+        gmac = meter.association.mechanism is Mechanism.HLS_GMAC
+        proved = gmac or accepted.protection.authenticated
+        if meter.system_title is not None or title is None or not proved:
+            return
+        pin = self._context.ports.knowledge.pin_system_title
+        if not await self._hop(pin, meter.meter_id, title):
+            self._pushes.doubt("system-title-mismatch")
+            raise SecurityError("system-title-mismatch", f"{title.hex()} is not this meter's")
 
     async def _read_and_release(self, exchange: Exchange, knowledge: MeterKnowledge | None) -> None:
         try:
@@ -238,25 +288,21 @@ class OutboundSession:
         self._drift_s = await clock_drift_s(exchange, meter, self._context.now)
         if knowledge is None:
             knowledge = await self._learn(exchange)
+        await self._store_pushes()
         marks = dict(self._lease.marks)
         refusals = [
             code
             for profile in knowledge.profiles
             if (code := await self._read_profile(exchange, profile, marks.get(profile.obis)))
         ]
-        notifications = exchange.take_notifications()
-        if notifications or self._answers.accepted != exchange.server_counter:
-            await self._hop(
-                self._answers.store_notifications,
-                notifications,
-                self._context.now(),
-                exchange.server_counter,
-            )
+        if self._answers.accepted != exchange.server_counter:
+            await self._hop(self._answers.accept, exchange.server_counter)
         if refusals:
             raise MeterRefusedError(refusals[0])
 
     async def _learn(self, exchange: Exchange) -> MeterKnowledge:
         knowledge = await learn(exchange)
+        await self._store_pushes()
         await self._hop(self._context.ports.knowledge.save, self._lease.meter.meter_id, knowledge)
         self._learnt = True
         return knowledge
@@ -290,6 +336,7 @@ class OutboundSession:
             except AnswerTooLongError:
                 pieces.shrink()
                 continue
+            await self._store_pushes()
             assert isinstance(answer, GetCompleted)  # what completes a Get
             if answer.result is not DataAccessResult.SUCCESS:
                 return f"data-access-{answer.result.name.lower().replace('_', '-')}"
@@ -354,3 +401,14 @@ class OutboundSession:
         """Write to storage in a worker thread, if the lease is still ours to write for."""
         self._guard.check_lease()
         return await self._context.outbound_threads.run(call, *args, **kwargs)
+
+
+def _peer(stream: trio.abc.Stream, address: str) -> IPv4Address | IPv6Address:
+    """Who is at the other end, as far as anybody can tell; `address` may be a name."""
+    if isinstance(stream, trio.SocketStream):
+        with suppress(OSError):
+            address = str(stream.socket.getpeername()[0]).partition("%")[0]
+    try:
+        return canonical(address)
+    except AddressNotAllowedError:
+        return IPv4Address(0)

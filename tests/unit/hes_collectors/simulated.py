@@ -23,19 +23,23 @@ import hes_simulators as sim
 from hes.domain.meters import Association, Mechanism, Meter, Policy, Secrets, Transport
 from hes_collectors.dlms import CollectorSettings
 from hes_protocol.events import Reply, ServerEvent
+from hes_protocol.security import Protection
 from hes_protocol.server import (
     ActionRequested,
     ContinueNeeded,
     GetRequested,
+    Notify,
     Server,
     ServerReply,
 )
+from hes_protocol.xdlms import DataNotification
 from hes_simulators.curves import LoadModel
 from hes_simulators.household_meter import household_model
 from tests.unit.hes_collectors.support import START, wall_clock
 
 ZONE = ZoneInfo("Europe/Berlin")
 PROFILE_DAYS = 7
+CLIENT_SAP = Association().client_sap
 
 Tamper = Callable[[int, bytes], bytes | None]
 
@@ -69,7 +73,8 @@ class Fault:
 
     `hangs_before` says at which event it falls silent, `resets_after` after how many octets sent
     it closes, `slice_octets` in what pieces it sends and `pause_s` with what pauses between them,
-    `tamper` what becomes of the n-th answer (None: it is not sent).
+    `tamper` what becomes of the n-th answer (None: it is not sent). No fault: what it pushes
+    right before its answer to an event, `pushes_before`.
     """
 
     hangs_before: Callable[[ServerEvent], bool] = lambda _: False
@@ -77,6 +82,7 @@ class Fault:
     slice_octets: int | None = None
     pause_s: float = 0.0
     tamper: Tamper = lambda _, octets: octets
+    pushes_before: Callable[[ServerEvent], list[DataNotification]] = lambda _: []
 
 
 @attrs.define(eq=False)
@@ -178,6 +184,8 @@ class SimulatedMeter:
     async def _answer(self, server: Server, stream: trio.abc.Stream) -> None:
         while (event := server.next_event()) is not None:
             self.events.append(event)
+            for notification in self.fault.pushes_before(event):
+                await self._send(stream, self._push(server, notification))
             if self.fault.hangs_before(event):
                 await trio.sleep_forever()
             reply = self._reply(event)
@@ -187,6 +195,11 @@ class SimulatedMeter:
             self.answers += 1
             if octets is not None:
                 await self._send(stream, octets)
+
+    def _push(self, server: Server, notification: DataNotification) -> bytes:
+        gmac = self.meter.kind.security is sim.Security.GMAC
+        protection = Protection.AUTHENTICATED_ENCRYPTED if gmac else Protection.PLAIN
+        return server.send(Notify(notification, CLIENT_SAP, protection))
 
     def _reply(self, event: ServerEvent) -> ServerReply | Reply | None:
         if isinstance(event, ContinueNeeded):

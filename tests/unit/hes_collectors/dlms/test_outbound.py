@@ -20,7 +20,9 @@ from hes.domain.ports import SessionOutcome, SessionPhase
 from hes_collectors.dlms import Context
 from hes_collectors.dlms.outbound import run_outbound
 from hes_protocol.server import GetRequested
+from hes_protocol.xdlms import DataNotification
 from tests.unit.hes_collectors.fakes import FakeStorage
+from tests.unit.hes_collectors.pushes import payload
 from tests.unit.hes_collectors.simulated import SimulatedMeter, network
 from tests.unit.hes_collectors.support import START, context, wall_clock
 
@@ -237,6 +239,29 @@ async def test_a_lease_that_ended_while_storage_was_away_is_lost_quietly(
             await trio.sleep(100)
             assert complete(storage, [meter])
     assert [line for line in captured if line["event"] == "lease_lost"]
+
+
+async def test_a_push_in_a_session_outlives_storage_that_is_away(
+    autojump_clock: MockClock,
+) -> None:
+    storage, [meter] = fleet(1)
+    push = [DataNotification(1, None, payload(serial=None))]
+
+    def pushes(event: Any) -> list[DataNotification]:
+        if isinstance(event, GetRequested) and push:
+            storage.away = True
+            return [push.pop()]
+        return []
+
+    meter.fault.pushes_before = pushes
+    async with collecting(storage, [meter]):
+        await trio.sleep(60)
+        assert storage.values == {}
+        storage.away = False
+        await trio.sleep(60)
+    assert "1.0.1.7.0.255" in {str(key.obis) for key, _ in storage.values if key.source is None}
+    assert (storage.quarantined, storage.events) == ([], [])
+    assert complete(storage, [meter])
 
 
 async def test_probing_storage_is_paced(autojump_clock: MockClock) -> None:

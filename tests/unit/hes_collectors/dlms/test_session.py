@@ -13,18 +13,26 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 import hes_simulators as sim
-from hes.domain.errors import KeyUnavailableError, PermanentError, StorageUnavailableError
+from hes.domain.errors import (
+    KeyUnavailableError,
+    LeaseLostError,
+    PermanentError,
+    StorageUnavailableError,
+)
 from hes.domain.meters import Mechanism, Policy, Secrets, Transport
 from hes.domain.ports import Lease, SessionOutcome, SessionPhase
 from hes.domain.quality import Quality
 from hes_collectors.dlms import Deadlines
 from hes_collectors.dlms.session import OutboundSession, SessionResult
+from hes_protocol.axdr.data import Data, DataTag, array
+from hes_protocol.errors import EncodingError
 from hes_protocol.server import ActionRequested, ContinueNeeded, GetRequested
 from hes_protocol.wrapper import WrapperFrame
-from hes_protocol.xdlms import ExceptionResponse, ServiceError, StateError
+from hes_protocol.xdlms import DataNotification, ExceptionResponse, ServiceError, StateError
 from hes_simulators.load_profile import LOAD_PROFILE
 from tests.unit.hes_collectors import support
 from tests.unit.hes_collectors.fakes import FakeStorage
+from tests.unit.hes_collectors.pushes import payload
 from tests.unit.hes_collectors.simulated import Fault, SimulatedMeter, network
 from tests.unit.hes_collectors.support import context, wall_clock
 
@@ -338,6 +346,132 @@ async def test_later_rows_than_were_asked_for_do_not_move_the_mark_past_the_rest
     assert stored(storage).items() >= rest.items()
 
 
+# --- pushes between answers -------------------------------------------------------------------
+
+
+def _pushes(body: Data, before: Callable[[Any], bool]) -> Callable[[Any], list[DataNotification]]:
+    """One push, right before the first answer to such an event."""
+    waiting = [DataNotification(1, None, body)]
+    return lambda event: [waiting.pop()] if waiting and before(event) else []
+
+
+def pushed(storage: FakeStorage) -> set[str]:
+    return {str(key.obis) for key, _ in storage.values if key.source is None}
+
+
+@pytest.mark.parametrize("security", [sim.Security.NONE, sim.Security.GMAC])
+@pytest.mark.parametrize("moment", ["clock", "profile", "hang", "release"])
+async def test_a_push_between_answers_is_stored_whatever_follows(
+    moment: str, security: sim.Security, autojump_clock: MockClock
+) -> None:
+    meter = SimulatedMeter.of(0, security)
+    storage = storage_with(meter)
+    await session(storage, meter)
+    await trio.sleep(900)
+    before = {
+        "clock": _asks_for(CLOCK_CLASS),
+        "profile": _asks_for(PROFILE_CLASS),
+        "hang": _asks_for(CLOCK_CLASS),
+        "release": _continues("release"),
+    }[moment]
+    meter.fault.pushes_before = _pushes(payload(serial=None), before)
+    if moment == "hang":
+        meter.fault.hangs_before = _asks_for(PROFILE_CLASS)
+    result = await session(storage, meter)
+    outcome = SessionOutcome.TRANSPORT if moment == "hang" else SessionOutcome.OK
+    assert result.report.outcome is outcome
+    assert pushed(storage) == {"1.0.1.8.0.255", "1.0.1.7.0.255"}
+    assert (storage.quarantined, storage.events) == ([], [])
+    flags = {kept.quality for (key, _), kept in storage.values.items() if key.source is None}
+    assert {bool(flag & Quality.UNAUTHENTICATED) for flag in flags} == {
+        security is sim.Security.NONE
+    }
+
+
+async def test_what_a_push_does_not_name_is_kept_with_its_octets(
+    autojump_clock: MockClock,
+) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    nameless = array(Data(DataTag.DOUBLE_LONG_UNSIGNED, 5))
+    meter.fault.pushes_before = _pushes(nameless, _asks_for(PROFILE_CLASS))
+    sent: list[bytes] = []
+    push = meter._push
+
+    def record(server: Any, notification: DataNotification) -> bytes:
+        sent.append(push(server, notification))
+        return sent[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SimulatedMeter, "_push", lambda _, *args: record(*args))
+        result = await session(storage, meter)
+    assert result.report.outcome is SessionOutcome.OK
+    [kept] = storage.quarantined
+    assert (kept.meter_id, kept.reason, kept.raw) == (meter.meter_id, "unnamed-values", sent[0])
+
+
+async def test_a_push_that_storage_does_not_take_waits(autojump_clock: MockClock) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    await session(storage, meter)
+    await trio.sleep(900)
+    meter.fault.pushes_before = _pushes(payload(serial=None), _asks_for(CLOCK_CLASS))
+    storage.trouble["publish"] = [StorageUnavailableError("away")] * 2
+    result = await session(storage, meter)
+    assert result.report.outcome is SessionOutcome.STORAGE
+    assert pushed(storage) == set()
+    assert result.pushes is not None
+    assert len(result.pushes) == 1
+    result.pushes.store()
+    assert pushed(storage) == {"1.0.1.8.0.255", "1.0.1.7.0.255"}
+    assert (storage.quarantined, storage.events) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermanentError("no"), "unstorable: PermanentError"),
+        (EncodingError("bad"), "undecodable: bad"),
+        (ZeroDivisionError("a bug"), "internal-error"),
+    ],
+)
+async def test_a_push_that_nobody_can_store_is_kept_with_its_octets(
+    error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    await session(storage, meter)
+    await trio.sleep(900)
+    meter.fault.pushes_before = _pushes(payload(serial=None), _asks_for(CLOCK_CLASS))
+    if isinstance(error, PermanentError):
+        storage.trouble["publish"] = [error]
+    else:
+        monkeypatch.setattr("hes_collectors.dlms.intake.read_push", _raiser(error))
+    result = await session(storage, meter)
+    assert result.report.outcome is SessionOutcome.OK
+    assert result.stored == 5
+    assert [kept.reason for kept in storage.quarantined] == [reason]
+
+
+def _raiser(error: Exception) -> Callable[..., Any]:
+    def raise_it(*_: object) -> None:
+        raise error
+
+    return raise_it
+
+
+async def test_too_many_pushes_end_the_session_and_are_stored(autojump_clock: MockClock) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    await session(storage, meter)
+    push = DataNotification(1, None, payload(serial=None))
+    meter.fault.pushes_before = lambda event: [push] * 40 if _asks_for(CLOCK_CLASS)(event) else []
+    receipts = len(storage.receipts)
+    result = await session(storage, meter)
+    assert result.report.cause == "too-many-notifications"
+    assert len(storage.receipts) - receipts == 32
+
+
 # --- silence ----------------------------------------------------------------------------------
 
 
@@ -560,6 +694,49 @@ async def test_a_flipped_bit_is_refused(number: int, autojump_clock: MockClock) 
     assert result.report.outcome in (SessionOutcome.SECURITY, SessionOutcome.APPLICATION)
 
 
+def _forget_title(storage: FakeStorage, meter: SimulatedMeter) -> None:
+    storage.meters[meter.meter_id] = attrs.evolve(storage.meters[meter.meter_id], system_title=None)
+
+
+async def test_a_meter_is_held_to_the_title_that_it_has_proved(autojump_clock: MockClock) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    _forget_title(storage, meter)
+    assert (await session(storage, meter)).report.outcome is SessionOutcome.OK
+    assert storage.meters[meter.meter_id].system_title == meter.meter.identity.system_title
+    order = [step for step in storage.done if step in ("pin_system_title", "accept", "save")]
+    assert order[0] == "pin_system_title"
+    await session(storage, meter)
+    assert storage.calls["pin_system_title"] == 1
+
+
+async def test_another_device_with_the_same_keys_is_not_read(autojump_clock: MockClock) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    _forget_title(storage, meter)
+    [lease] = storage.ports().leases.take(holder="test", limit=1, lease_s=180)
+    # Somebody has pinned it since, or the title is another meter's.
+    storage.meters[meter.meter_id] = attrs.evolve(
+        storage.meters[meter.meter_id], system_title=b"HES\0\0\0\0\x63"
+    )
+    meter.fault.pushes_before = _pushes(payload(serial=None), _continues("hls"))
+    result = await converse(storage, meter, lease, 180)
+    assert _is_security(result)
+    assert result.report.cause == "system-title-mismatch"
+    assert (storage.values, storage.accepted) == ({}, {})
+    assert not meter.gets(CLOCK_CLASS)
+    assert not meter.released
+    assert {kept.reason for kept in storage.quarantined} <= {"system-title-mismatch"}
+
+
+async def test_a_title_that_nobody_vouches_for_is_not_pinned(autojump_clock: MockClock) -> None:
+    meter = SimulatedMeter.of(0, sim.Security.LLS)
+    storage = storage_with(meter)
+    _forget_title(storage, meter)
+    assert (await session(storage, meter)).report.outcome is SessionOutcome.OK
+    assert storage.calls["pin_system_title"] == 0
+
+
 async def test_an_untrusted_exception_ends_the_session(autojump_clock: MockClock) -> None:
     refusal = ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.DECIPHERING_ERROR)
     framed = WrapperFrame(1, 1, refusal.encode()).to_octets()
@@ -753,6 +930,24 @@ async def test_a_lease_lost_before_storing_publishes_nothing(autojump_clock: Moc
     result = await session(storage, meter, lease_s=4)
     assert result.report.cause == "lease-lost"
     assert storage.values == before
+
+
+async def test_a_lease_that_the_writer_finds_lost_ends_the_session_quietly(
+    autojump_clock: MockClock,
+) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    storage.trouble["publish"] = [LeaseLostError("somebody else's")]
+    with capture_logs() as captured:
+        result = await session(storage, meter, rows_per_request=10)
+    assert (result.report.outcome, result.report.phase, result.report.cause) == (
+        SessionOutcome.STORAGE,
+        SessionPhase.STORE,
+        "lease-lost",
+    )
+    assert (result.read, result.backlog, captured) == (False, False, [])
+    assert len([g for g in meter.gets(PROFILE_CLASS) if g.attribute.index == 2]) == 1
+    assert not meter.released
 
 
 async def test_a_batch_that_is_refused_for_good_is_told(autojump_clock: MockClock) -> None:
