@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -36,6 +36,7 @@ _MOST_DOUBLINGS: Final = 8
 _log = structlog.get_logger(__name__)
 
 IPAddress = IPv4Address | IPv6Address
+Source = IPv4Address | IPv6Network
 
 
 async def run_inbound(
@@ -63,7 +64,7 @@ class InboundServer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._open = 0
-        self._open_by_source: Counter[IPAddress] = Counter()
+        self._open_by_source: Counter[Source] = Counter()
 
     async def serve_socket(self, stream: trio.SocketStream) -> None:
         """Serve a connection that the listener took."""
@@ -77,12 +78,13 @@ class InboundServer:
     async def serve(self, stream: trio.abc.Stream, peer: IPAddress) -> None:
         """Serve one connection to its end. Raises: nothing but trio.Cancelled."""
         metrics = self._context.metrics
+        source = _source(peer)
         try:
-            if not self._admits(peer):
+            if not self._admits(source):
                 metrics.inbound_connections.labels("refused").inc()
                 return
             self._open += 1
-            self._open_by_source[peer] += 1
+            self._open_by_source[source] += 1
             metrics.inbound_connections.labels("admitted").inc()
             metrics.inbound_connections_open.inc()
             try:
@@ -91,18 +93,18 @@ class InboundServer:
                 log_crash(error)
             finally:
                 self._open -= 1
-                self._open_by_source[peer] -= 1
-                if not self._open_by_source[peer]:
-                    del self._open_by_source[peer]
+                self._open_by_source[source] -= 1
+                if not self._open_by_source[source]:
+                    del self._open_by_source[source]
                 metrics.inbound_connections_open.dec()
         finally:
             await trio.aclose_forcefully(stream)
 
-    def _admits(self, peer: IPAddress) -> bool:
+    def _admits(self, source: Source) -> bool:
         limits = self._context.settings.inbound
         return (
             self._open < limits.max_connections
-            and self._open_by_source[peer] < limits.max_connections_per_source
+            and self._open_by_source[source] < limits.max_connections_per_source
         )
 
 
@@ -114,8 +116,11 @@ class _Connection:
         self._peer = peer
         self._connection_id = uuid4()
         self._framer: Framer | None = None
-        self._idle_until = trio.current_time() + self._limits.idle_s
-        self._deadline = self._idle_until
+        # A connection that has sent no message yet is nobody's: it may begin one, and complete it.
+        self._heard = False
+        first_s = min(self._limits.frame_s, self._limits.idle_s)
+        self._deadline = trio.current_time() + first_s
+        self._idle_until = self._deadline + first_s
         self._pending = False
         self._bad_frames = 0
         self._bad_in_a_row = 0
@@ -200,7 +205,7 @@ class _Connection:
         """
         assert self._framer is not None
         now = trio.current_time()
-        if completed:
+        if completed and self._heard:
             self._idle_until = now + self._limits.idle_s
         was_pending, self._pending = self._pending, self._framer.pending
         if not self._pending:
@@ -230,6 +235,7 @@ class _Connection:
                     await gate.wait_open()
             else:
                 gate.open()
+                self._heard = True
                 self._bad_in_a_row = 0
                 self._account(result, message)
                 return
@@ -299,6 +305,11 @@ class _Connection:
             await self._context.inbound_threads.run(_record, self._context.ports.sessions, reports)
         except HesError as error:
             _log.warning("inbound_sessions_not_recorded", error=type(error).__name__)
+
+
+def _source(peer: IPAddress) -> Source:
+    """What counts as one source: whoever has an IPv6 address has its whole /64."""
+    return peer if isinstance(peer, IPv4Address) else IPv6Network((int(peer) >> 64 << 64, 64))
 
 
 def _record(sessions: SessionPort, reports: Sequence[SessionReport]) -> None:

@@ -22,7 +22,7 @@ from structlog.contextvars import bound_contextvars
 from hes.domain.errors import HesError, LeaseLostError, StorageUnavailableError
 from hes.domain.ports import Lease, SessionOutcome
 from hes_collectors.dlms.context import Context
-from hes_collectors.dlms.due import next_due
+from hes_collectors.dlms.due import Due, next_due
 from hes_collectors.dlms.outcomes import log_crash
 from hes_collectors.dlms.session import OutboundSession, SessionResult
 
@@ -115,8 +115,10 @@ class _Outbound:
                 meter_id=str(lease.meter.meter_id), session_id=str(session.session_id)
             ):
                 result = await session.run()
-                self._tell(result)
-                await self._settle(lease, result)
+                context = self._context
+                due = next_due(lease, result, context.now(), context.settings, context.random)
+                self._tell(result, due)
+                await self._settle(lease, result, due)
         except trio.Cancelled:
             # Without this the meter would wait for the lease's end after every restart.
             with trio.move_on_after(self._context.settings.shutdown_s, shield=True):
@@ -129,7 +131,7 @@ class _Outbound:
             self._context.metrics.sessions_running.dec()
             self._slot_freed.set()
 
-    def _tell(self, result: SessionResult) -> None:
+    def _tell(self, result: SessionResult, due: Due) -> None:
         report, judged = result.report, result.verdict
         self._context.metrics.sessions.labels(report.outcome.value, report.phase.value).inc()
         tell = _log.info if judged.outcome is SessionOutcome.OK else _log.warning
@@ -141,20 +143,21 @@ class _Outbound:
             offset=judged.offset,
             stored=result.stored,
             backlog=result.backlog,
+            due_at=due.at.isoformat(timespec="seconds"),
+            rests=due.rests,
             octets_in=report.octets_in,
             octets_out=report.octets_out,
             clock_drift_s=report.clock_drift_s,
             duration_s=round((report.ended_at - report.started_at).total_seconds(), 3),
         )
 
-    async def _settle(self, lease: Lease, result: SessionResult) -> None:
+    async def _settle(self, lease: Lease, result: SessionResult, due: Due) -> None:
         """
         Keep the report and give the lease back, as soon as storage can take them.
 
         Waiting for it costs nothing: while storage is away nobody is asked anyway.
         """
         context = self._context
-        due_at, failed = next_due(lease, result, context.now(), context.settings, context.random)
         steps: deque[Callable[[], None]] = deque()
         if result.pushes:
             steps.append(result.pushes.store)
@@ -171,7 +174,9 @@ class _Outbound:
                 )
             )
         steps.append(partial(context.ports.sessions.record, result.report))
-        steps.append(partial(context.ports.leases.give_back, lease, due_at=due_at, failed=failed))
+        steps.append(
+            partial(context.ports.leases.give_back, lease, due_at=due.at, failed=due.failed)
+        )
         while steps:
             try:
                 await context.outbound_threads.run(_perform, steps)

@@ -42,13 +42,14 @@ class Backoff:
     """
     When a meter is due again after a failed session: full jitter below a bound that doubles.
 
-    `security_s` is the least bound after a security failure that repeats: a meter may lock us
-    out if it is tried again and again with a wrong key.
+    `security_s` is how long a meter rests after a security failure that follows another failure:
+    it may lock us out if it is tried again and again with a wrong key, and only an operator can
+    set that right.
     """
 
     first_s: float = 15.0
     most_s: float = 900.0
-    security_s: float = 3600.0
+    security_s: float = 86_400.0
 
 
 @attrs.frozen
@@ -56,7 +57,8 @@ class InboundLimits:
     """
     What a connection from outside may cost us.
 
-    `frame_s` is for a whole message (all its segments), `idle_s` for the time between messages.
+    `frame_s` is for a whole message (all its segments) and for the first one to begin, `idle_s`
+    for the time between messages. A source is an IPv4 address or a /64 of IPv6.
     After `bad_frames` refused frames in a row a connection is closed, which leaves room for noise
     on a line behind a gateway; on the wrapper it is 1, which cannot find the next frame after a
     bad one.

@@ -134,26 +134,37 @@ async def test_a_slow_message_is_ended_by_its_deadline(autojump_clock: MockClock
     ]
 
 
-@pytest.mark.parametrize("first", [b"", b"\x7e", b"\x7e\x7e"])
+@pytest.mark.parametrize(
+    ("first", "then", "ended_s"),
+    [
+        (b"", b"", 30),  # silent from the beginning
+        (b"\x7e", b"\x7e", 60),
+        (hdlc(b"\x01"), b"", 60),  # no push
+        (hdlc(ciphered(1)), b"", 900),
+        (hdlc(ciphered(1)), b"\x7e", 900),
+    ],
+)
 async def test_an_idle_connection_is_ended_by_its_deadline(
-    first: bytes, autojump_clock: MockClock
+    first: bytes, then: bytes, ended_s: float, autojump_clock: MockClock
 ) -> None:
-    setup = Setup(idle_s=900)
+    setup = Setup(idle_s=900, frame_s=30)
     ours, theirs = memory_stream_pair()
 
     async def keep_alive() -> None:
         """Flags between frames are no message and keep nothing open."""
-        while first:
+        await ours.send_all(first)
+        while then:
+            await trio.sleep(25)
             try:
-                await ours.send_all(b"\x7e")
+                await ours.send_all(then)
             except trio.BrokenResourceError:
                 return
-            await trio.sleep(100)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(keep_alive)
+        if first:
+            nursery.start_soon(keep_alive)
         await setup.server.serve(theirs, PEER)
-        assert trio.current_time() == 900
+        assert trio.current_time() == ended_s
         nursery.cancel_scope.cancel()
 
 
@@ -276,6 +287,24 @@ async def test_a_crash_of_ours_ends_one_connection_only() -> None:
 
 
 # --- limits -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peers", "admitted"),
+    [
+        (["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:ffff::"], 2),
+        (["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1"], 3),
+    ],
+)
+async def test_a_source_of_ipv6_is_its_network(peers: list[str], admitted: int) -> None:
+    setup = Setup(max_connections_per_source=2)
+    async with trio.open_nursery() as nursery:
+        for peer in peers:
+            _, theirs = memory_stream_pair()
+            nursery.start_soon(setup.server.serve, theirs, ip_address(peer))
+        await trio.testing.wait_all_tasks_blocked()
+        assert setup.open_connections == admitted
+        nursery.cancel_scope.cancel()
 
 
 async def test_connections_are_limited_per_source_and_in_total() -> None:

@@ -147,6 +147,20 @@ async def test_faults_of_some_meters_do_not_touch_the_others(autojump_clock: Moc
     assert len(finished) == len(storage.reports)
 
 
+async def test_a_wrong_key_is_tried_once_more_and_then_rests(autojump_clock: MockClock) -> None:
+    storage, [meter] = fleet(1)
+    storage.secrets[meter.meter_id] = Secrets(ek=bytes(16), ak=bytes(16))
+    with capture_logs() as captured:
+        async with collecting(storage, [meter], poll_interval_s=30):
+            await trio.sleep(20 * 3600)
+            assert meter.connections == 2
+            await trio.sleep(12 * 3600)
+            assert meter.connections == 3
+    finished = [line for line in captured if line["event"] == "meter_session_finished"]
+    assert [line["rests"] for line in finished] == [False, True, True]
+    assert finished[-1]["due_at"] > finished[0]["due_at"]
+
+
 async def test_failures_are_tried_again_later_and_later(autojump_clock: MockClock) -> None:
     storage, [meter] = fleet(1)
     meter.refuses = True
