@@ -88,32 +88,31 @@ def batch(
     kind: SourceKind = SourceKind.PROFILE,
     batch_key: UUID | None = None,
     quality: int = 0,
+    lease_token: int | None = None,
 ) -> ReadingBatch:
     """A batch of single rows, each with its series, instant and raw value."""
-    keys = list(dict.fromkeys(key for key, _, _ in rows))
+    keys = {key: index for index, key in enumerate(dict.fromkeys(key for key, _, _ in rows))}
     integers = [row for row in rows if row[0].channel.store is ValueStore.INTEGER]
     others = [row for row in rows if row[0].channel.store is not ValueStore.INTEGER]
     return ReadingBatch(
         batch_key=batch_key or uuid4(),
         series=tuple(keys),
         integers=IntegerRows(
-            series_index=np.array([keys.index(key) for key, _, _ in integers], np.int32),
+            series_index=np.array([keys[key] for key, _, _ in integers], np.int32),
             captured_at=np.array([microseconds(at) for _, at, _ in integers], np.int64),
             value=np.array([value or 0 for _, _, value in integers], np.int64),
             null=np.array([value is None for _, _, value in integers], np.bool_),
             quality=np.full(len(integers), quality, np.int32),
         ),
-        others=[
-            OtherRow(keys.index(key), microseconds(at), value, quality) for key, at, value in others
-        ],
-        provenance=provenance(kind),
+        others=[OtherRow(keys[key], microseconds(at), value, quality) for key, at, value in others],
+        provenance=provenance(kind, lease_token),
     )
 
 
-def provenance(kind: SourceKind = SourceKind.PROFILE) -> Provenance:
+def provenance(kind: SourceKind = SourceKind.PROFILE, lease_token: int | None = None) -> Provenance:
     """Where a batch comes from."""
     return Provenance(
-        kind=kind, received_at=NOW, session_id=uuid4(), lease_token=7, evidence=EVIDENCE
+        kind=kind, received_at=NOW, session_id=uuid4(), lease_token=lease_token, evidence=EVIDENCE
     )
 
 

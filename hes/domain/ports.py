@@ -177,7 +177,8 @@ class BatchSink(Protocol):
 
         A COMMIT whose outcome is unknown is settled before this returns or raises.
         Raises: StorageUnavailableError: nothing of it is stored; publish it again.
-            PermanentError: it can never be stored.
+            PermanentError: it can never be stored; LeaseLostError: the lease is over under which
+            a session has read it.
         """
 
     def stored(self, batch_key: UUID) -> bool:

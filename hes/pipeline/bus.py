@@ -68,6 +68,7 @@ class DirectBus:
         Hand a batch over and wait until it is committed.
 
         Raises:
+            LeaseLostError: it was read under a lease that is over; nothing of it is stored.
             StorageUnavailableError: no receipt; publish it again with the same `batch_key`.
             ValueError: the batch is not well-formed.
         """

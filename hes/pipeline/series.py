@@ -21,7 +21,7 @@ known to do this.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -74,27 +74,66 @@ class SeriesCache:
         self._channels.clear()
 
 
-def resolve(
-    connection: Connection, group: Group, cache: SeriesCache
-) -> tuple[Int32Array, Channels]:
+def find(connection: Connection, group: Group, cache: SeriesCache) -> Channels:
+    """Those channels of a group's rows that there are; the table is asked for new ones only."""
+    wanted = [group.series[index] for index in _used(group)]
+    known = cache.find(series.channel for series in wanted)
+    unknown = [series for series in wanted if not _holds(known, series)]
+    if unknown:
+        known.update(_find(connection, unknown))
+    return known
+
+
+def surplus(connection: Connection, group: Group, known: Channels, limit: int) -> Sequence[int]:
+    """
+    Which of a group's series must not be made, because their meters would have too many.
+
+    What a push names is made, and nobody else bounds it: one frame holds thousands of names.
+
+    Args:
+        known: what `find` found.
+        limit: how many series a meter may have, over all its channels.
+
+    Returns:
+        Their indexes.
+    """
+    lacking = [index for index in _used(group) if not _holds(known, group.series[index])]
+    if not lacking:
+        return []
+    meters = _meters(group.series[index].channel for index in lacking)
+    counts = channels.count_series(connection, meters)
+    room = {meter_id: limit - counts.get(meter_id, 0) for meter_id in meters}
+    planned: set[SeriesKey] = set()
+    refused = []
+    for index in lacking:
+        series = group.series[index]
+        if series in planned:
+            continue
+        if room[series.channel.meter_id] > 0:
+            room[series.channel.meter_id] -= 1
+            planned.add(series)
+        else:
+            refused.append(index)
+    return refused
+
+
+def resolve(connection: Connection, group: Group, known: Channels) -> tuple[Int32Array, Channels]:
     """
     Find the series of each row; channels and series that are missing are made.
 
     Args:
         group: accepted rows only: every meter is known.
+        known: what `find` found.
 
     Returns:
-        A series id per row, and what `cache` may keep once the transaction is committed.
+        A series id per row, and what the cache may keep once the transaction is committed.
 
     Raises:
         psycopg.errors.ForeignKeyViolation: a meter was removed meanwhile.
     """
-    used = np.unique(group.series_index).tolist()
-    wanted = [group.series[index] for index in used]
-    known = cache.find(series.channel for series in wanted)
-    unknown = [series for series in wanted if not _holds(known, series)]
+    used = _used(group)
+    unknown = [group.series[index] for index in used if not _holds(known, group.series[index])]
     if unknown:
-        known.update(_find(connection, unknown))
         absent = {series.channel for series in unknown} - known.keys()
         if absent:
             channels.insert(connection, absent)
@@ -106,15 +145,18 @@ def resolve(
     return _assign(connection, group, used, known), known
 
 
+def _used(group: Group) -> list[int]:
+    used: list[int] = np.unique(group.series_index).tolist()
+    return used
+
+
 def _holds(known: Channels, series: SeriesKey) -> bool:
     channel = known.get(series.channel)
     return channel is not None and channel.find(series.scaler, series.unit) is not None
 
 
 def _find(connection: Connection, wanted: Iterable[SeriesKey]) -> Channels:
-    keys = {series.channel for series in wanted}
-    found = channels.select(connection, _meters(keys))
-    return {key: found[key] for key in keys & found.keys()}
+    return channels.find(connection, list({series.channel for series in wanted}))
 
 
 def _meters(keys: Iterable[ChannelKey]) -> set[UUID]:

@@ -36,10 +36,13 @@ class Verdict(IntEnum):
     MALFORMED = 2
     BEFORE_WINDOW = 3
     AFTER_WINDOW = 4
+    TOO_MANY_CHANNELS = 5
 
     @property
     def reason(self) -> str:
         """As the quarantine calls it."""
+        if self is Verdict.TOO_MANY_CHANNELS:
+            return "too-many-channels"
         return self.name.lower()
 
 
@@ -50,12 +53,14 @@ class WindowPolicy:
 
     `buffer_depth`: how far before its commissioning a meter's own memory may reach. `ahead`: how
     far its clock may be ahead of ours. `max_quarantined_octets`: of one meter; a clock in 2099
-    would otherwise fill the disk, a little with every session.
+    would otherwise fill the disk, a little with every session. `max_channels`: how many series a
+    meter may have, one or more per channel.
     """
 
     buffer_depth: timedelta = timedelta(days=60)
     ahead: timedelta = timedelta(hours=1)
     max_quarantined_octets: int = 4 * 1024 * 1024
+    max_channels: int = 2000
 
 
 def judge(

@@ -1,7 +1,8 @@
 """
 Batches -> committed rows, one transaction per group of batches.
 
-In order: receipts of batches that are there already; the window; channels and series; staging and
+In order: receipts of batches that are there already; the leases under which the others were read;
+the window; channels and series; staging and
 merge; marks and completeness; quarantine; the batch rows. Every writer keeps this order and sorts
 within each step, so that two of them never wait for each other. Publishing a batch again, with
 the same `batch_key`, is safe at any time; so a COMMIT whose outcome is unknown is settled by doing
@@ -21,14 +22,14 @@ import numpy as np
 import psycopg
 import structlog
 
-from hes.domain.errors import StorageUnavailableError
-from hes.domain.readings import Int32Array, ReadingBatch, Receipt, ValueStore
-from hes.pipeline import progress, window
+from hes.domain.errors import LeaseLostError, StorageUnavailableError
+from hes.domain.readings import Int32Array, ReadingBatch, Receipt, SourceKind, ValueStore
+from hes.pipeline import progress, series, window
 from hes.pipeline.group import Group, group
-from hes.pipeline.series import Channels, SeriesCache, resolve
+from hes.pipeline.series import Channels, SeriesCache
 from hes.pipeline.window import Verdict, WindowPolicy
 from hes.storage import batches as batch_rows
-from hes.storage import channels, marks, merge, quarantine
+from hes.storage import channels, leases, marks, merge, quarantine
 from hes.storage.batches import FinishedBatch
 from hes.storage.database import Connection, Database, OutcomeUnknownError
 from hes.storage.merge import IntegersToMerge, Merged, OtherToMerge
@@ -96,6 +97,8 @@ class Writer:
             batches: well-formed (`hes.pipeline.group.check`).
 
         Raises:
+            LeaseLostError: what a session has read under a lease that is over or somebody else's is
+                not stored, nor is anything else of the group.
             StorageUnavailableError: nothing is stored, or (OutcomeUnknownError) it could not be
                 found out within `settle_s` whether it is; publish again either way.
         """
@@ -151,14 +154,21 @@ class Writer:
         return [receipts[batch.batch_key] for batch in batches]
 
     def _store(self, connection: Connection, batches: Sequence[ReadingBatch]) -> _Done:
+        _check_leases(connection, batches)
         everything = group(batches)
         now = self._clock()
-        meters = {series.channel.meter_id for series in everything.series}
+        meters = {one.channel.meter_id for one in everything.series}
         commissioned = channels.commissioned(connection, meters)
         verdicts = window.judge(everything, commissioned, self._policy, now)
+        within = everything.select(verdicts == Verdict.ACCEPTED)
+        known = series.find(connection, within, self._cache)
+        surplus = series.surplus(connection, within, known, self._policy.max_channels)
+        if surplus:
+            refuse = (verdicts == Verdict.ACCEPTED) & np.isin(everything.series_index, surplus)
+            verdicts[refuse] = Verdict.TOO_MANY_CHANNELS
         accepted = everything.select(verdicts == Verdict.ACCEPTED)
 
-        series_ids, found = resolve(connection, accepted, self._cache)
+        series_ids, found = series.resolve(connection, accepted, known)
         batch_ids = batch_rows.next_ids(connection, len(batches))
         merged = _merge(connection, accepted, series_ids, batch_ids)
         marks.raise_marks(connection, progress.marks(accepted, now))
@@ -177,6 +187,26 @@ class Writer:
             ],
         )
         return _Done(receipts, found, refused)
+
+
+def _check_leases(connection: Connection, batches: Sequence[ReadingBatch]) -> None:
+    """
+    See that what sessions have read was read under leases that still run.
+
+    What a meter pushes by itself needs no lease and would not come again.
+
+    Raises:
+        LeaseLostError: some lease is over, or somebody else's.
+    """
+    under = {
+        (one.channel.meter_id, batch.provenance.lease_token)
+        for batch in batches
+        if batch.provenance.lease_token is not None and batch.provenance.kind is not SourceKind.PUSH
+        for one in batch.series
+    }
+    lost = under - leases.held(connection, under) if under else under
+    if lost:
+        raise LeaseLostError(", ".join(f"meter {meter}, lease {token}" for meter, token in lost))
 
 
 def _merge(

@@ -30,28 +30,56 @@ READING_TABLES: Final = {
     ValueStore.TEXT: sql.Identifier("reading_text"),
 }
 
-_SELECT = """
-SELECT channel_id, meter_id, source, capture_period_s, obis, class_id, attribute_index, data_index,
-       kind, stamped_at, store, series_id, scaler, unit,
-       CASE WHEN isfinite(valid_from) THEN valid_from END
-FROM channel LEFT JOIN series USING (channel_id)
+_COLUMNS = """
+channel_id, meter_id, source, capture_period_s, obis, class_id, attribute_index, data_index,
+kind, stamped_at, store, series_id, scaler, unit,
+CASE WHEN isfinite(valid_from) THEN valid_from END
+"""
+
+_SELECT = f"""
+SELECT {_COLUMNS} FROM channel LEFT JOIN series USING (channel_id)
 WHERE meter_id = ANY (%s)
 ORDER BY channel_id, valid_from, series_id
+"""  # noqa: S608 - constants only
+
+_KEYS = """
+unnest(%s::uuid[], %s::bytea[], %s::int4[], %s::bytea[], %s::int4[], %s::int2[],
+       %s::int4[], %s::text[], %s::text[], %s::text[])
+    AS new (meter_id, source, capture_period_s, obis, class_id, attribute_index, data_index, kind,
+            stamped_at, store)
+"""
+
+# In two halves, since no index serves IS NOT DISTINCT FROM.
+_FIND = f"""
+WITH wanted AS MATERIALIZED (SELECT * FROM {_KEYS})
+SELECT {_COLUMNS} FROM (
+    SELECT channel.* FROM wanted JOIN channel USING (
+        meter_id, source, capture_period_s, obis, class_id, attribute_index, data_index, kind,
+        stamped_at, store)
+    UNION ALL
+    SELECT channel.* FROM wanted JOIN channel USING (
+        meter_id, capture_period_s, obis, class_id, attribute_index, data_index, kind, stamped_at,
+        store)
+    WHERE wanted.source IS NULL AND channel.source IS NULL
+) AS channel LEFT JOIN series USING (channel_id)
+ORDER BY channel_id, valid_from, series_id
+"""  # noqa: S608 - constants only
+
+_COUNT = """
+SELECT meter_id, count(*) FROM channel LEFT JOIN series USING (channel_id)
+WHERE meter_id = ANY (%s) GROUP BY meter_id
 """
 
 # ON CONFLICT burns an id per conflict, so this is only for what a SELECT did not find; whoever
 # inserts the same at the same time is waited for, and the next SELECT finds it.
-_INSERT_CHANNELS = """
+_INSERT_CHANNELS = f"""
 INSERT INTO channel (meter_id, source, capture_period_s, obis, class_id, attribute_index,
                      data_index, kind, stamped_at, store)
-SELECT * FROM unnest(%s::uuid[], %s::bytea[], %s::int4[], %s::bytea[], %s::int4[], %s::int2[],
-                     %s::int4[], %s::text[], %s::text[], %s::text[])
-    AS new (meter_id, source, capture_period_s, obis, class_id, attribute_index, data_index, kind,
-            stamped_at, store)
+SELECT * FROM {_KEYS}
 ORDER BY meter_id, source, capture_period_s, obis, class_id, attribute_index, data_index, kind,
          stamped_at, store
 ON CONFLICT DO NOTHING
-"""
+"""  # noqa: S608 - constants only
 
 _INSERT_SERIES = """
 INSERT INTO series (channel_id, scaler, unit, valid_from)
@@ -119,8 +147,22 @@ def commissioned(connection: Connection, meter_ids: Collection[UUID]) -> dict[UU
 
 def select(connection: Connection, meter_ids: Collection[UUID]) -> dict[ChannelKey, StoredChannel]:
     """All channels of these meters."""
+    return _channels(connection.execute(_SELECT, (list(meter_ids),)))
+
+
+def find(connection: Connection, keys: Collection[ChannelKey]) -> dict[ChannelKey, StoredChannel]:
+    """Those of these channels that there are."""
+    return _channels(connection.execute(_FIND, _arrays(keys)))
+
+
+def count_series(connection: Connection, meter_ids: Collection[UUID]) -> dict[UUID, int]:
+    """How many series these meters have, a channel without any for one; none: missing."""
+    return dict(connection.execute(_COUNT, (list(meter_ids),)).fetchall())
+
+
+def _channels(rows: Iterable[Sequence[Any]]) -> dict[ChannelKey, StoredChannel]:
     channels: dict[ChannelKey, StoredChannel] = {}
-    for row in connection.execute(_SELECT, (list(meter_ids),)):
+    for row in rows:
         key = channel_key(row[1:11])
         channel = channels.get(key) or StoredChannel(row[0], ())
         series_id, scaler, unit, valid_from = row[11:]
@@ -151,31 +193,31 @@ def channel_key(row: Sequence[Any]) -> ChannelKey:
 
 def insert(connection: Connection, keys: Iterable[ChannelKey]) -> None:
     """
-    Insert channels that `select` did not find, unless somebody else just has.
+    Insert channels that `find` did not find, unless somebody else just has.
 
     Raises:
         psycopg.errors.ForeignKeyViolation: a meter is gone.
     """
-    wanted = list(keys)
-    connection.execute(
-        _INSERT_CHANNELS,
-        (
-            [key.meter_id for key in wanted],
-            [None if key.source is None else key.source.octets for key in wanted],
-            [key.capture_period_s for key in wanted],
-            [key.obis.octets for key in wanted],
-            [key.class_id for key in wanted],
-            [key.attribute_index for key in wanted],
-            [key.data_index for key in wanted],
-            [key.kind.value for key in wanted],
-            [key.stamped_at.value for key in wanted],
-            [key.store.value for key in wanted],
-        ),
+    connection.execute(_INSERT_CHANNELS, _arrays(list(keys)))
+
+
+def _arrays(keys: Collection[ChannelKey]) -> Sequence[Sequence[object]]:
+    return (
+        [key.meter_id for key in keys],
+        [None if key.source is None else key.source.octets for key in keys],
+        [key.capture_period_s for key in keys],
+        [key.obis.octets for key in keys],
+        [key.class_id for key in keys],
+        [key.attribute_index for key in keys],
+        [key.data_index for key in keys],
+        [key.kind.value for key in keys],
+        [key.stamped_at.value for key in keys],
+        [key.store.value for key in keys],
     )
 
 
 def insert_series(connection: Connection, series: Sequence[NewSeries]) -> None:
-    """Insert series that `select` did not find, unless somebody else just has."""
+    """Insert series that `find` did not find, unless somebody else just has."""
     connection.execute(
         _INSERT_SERIES,
         (

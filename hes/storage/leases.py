@@ -8,7 +8,7 @@ database's clock decides (architecture.md section 5).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -108,6 +108,17 @@ class LeaseStore:
             ).rowcount
         if not ended:
             raise LeaseLostError(f"meter {lease.meter.meter_id}, lease {lease.token}")
+
+
+def held(connection: Connection, leases: Collection[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
+    """Those of these leases (meter and token) that still run."""
+    rows = connection.execute(
+        "SELECT meter_id, token"
+        " FROM unnest(%s::uuid[], %s::int8[]) AS wanted (meter_id, token)"
+        " JOIN due_work USING (meter_id, token) WHERE leased_until > clock_timestamp()",
+        ([meter_id for meter_id, _ in leases], [token for _, token in leases]),
+    )
+    return set(rows.fetchall())
 
 
 def _leases(

@@ -1,18 +1,24 @@
 """The writer on a real server, with hypertables and with plain tables: what becomes of each row."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
 
 import attrs
 import pytest
 from structlog.testing import capture_logs
 
+from hes.domain.errors import LeaseLostError
 from hes.domain.quality import Quality
 from hes.domain.readings import IntegerRows, ReadingBatch, Receipt, SourceKind, ValueStore
 from hes.pipeline import DirectBus, WindowPolicy, Writer
+from hes.pipeline.bus import _Published
 from hes.storage import marks, quarantine
 from hes.storage.database import Database
+from hes_protocol.cosem import Obis
 from tests.batches import (
     DAY,
     EVIDENCE,
@@ -80,6 +86,9 @@ def counts(receipt: Receipt) -> tuple[int, int, int, int]:
 
 def test_a_new_batch_is_stored_with_where_it_comes_from(database, bus) -> None:
     sent = profile([METER, meter_id(1)], intervals=4)
+    sent = attrs.evolve(sent, provenance=attrs.evolve(sent.provenance, lease_token=7))
+    for number in range(2):
+        lease(database, meter_id(number), token=7)
     receipt = bus.publish(sent)
     assert counts(receipt) == (32, 0, 0, 0)
     rows = fetch(
@@ -103,6 +112,114 @@ def test_a_new_batch_is_stored_with_where_it_comes_from(database, bus) -> None:
     assert (key, kind, stored, visible) == (sent.batch_key, "profile", 32, True)
     assert session_id == sent.provenance.session_id
     assert (token, received_at) == (7, NOW)
+
+
+# Leases.
+
+
+def lease(database: Database, meter: UUID, *, token: int, seconds: float = 60) -> None:
+    with database.connection() as connection:
+        connection.execute(
+            "INSERT INTO due_work (meter_id, due_at, token, holder, leased_until)"
+            " VALUES (%s, now(), %s, 'test', now() + make_interval(secs => %s))"
+            " ON CONFLICT (meter_id) DO UPDATE"
+            " SET token = excluded.token, leased_until = excluded.leased_until",
+            (meter, token, seconds),
+        )
+
+
+def read_under(token: int, value: int = 1, kind: SourceKind = SourceKind.PROFILE) -> ReadingBatch:
+    return batch([(COUNT, DAY, value)], lease_token=token, kind=kind)
+
+
+def test_what_is_read_under_a_lease_that_is_over_is_not_stored(database, bus) -> None:
+    def is_refused() -> bool:
+        with pytest.raises(LeaseLostError):
+            bus.publish(read_under(7))
+        return readings(database) == [] and fetch(database, b"SELECT * FROM batch") == []
+
+    assert is_refused()  # nobody has the lease
+    lease(database, METER, token=8)
+    assert is_refused()  # somebody else has it
+    lease(database, METER, token=7, seconds=-1)
+    assert is_refused()  # it ran out
+    lease(database, meter_id(1), token=7)
+    assert is_refused()  # it is one on another meter
+    lease(database, METER, token=7)
+    sent = read_under(7)
+    receipt = bus.publish(sent)
+    assert receipt.stored == 1
+    lease(database, METER, token=8)
+    assert bus.publish(sent) == receipt  # it was in time
+
+
+def test_what_a_meter_pushes_in_a_session_needs_no_lease(database, bus) -> None:
+    assert bus.publish(read_under(7, kind=SourceKind.PUSH)).stored == 1
+
+
+def test_neighbours_of_a_lost_lease_are_stored(database) -> None:
+    for number in range(3):
+        lease(database, meter_id(number), token=number)
+    batches = [
+        batch([(series(channel(meter_id(number))), DAY, number)], lease_token=token)
+        for number, token in ((0, 0), (1, 9), (2, 2))
+    ]
+    with open_bus(database) as bus:
+        published = [_Published(one, Future()) for one in batches]
+        bus._write(published)
+    assert [one.outcome.exception() is None for one in published] == [True, False, True]
+    assert isinstance(published[1].outcome.exception(), LeaseLostError)
+    assert [row[1] for row in readings(database)] == [0, 2]
+
+
+# Channels without end.
+
+
+def test_a_meter_has_only_so_many_channels(database) -> None:
+    def pushed(*groups: int, meter: UUID = METER) -> ReadingBatch:
+        names = (Obis.parse(f"1.{group >> 8}.{group & 255}.8.0.255") for group in groups)
+        keys = (series(channel(meter, name, source=None)) for name in names)
+        return batch([(key, later(DAY, 0), 1) for key in keys], kind=SourceKind.PUSH)
+
+    policy = WindowPolicy(max_channels=10)
+    with DirectBus(database, policy, clock=lambda: NOW) as bus:
+        assert counts(bus.publish(pushed(*range(8)))) == (8, 0, 0, 0)
+        assert counts(bus.publish(pushed(*range(4, 30)))) == (2, 4, 0, 20)
+        assert counts(bus.publish(pushed(*range(30)))) == (0, 10, 0, 20)
+        # A scaler that changes without end makes series, and these count.
+        rescaled = [series(channel(METER, IMPORT, source=None), scaler) for scaler in range(3)]
+        sent = batch([(key, DAY, 1) for key in rescaled], kind=SourceKind.PUSH)
+        assert counts(bus.publish(sent)) == (0, 0, 0, 3)
+        assert counts(bus.publish(pushed(*range(5), meter=meter_id(1)))) == (5, 0, 0, 0)
+    # Another process, whose cache knows nothing, decides alike.
+    with DirectBus(database, policy, clock=lambda: NOW) as bus:
+        assert counts(bus.publish(pushed(*range(30)))) == (0, 10, 0, 20)
+        both = [pushed(*range(5, 9), meter=meter_id(1)), pushed(*range(7, 12), meter=meter_id(1))]
+        assert [counts(bus.publish(one))[3] for one in both] == [0, 2]
+    entries = fetch(database, b"SELECT DISTINCT reason, meter_id FROM quarantine ORDER BY 2")
+    assert set(entries) == {("too-many-channels", METER), ("too-many-channels", meter_id(1))}
+    assert fetch(database, b"SELECT count(*) FROM series") == [(20,)]
+
+
+def test_one_frame_with_thousands_of_names_does_not_hold_up_the_writer(database) -> None:
+    """A flood of names costs what it brings, and not what the meter has already."""
+
+    def flood(number: int) -> ReadingBatch:
+        names = (
+            Obis(b"\x01" + (number * 5400 + one).to_bytes(4, "big") + b"\xff")
+            for one in range(5400)
+        )
+        keys = (series(channel(METER, name, source=None)) for name in names)
+        return batch([(key, DAY, 1) for key in keys], kind=SourceKind.PUSH)
+
+    with open_bus(database) as bus:
+        for number in range(6):
+            sent = flood(number)
+            begun_s = time.monotonic()
+            bus.publish(sent)
+            took_s = time.monotonic() - begun_s
+    assert took_s < 1.5  # as it was, the sixth took 5 s
+    assert fetch(database, b"SELECT count(*) FROM series") == [(2000,)]
 
 
 def test_the_same_rows_again_are_duplicates(database, bus) -> None:
