@@ -15,9 +15,9 @@ from hes.domain.errors import LeaseLostError
 from hes.domain.quality import Quality
 from hes.domain.readings import IntegerRows, ReadingBatch, Receipt, SourceKind, ValueStore
 from hes.pipeline import DirectBus, WindowPolicy, Writer
-from hes.pipeline.bus import _Published
+from hes.pipeline.bus import BatchTooSlowError, _Published
 from hes.storage import marks, quarantine
-from hes.storage.database import Database
+from hes.storage.database import Database, StatementTimeoutError
 from hes_protocol.cosem import Obis
 from tests.batches import (
     DAY,
@@ -170,6 +170,31 @@ def test_neighbours_of_a_lost_lease_are_stored(database) -> None:
     assert [one.outcome.exception() is None for one in published] == [True, False, True]
     assert isinstance(published[1].outcome.exception(), LeaseLostError)
     assert [row[1] for row in readings(database)] == [0, 2]
+
+
+# Batches that the server never gets done.
+
+
+def test_a_batch_that_takes_too_long_harms_no_other_and_ends(database, database_url: str) -> None:
+    with database.connection() as connection:
+        connection.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql"
+            " AS $$ BEGIN PERFORM pg_sleep(5); RETURN NEW; END $$"
+        )
+        connection.execute(
+            f"CREATE TRIGGER slow BEFORE INSERT ON mark FOR EACH ROW"
+            f" WHEN (NEW.meter_id = '{METER}') EXECUTE FUNCTION slow()".encode()
+        )
+    other = series(channel(meter_id(1)))
+    with Database(database_url, statement_timeout_s=0.3) as impatient, open_bus(impatient) as bus:
+        for number in range(5):
+            slow, fine = batch([(COUNT, DAY, 1)]), batch([(other, later(DAY, number), 1)])
+            published = [_Published(one, Future()) for one in (slow, fine)]
+            bus._write(published)
+            expected = StatementTimeoutError if number < 4 else BatchTooSlowError
+            assert isinstance(published[0].outcome.exception(), expected)
+            assert published[1].outcome.result().stored == 1
+    assert len(readings(database)) == 5
 
 
 # Channels without end.

@@ -1,13 +1,19 @@
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from uuid import UUID
 
 import pytest
 
-from hes.domain.errors import StorageUnavailableError
-from hes.domain.readings import ReadingBatch, Receipt
-from hes.pipeline.bus import DirectBus
-from hes.storage.database import Database, OutcomeUnknownError
+from hes.domain.errors import PermanentError, StorageUnavailableError
+from hes.domain.readings import ReadingBatch, Receipt, SourceKind
+from hes.pipeline.bus import DirectBus, _Published
+from hes.storage.database import (
+    Database,
+    LockTimeoutError,
+    OutcomeUnknownError,
+    StatementTimeoutError,
+)
 from tests.batches import DAY, batch, channel, later, meter_id, series
 
 COUNT = series(channel(meter_id(0)))
@@ -23,6 +29,7 @@ class StubWriter:
         self.busy = threading.Event()
         self.poison: ReadingBatch | None = None
         self.error: Exception | None = None
+        self.slow: dict[ReadingBatch, type[Exception]] = {}
 
     def write(self, batches: Sequence[ReadingBatch]) -> list[Receipt]:
         self.busy.set()
@@ -32,6 +39,9 @@ class StubWriter:
             raise self.error
         if any(one is self.poison for one in batches):
             raise RuntimeError("poison")
+        for one in batches:
+            if one in self.slow:
+                raise self.slow[one]("out of time")
         return [Receipt(int(one.integers.value[0]), len(one), 0, 0, 0) for one in batches]
 
 
@@ -98,6 +108,79 @@ def test_without_storage_nobody_gets_a_receipt(
         bus.publish(numbered(1))
     writer.error = None
     assert bus.publish(numbered(1)).batch_id == 1
+
+
+def publish_together(
+    bus: DirectBus, batches: Sequence[ReadingBatch]
+) -> list[Receipt | BaseException]:
+    """Write batches as one group, whatever threads do; their outcomes."""
+    published = [_Published(one, Future()) for one in batches]
+    bus._write(published)
+    return [one.outcome.exception() or one.outcome.result() for one in published]
+
+
+@pytest.mark.parametrize("slow", [StatementTimeoutError, LockTimeoutError])
+def test_neighbours_of_a_slow_batch_are_written(
+    bus: DirectBus, writer: StubWriter, slow: type[Exception]
+) -> None:
+    batches = [numbered(number) for number in range(4)]
+    writer.slow = {batches[1]: slow}
+    outcomes = publish_together(bus, batches)
+    assert [isinstance(outcome, Receipt) for outcome in outcomes] == [True, False, True, True]
+    assert type(outcomes[1]) is slow
+    assert [len(group) for group in writer.groups] == [4, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [SourceKind.PUSH, SourceKind.PROFILE])
+def test_a_batch_that_is_always_too_slow_is_refused_in_the_end(
+    bus: DirectBus, writer: StubWriter, kind: SourceKind
+) -> None:
+    def again(number: int) -> ReadingBatch:
+        # A session reads the meter again into another batch; a push comes as it was.
+        key = UUID(int=1 if kind is SourceKind.PUSH else number)
+        made = batch([(COUNT, DAY, number)], kind=kind, batch_key=key)
+        writer.slow[made] = StatementTimeoutError
+        return made
+
+    for number in range(4):
+        with pytest.raises(StatementTimeoutError):
+            bus.publish(again(number))
+    with pytest.raises(PermanentError):
+        bus.publish(again(4))
+    # It begins anew: whoever repairs the server need not start us anew.
+    with pytest.raises(StatementTimeoutError):
+        bus.publish(again(5))
+
+
+def test_success_and_locks_are_no_strikes(bus: DirectBus, writer: StubWriter) -> None:
+    slow = numbered(1)
+    for _ in range(3):
+        for error in (StatementTimeoutError, StatementTimeoutError, LockTimeoutError):
+            writer.slow = {slow: error}
+            with pytest.raises(error):
+                bus.publish(slow)
+        writer.slow = {}
+        bus.publish(slow)
+
+
+def test_a_server_that_is_slow_at_everything_is_asked_no_further(
+    bus: DirectBus, writer: StubWriter
+) -> None:
+    batches = [numbered(number) for number in range(60)]
+    writer.slow = dict.fromkeys(batches, StatementTimeoutError)
+    outcomes = publish_together(bus, batches)
+    assert {type(outcome) for outcome in outcomes} == {StatementTimeoutError}
+    assert len(writer.groups) == 1 + 3
+
+
+def test_a_server_that_goes_away_meanwhile_is_asked_no_further(
+    bus: DirectBus, writer: StubWriter
+) -> None:
+    batches = [numbered(number) for number in range(9)]
+    writer.slow = {batches[2]: StatementTimeoutError, batches[4]: StorageUnavailableError}
+    outcomes = publish_together(bus, batches)
+    assert sum(isinstance(outcome, Receipt) for outcome in outcomes) == 3
+    assert [type(outcome) for outcome in outcomes[4:]] == [StorageUnavailableError] * 5
 
 
 def test_a_batch_that_its_maker_got_wrong_never_reaches_the_writer(
