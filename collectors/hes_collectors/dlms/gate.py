@@ -21,11 +21,16 @@ class StorageGate:
     """
     An open or shut gate for one collector's tasks.
 
-    Args: on_shut: called each time the gate goes from open to shut.
+    Args: on_shut, on_open: called each time the gate goes from open to shut, and back.
     """
 
-    def __init__(self, on_shut: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        on_shut: Callable[[], None] = lambda: None,
+        on_open: Callable[[], None] = lambda: None,
+    ) -> None:
         self._on_shut = on_shut
+        self._on_open = on_open
         self._opened: trio.Event | None = None
 
     @property
@@ -44,6 +49,7 @@ class StorageGate:
         if self._opened is not None:
             self._opened.set()
             self._opened = None
+            self._on_open()
 
     def check(self) -> None:
         """

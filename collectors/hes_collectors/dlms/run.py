@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from random import SystemRandom
 from typing import Final
 
+import structlog
 import trio
 
 from hes_collectors.dlms.context import Context, Ports, WorkerThreads
@@ -17,6 +18,8 @@ from hes_collectors.dlms.metrics import CollectorMetrics
 from hes_collectors.dlms.outbound import run_outbound
 from hes_collectors.dlms.settings import CollectorSettings
 from hes_protocol.models import PushLayout
+
+_log = structlog.get_logger(__name__)
 
 _CHALLENGE_OCTETS: Final = 16
 
@@ -29,11 +32,16 @@ def make_context(
     push_layouts: tuple[PushLayout, ...] = (),
 ) -> Context:
     """The real surroundings: worker threads, the machine's clock, its randomness, its network."""
+
+    def shut() -> None:
+        metrics.storage_pauses.inc()
+        _log.warning("storage_lost", consequence="no meter is asked, nothing is acknowledged")
+
     return Context(
         settings=settings,
         ports=ports,
         metrics=metrics,
-        gate=StorageGate(metrics.storage_pauses.inc),
+        gate=StorageGate(shut, lambda: _log.info("storage_returned")),
         outbound_threads=WorkerThreads(settings.worker_threads),
         inbound_threads=WorkerThreads(settings.worker_threads),
         now=lambda: datetime.now(UTC),

@@ -11,8 +11,8 @@ from hes_collectors.dlms.gate import LeaseGuard, StorageGate
 
 
 async def test_the_gate_tells_of_each_pause_once() -> None:
-    pauses: list[None] = []
-    gate = StorageGate(lambda: pauses.append(None))
+    told: list[str] = []
+    gate = StorageGate(lambda: told.append("away"), lambda: told.append("back"))
     gate.check()
     await gate.wait_open()
     gate.shut()
@@ -23,7 +23,7 @@ async def test_the_gate_tells_of_each_pause_once() -> None:
     gate.open()
     gate.open()
     gate.shut()
-    assert len(pauses) == 2
+    assert told == ["away", "back", "away"]
 
 
 async def test_all_who_wait_go_on_when_it_opens(autojump_clock: MockClock) -> None:
