@@ -53,7 +53,7 @@ def _networks(_: object, attribute: attrs.Attribute[tuple[str, ...]], value: Any
 
 
 def _title(_: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if not re.fullmatch(r"[0-9A-Fa-f]{16}", value):
+    if value and not re.fullmatch(r"[0-9A-Fa-f]{16}", value):
         raise ValueError(f"{attribute.name}: a system title is 16 hex digits")
 
 
@@ -62,7 +62,7 @@ class DatabaseSettings:
     """PostgreSQL or TimescaleDB; an empty url means: the embedded server."""
 
     url: str = attrs.field(default="", metadata=_SECRET)
-    max_connections: Count = 20
+    max_connections: Annotated[int, Meta(ge=4)] = 20
     statement_timeout_s: Seconds = 30.0
 
 
@@ -97,11 +97,15 @@ class ApiSettings:
 
 @attrs.frozen
 class CollectorSettings:
-    """The DLMS collector; times in seconds."""
+    """
+    The DLMS collector; times in seconds.
+
+    An empty system title means: the database's own, random and made once.
+    """
 
     listen_host: str = "127.0.0.1"
     listen_port: Port = 4059
-    system_title: str = attrs.field(default="4845480000000001", validator=_title)
+    system_title: str = attrs.field(default="", validator=_title)
     allowed_networks: tuple[str, ...] = attrs.field(
         default=("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"),
         validator=_networks,

@@ -32,6 +32,7 @@ from hes.storage import migrations
 from hes.storage.counters import CounterStore
 from hes.storage.database import Database
 from hes.storage.features import reconcile
+from hes.storage.identity import own_system_title
 from hes.storage.inbound import InboundStore
 from hes.storage.knowledge import KnowledgeStore
 from hes.storage.leases import LeaseStore
@@ -48,6 +49,7 @@ from hes_collectors.dlms import (
 )
 
 _API_THREADS: Final = 8
+_COLLECTOR_THREADS: Final = 8
 RUN: Final = "run"  # below the data folder: addresses of the servers that `hes up` runs
 
 
@@ -131,6 +133,7 @@ def dlms_collector(
     database: Database, sink: DirectBus, chosen: Settings, registry: CollectorRegistry
 ) -> Context:
     """What the DLMS collector runs on."""
+    title = bytes.fromhex(chosen.collector.system_title) or own_system_title(database)
     ports = Ports(
         leases=LeaseStore(database),
         sessions=SessionStore(database),
@@ -145,22 +148,25 @@ def dlms_collector(
         sink=sink,
     )
     return make_context(
-        _collector_settings(chosen),
+        _collector_settings(chosen, title),
         ports,
         CollectorMetrics(registry),
         push_layouts=model_push_layouts(),
     )
 
 
-def _collector_settings(chosen: Settings) -> CollectorSettings:
+def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSettings:
     told = chosen.collector
+    # Pushes and sessions have threads of their own; the writer and the probes need a connection.
+    threads = max(1, min(_COLLECTOR_THREADS, (chosen.database.max_connections - 2) // 2))
     return CollectorSettings(
         holder=f"{socket.gethostname()}:{os.getpid()}",
-        system_title=bytes.fromhex(told.system_title),
+        system_title=system_title,
         allowed_networks=tuple(ip_network(network) for network in told.allowed_networks),
         listen_host=told.listen_host,
         listen_port=told.listen_port,
         max_sessions=told.max_sessions,
+        worker_threads=threads,
         lease_s=told.lease_s,
         read_every_s=told.read_every_s,
         deadlines=Deadlines(

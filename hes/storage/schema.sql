@@ -93,6 +93,15 @@ CREATE TABLE own_counter (
     CONSTRAINT own_counter_range CHECK (reserved_to BETWEEN 0 AND 4294967295)
 ) WITH (fillfactor = 70);
 
+-- The system title under which this installation talks to meters: random, made once. Counters of a
+-- fresh database begin anew, so it must not share its title with one from before.
+CREATE TABLE own_identity (
+    system_title bytea PRIMARY KEY,
+    made_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT own_identity_system_title_check CHECK (octet_length(system_title) = 8)
+);
+CREATE UNIQUE INDEX own_identity_only_one ON own_identity ((true));
+
 -- When each meter is to be read next, and who holds the lease on it (token, holder and
 -- leased_until are null while nobody does).
 CREATE SEQUENCE lease_token;

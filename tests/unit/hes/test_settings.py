@@ -44,6 +44,11 @@ def test_lists_come_from_toml_and_from_commas(tmp_path: Path) -> None:
         ({"HES_COLLECTOR_LEASE_S": "1"}, "collector.lease_s", "HES_COLLECTOR_LEASE_S"),
         ({"HES_COLLECTOR_SESSION_S": "inf"}, "collector.session_s", "HES_COLLECTOR_SESSION_S"),
         ({"HES_COLLECTOR_SESSION_S": "9"}, "collector.session_s", "HES_COLLECTOR_SESSION_S"),
+        (
+            {"HES_DATABASE_MAX_CONNECTIONS": "3"},
+            "database.max_connections",
+            "HES_DATABASE_MAX_CONNECTIONS",
+        ),
         ({"HES_API_PROT": "1"}, "HES_API_PROT", "environment"),
         ({"HES_LOG_LEVEL": "loud"}, "log.level", "HES_LOG_LEVEL"),
         (
