@@ -1,14 +1,17 @@
 """Migrations on a real server: from nothing, again, at once, refused; and what reconcile adds."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
+from pathlib import Path
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 
+from hes import wiring
 from hes.cli.migrate import migrate as migrate_command
-from hes.domain.errors import StorageUnavailableError
+from hes.domain.errors import PermanentError, StorageUnavailableError
 from hes.storage.database import Database
 from hes.storage.features import HYPERTABLES, features, reconcile
 from hes.storage.migrations import Migration, MigrationError, migrate, pending, shipped
@@ -155,6 +158,16 @@ def test_plain_tables_where_there_is_no_extension(
     assert features(database).hypertables == ()
 
 
+@pytest.fixture
+def fresh_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Settings are read once per process; here they are this test's alone."""
+    monkeypatch.setenv("HES_DATA", str(tmp_path))
+    wiring.settings.cache_clear()
+    yield
+    wiring.settings.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_settings")
 def test_the_command(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HES_DATABASE_URL", database_url)
     names = [migration.file_name for migration in shipped()]
@@ -166,8 +179,9 @@ def test_the_command(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert CliRunner().invoke(migrate_command, ["-o", "csv"]).stdout.split() == ["migration"]
 
 
+@pytest.mark.usefixtures("fresh_settings")
 def test_the_command_without_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HES_DATABASE_URL", raising=False)
     result = CliRunner().invoke(migrate_command)
-    assert result.exit_code == 2
-    assert "HES_DATABASE_URL" in result.stderr
+    assert isinstance(result.exception, PermanentError)
+    assert "HES_DATABASE_URL" in str(result.exception)
