@@ -5,6 +5,7 @@ Every run is judged from outside by `tests.history`; planted faults show that th
 """
 
 import random
+import re
 import socket
 import threading
 import time
@@ -317,9 +318,8 @@ class Proxy:
         info = psycopg.conninfo.conninfo_to_dict(url)
         self._target = (str(info["host"]), int(info["port"]))
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = psycopg.conninfo.make_conninfo(
-            url, host="127.0.0.1", port=self._listener.getsockname()[1]
-        )
+        port = self._listener.getsockname()[1]
+        self.url = re.sub(r"@[^/]*/", f"@127.0.0.1:{port}/", url)
         self.cut: Cut | None = None
         self.refuse = False
         self._sockets: list[socket.socket] = []
