@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -84,19 +85,21 @@ class Embedded(Running):
     # -- for subclasses
 
     @property
+    @abstractmethod
     def _data(self) -> Path:
         """The data directory, which belongs to the server's user."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _prepare(self) -> None:
         """Bring data directory and settings into being, for `_account` (None: for us)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _command(self, port: int) -> Sequence[str]:
-        raise NotImplementedError
+        """What to run."""
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it answers its own protocol now."""
 
     def _settle(self) -> None:
         """Do what can only be done once the server answers."""

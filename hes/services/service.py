@@ -1,5 +1,6 @@
 """What every server looks like from outside, whoever runs it."""
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -38,14 +39,16 @@ class Service(Protocol):
     ) -> None: ...
 
 
-class Running:
+class Running(ABC):
     """The context manager that all services share: start on entry, stop on exit."""
 
+    @abstractmethod
     def start(self) -> None:
-        raise NotImplementedError
+        """See `Service`."""
 
+    @abstractmethod
     def stop(self) -> None:
-        raise NotImplementedError
+        """See `Service`."""
 
     def __enter__(self) -> Self:
         self.start()
