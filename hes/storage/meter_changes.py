@@ -230,8 +230,12 @@ class MeterChanges:
 
     def _set_due_work(self, changes: Sequence[MeterChange]) -> None:
         self._connection.execute(
+            # Whoever corrects a meter wants to see it read: a rest after failures ends.
             "INSERT INTO due_work (meter_id, due_at) SELECT meter_id, now()"
-            " FROM unnest(%s::uuid[]) AS n (meter_id) ORDER BY meter_id ON CONFLICT DO NOTHING",
+            " FROM unnest(%s::uuid[]) AS n (meter_id) ORDER BY meter_id"
+            " ON CONFLICT (meter_id) DO UPDATE SET due_at = excluded.due_at, attempts = 0"
+            " WHERE due_work.leased_until IS NULL"
+            "    OR due_work.leased_until <= clock_timestamp()",
             ([change.meter.meter_id for change in changes if change.meter.address is not None],),
         )
         self._connection.execute(

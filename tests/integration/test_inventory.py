@@ -520,3 +520,24 @@ def test_a_meter_is_found_by_serial_or_id(inventory: Inventory, add_meter: AddMe
             inventory.find(name)
     with pytest.raises(UnknownMeterError):
         inventory.get(uuid4())
+
+
+def test_a_corrected_meter_is_due_at_once_whatever_rest_it_was_given(
+    add_meter: Callable[..., UUID], database: Database
+) -> None:
+    fields = {"address": "10.0.0.1", "port": 4059, "transport": "wrapper"}
+    meter_id = add_meter("HES1", **fields)
+    with database.connection() as connection:
+        connection.execute("UPDATE due_work SET due_at = now() + interval '1 day', attempts = 7")
+    assert add_meter("HES1", **fields) == meter_id
+    with database.connection() as connection:
+        row = connection.execute("SELECT due_at <= now(), attempts FROM due_work").fetchone()
+        assert row == (True, 0)
+        connection.execute(
+            "UPDATE due_work SET due_at = now() + interval '1 day', attempts = 1, token = 5,"
+            " holder = 'x', leased_until = now() + interval '1 hour'"
+        )
+    add_meter("HES1", **fields)
+    with database.connection() as connection:
+        row = connection.execute("SELECT due_at > now(), attempts FROM due_work").fetchone()
+    assert row == (True, 1)  # somebody talks to it: the lease is theirs to end
