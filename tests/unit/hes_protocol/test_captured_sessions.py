@@ -142,7 +142,7 @@ def recording(request: pytest.FixtureRequest, hes_vectors: Path) -> Recording:
             record = json.loads(line)
             if record["id"] == request.param:
                 return Recording.of(record)
-    pytest.skip(f"no record {request.param}")
+    pytest.fail(f"captures.jsonl has no record {request.param}")
 
 
 def test_our_client_says_what_was_recorded(recording: Recording) -> None:
