@@ -104,7 +104,7 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
         "no-rlrq": "a meter that does not answer RLRQ",
         "hls-object": "reply_to_HLS_authentication at another object",
         "counter-object": "the invocation counter at another object",
-        "date-time-untagged": "date-time in a data-notification without its length (09 0C directly)",
+        "date-time-untagged": "date-time in a data-notification without its length octet",
         "selection-by-entry": "selection by entry only",
         "deviation-refused": "a range with deviation refused, or required",
         "null-means": "null cells that mean previous, or missing",
