@@ -140,7 +140,9 @@ def _compile(description: TypeDescription) -> list[_Step]:
             steps.append(_LEAF_STEPS[tag])
         elif begin < 0:
             pending.append((current, len(steps)))
-            pending.extend([(member, -1) for member in reversed(current.elements)])
+            # An array of none costs nothing, so its type must not be unfolded either.
+            if tag is not _ARRAY or current.count:
+                pending.extend([(member, -1) for member in reversed(current.elements)])
         elif tag is _ARRAY:
             steps[begin:] = steps[begin:] * current.count
             steps.append((None, None, tag, current.count))

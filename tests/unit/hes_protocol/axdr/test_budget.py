@@ -52,6 +52,7 @@ HOSTILE = {
     "65535 ** 14 octets": b"\x13" + bytes.fromhex("01ffff" * 14 + "110101"),
     "65535 ** 14 nulls": b"\x13" + bytes.fromhex("0202" + "01ffff" * 13 + "00110101"),
     "65535 ** 14 empty structures": b"\x13" + bytes.fromhex("0202" + "01ffff" * 13 + "0200110101"),
+    "no arrays of 65535 ** 2 octets": _compact("0202010000" + "01ffff" * 2 + "1111"),
     "a wide type": b"\x13\x02" + write_length(SIZE) + bytes(SIZE - 1) + b"\x11\x01\x01",
     "a wide type of structures": b"\x13\x02\x82\x75\x30" + b"\x02\x00" * 30_000 + b"\x00",
     "counts above counts": b"\x01\x82\xf0\x00" * 12 + bytes(SIZE),
