@@ -11,7 +11,7 @@ from typing import Final
 from hes_protocol._long_get import LongGet
 from hes_protocol.cosem.objects import EntrySelection, RangeSelection
 from hes_protocol.errors import EncodingError, LocalProtocolError, SecurityError
-from hes_protocol.events import ActionResult, GetResult, Selection
+from hes_protocol.requests import ActionResult, GetResult, Selection
 from hes_protocol.security.suite0 import MAX_COUNTER
 from hes_protocol.xdlms import (
     AccessSelection,

@@ -23,15 +23,13 @@ from hes_protocol.axdr import Data, DataTag, encode
 from hes_protocol.errors import EncodingError, LocalProtocolError, SecurityError
 from hes_protocol.events import (
     ActionRequested,
-    ActionResult,
     AssociationOpened,
     AssociationRefused,
     AssociationReleased,
     GetRequested,
-    GetResult,
-    Reply,
     ServerEvent,
 )
+from hes_protocol.requests import ActionResult, GetResult, Reply
 from hes_protocol.security import gmac_token
 from hes_protocol.settings import ServerAssociation
 from hes_protocol.xdlms import (

@@ -41,23 +41,37 @@ from hes_protocol.errors import (
     LocalProtocolError,
 )
 from hes_protocol.events import (
-    Action,
+    AccessCompleted,
+    AccessResult,
     ActionCompleted,
+    ActionListCompleted,
     AnswerDiscarded,
-    Associate,
     AssociationAccepted,
     AssociationRejected,
     AssociationReleased,
     ClientEvent,
-    ClientRequest,
     ContinueNeeded,
     ExceptionReceived,
-    Get,
     GetCompleted,
+    GetListCompleted,
     NotificationReceived,
+    SetCompleted,
+    SetListCompleted,
+)
+from hes_protocol.requests import (
+    Access,
+    Action,
+    ActionList,
+    Associate,
+    ClientRequest,
+    Get,
+    GetList,
     Release,
     Reply,
     Selection,
+    ServiceRequest,
+    Set,
+    SetList,
 )
 from hes_protocol.security import Protection
 from hes_protocol.settings import ClientSettings, Link
@@ -85,8 +99,13 @@ from hes_protocol.xdlms.descriptor import CONFIRMED, HIGH_PRIORITY, INVOKE_ID_MA
 from hes_protocol.xdlms.refusal import CONFIRMED_SERVICE_ERROR, EXCEPTION_RESPONSE
 
 __all__ = [
+    "Access",
+    "AccessCompleted",
+    "AccessResult",
     "Action",
     "ActionCompleted",
+    "ActionList",
+    "ActionListCompleted",
     "AnswerDiscarded",
     "Associate",
     "AssociationAccepted",
@@ -100,11 +119,18 @@ __all__ = [
     "ExceptionReceived",
     "Get",
     "GetCompleted",
+    "GetList",
+    "GetListCompleted",
     "Link",
     "NotificationReceived",
     "Release",
     "Reply",
     "Selection",
+    "ServiceRequest",
+    "Set",
+    "SetCompleted",
+    "SetList",
+    "SetListCompleted",
 ]
 
 
@@ -178,6 +204,8 @@ class Client:
                 return self._send_release()
             case Reply():
                 return self._send_reply(request)
+            case _:
+                raise LocalProtocolError("this service comes with the next commits")
 
     def receive_data(self, data: bytes) -> None:
         """
@@ -200,6 +228,23 @@ class Client:
                 return None
             self._receive(apdu)
         return self._events.popleft()
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long to wait for octets before `handle_timeout`; None: as long as one likes."""
+        return self._link.timeout_s
+
+    def data_to_send(self) -> bytes:
+        """What the link itself has to say; write it before you wait for octets."""
+        return self._link.data_to_send()
+
+    def handle_timeout(self) -> bytes:
+        """
+        No octets have come for `timeout_s`: what the link says to that.
+
+        Raises: FramingError: "no-answer".
+        """
+        return self._link.handle_timeout()
 
     def abandon(self) -> None:
         """Give up the pending GET or ACTION: its answer, should it come late, is discarded."""

@@ -1,10 +1,8 @@
 """
-What goes in and comes out of an association, for both roles.
+What comes out of an association: what either side learns.
 
-Owns requests (what a client asks), replies (what a server answers) and events (what either side
-learns). All are frozen values without behaviour; `client.py` and `server.py` say when each of
-them is allowed. Octets of COSEM data stay octets here, so that a profile is decoded once, by
-columns; `data()` gives the tree to those who want it.
+Frozen values without behaviour; `requests.py` has what goes in. Octets of COSEM data stay octets
+here, so that a profile is decoded once, by columns; `data()` gives the tree to those who want it.
 """
 
 from __future__ import annotations
@@ -15,8 +13,11 @@ import attrs
 
 from hes_protocol.acse.names import AssociationResult, Diagnostic
 from hes_protocol.axdr import Data, decode_all
-from hes_protocol.cosem.objects import Attribute, EntrySelection, Method, RangeSelection
+from hes_protocol.cosem.objects import Attribute, Method
+from hes_protocol.requests import Reply, Selection
 from hes_protocol.security.control import Protection
+from hes_protocol.xdlms.action import ActionReturn
+from hes_protocol.xdlms.get import GetDataResult
 from hes_protocol.xdlms.notification import DataNotification, EventNotification
 from hes_protocol.xdlms.results import (
     ActionResultCode,
@@ -26,25 +27,7 @@ from hes_protocol.xdlms.results import (
     StateError,
 )
 
-Selection: TypeAlias = RangeSelection | EntrySelection
-"""Selective access: selector 1 (by range) or 2 (by entry) of class_id 7, attribute 2."""
-
-
 # --- both roles -----------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Reply:
-    """
-    What the state machine itself must send next; opaque, to be given to `send` unchanged.
-
-    `purpose` says why, for traces: "block" (next block wanted), "hls" (pass 3 of the HLS
-    handshake), "association" (an AARE), "release" (an RLRE), "exception" (a refusal). `detail`
-    is, for a refusal, the code of the error that led to it, e.g. "tag-mismatch".
-    """
-
-    purpose: str
-    detail: str = ""
 
 
 @attrs.frozen
@@ -54,6 +37,7 @@ class ContinueNeeded:
 
     The caller does what it must do before each APDU (lease, deadline), then writes
     `send(event.reply)` to the transport. The invocation counter is drawn in `send`, not before.
+    A "confirm" hinders nothing: it may be sent at any time, or never.
     """
 
     reply: Reply
@@ -72,46 +56,7 @@ class AssociationReleased:
     trusted: bool = True
 
 
-# --- client: requests -----------------------------------------------------------------------
-
-
-@attrs.frozen
-class Associate:
-    """
-    Open the association of the settings: AARQ and, with HLS, passes 3 and 4.
-
-    `challenge` is CtoS in place of the settings'; needed for the second HLS association of one
-    `Client`, since a challenge is used once.
-    """
-
-    challenge: bytes | None = attrs.field(default=None, repr=False)
-
-
-@attrs.frozen
-class Get:
-    """Read one attribute, whole or by `selection`; blocks are put together."""
-
-    attribute: Attribute
-    selection: Selection | None = None
-
-
-@attrs.frozen
-class Action:
-    """Invoke one method; `data` is its parameter, None for none."""
-
-    method: Method
-    data: Data | None = None
-
-
-@attrs.frozen
-class Release:
-    """Close the association: RLRQ."""
-
-
-ClientRequest: TypeAlias = Associate | Get | Action | Release
-
-
-# --- client: events -------------------------------------------------------------------------
+# --- client ---------------------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -166,6 +111,14 @@ class GetCompleted:
 
 
 @attrs.frozen
+class SetCompleted:
+    """The answer to a confirmed `Set`."""
+
+    invoke_id: int
+    result: DataAccessResult
+
+
+@attrs.frozen
 class ActionCompleted:
     """
     The answer to an `Action`.
@@ -190,11 +143,53 @@ class ActionCompleted:
 
 
 @attrs.frozen
+class GetListCompleted:
+    """
+    The answers to a `GetList`, in its order.
+
+    A server that refuses the list as a whole has given that result for each of its elements; the
+    same holds for the other lists.
+    """
+
+    invoke_id: int
+    results: tuple[GetDataResult, ...]
+
+
+@attrs.frozen
+class SetListCompleted:
+    """The answers to a `SetList`, in its order."""
+
+    invoke_id: int
+    results: tuple[DataAccessResult, ...]
+
+
+@attrs.frozen
+class ActionListCompleted:
+    """The answers to an `ActionList`, in its order."""
+
+    invoke_id: int
+    results: tuple[ActionReturn, ...]
+
+
+AccessResult: TypeAlias = GetDataResult | DataAccessResult | ActionReturn
+"""How one specification of an `Access` went: a `Get`, a `Set` or an `Action`, as in a list."""
+
+
+@attrs.frozen
+class AccessCompleted:
+    """The answers to an `Access`, in its order; `invoke_id` is the long one, of 24 bits."""
+
+    invoke_id: int
+    results: tuple[AccessResult, ...]
+
+
+@attrs.frozen
 class NotificationReceived:
     """
-    A push arrived inside the association; it does not touch a pending request.
+    A push arrived; it does not touch a pending request.
 
-    `protection` is how it was protected; its tag, where it has one, is verified.
+    Where the server wants it confirmed, `ContinueNeeded` follows. `protection` is how it was
+    protected; its tag, where it has one, is verified.
     """
 
     apdu: DataNotification | EventNotification
@@ -230,7 +225,12 @@ ClientEvent: TypeAlias = (
     | AssociationAccepted
     | AssociationRejected
     | GetCompleted
+    | SetCompleted
     | ActionCompleted
+    | GetListCompleted
+    | SetListCompleted
+    | ActionListCompleted
+    | AccessCompleted
     | NotificationReceived
     | ExceptionReceived
     | AnswerDiscarded
@@ -238,7 +238,7 @@ ClientEvent: TypeAlias = (
 )
 
 
-# --- server: events -------------------------------------------------------------------------
+# --- server ---------------------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -258,10 +258,25 @@ class AssociationRefused:
 
 @attrs.frozen
 class GetRequested:
-    """A client reads an attribute; the server waits for `GetResult`."""
+    """
+    A client reads an attribute; the server waits for `GetResult`.
+
+    A list and an ACCESS come as one request after the other, all with the same invoke_id.
+    """
 
     invoke_id: int
     attribute: Attribute
+    selection: Selection | None
+    client_sap: int
+
+
+@attrs.frozen
+class SetRequested:
+    """A client writes an attribute; the server waits for `SetResult`."""
+
+    invoke_id: int
+    attribute: Attribute
+    data: Data
     selection: Selection | None
     client_sap: int
 
@@ -276,53 +291,22 @@ class ActionRequested:
     client_sap: int
 
 
+@attrs.frozen
+class NotificationConfirmed:
+    """The client of this SAP has got the data-notification with this long_invoke_id."""
+
+    client_sap: int
+    long_invoke_id: int
+
+
+ServiceRequested: TypeAlias = GetRequested | SetRequested | ActionRequested
+"""What the caller must answer."""
+
 ServerEvent: TypeAlias = (
     ContinueNeeded
     | AssociationOpened
     | AssociationRefused
-    | GetRequested
-    | ActionRequested
+    | ServiceRequested
+    | NotificationConfirmed
     | AssociationReleased
 )
-
-
-# --- server: replies ------------------------------------------------------------------------
-
-
-@attrs.frozen
-class GetResult:
-    """
-    The answer to a `GetRequested`: one encoded `Data`, or a result other than SUCCESS.
-
-    The server cuts what exceeds the client's max_receive_pdu_size into blocks and sends the
-    later ones as `ContinueNeeded` when the client asks for them.
-    """
-
-    invoke_id: int
-    result: DataAccessResult = DataAccessResult.SUCCESS
-    octets: bytes = attrs.field(default=b"", repr=False)
-
-
-@attrs.frozen
-class ActionResult:
-    """The answer to an `ActionRequested`; `octets` is the encoded return parameter, if any."""
-
-    invoke_id: int
-    result: ActionResultCode = ActionResultCode.SUCCESS
-    octets: bytes = attrs.field(default=b"", repr=False)
-
-
-@attrs.frozen
-class Notify:
-    """
-    Push `notification` to `client_sap`, protected by that association's keys as general-glo.
-
-    Allowed at any time and without an association, as meters do; changes no state.
-    """
-
-    notification: DataNotification
-    client_sap: int
-    protection: Protection = Protection.PLAIN
-
-
-ServerReply: TypeAlias = GetResult | ActionResult | Notify | Reply

@@ -26,18 +26,25 @@ from hes_protocol.acse import Aarq, Diagnostic, UserDiagnostic
 from hes_protocol.errors import LocalProtocolError, TruncatedError
 from hes_protocol.events import (
     ActionRequested,
-    ActionResult,
     AssociationOpened,
     AssociationRefused,
     AssociationReleased,
     ContinueNeeded,
     GetRequested,
+    NotificationConfirmed,
+    ServerEvent,
+    ServiceRequested,
+    SetRequested,
+)
+from hes_protocol.requests import (
+    ActionResult,
     GetResult,
     Notify,
     Reply,
     Selection,
-    ServerEvent,
     ServerReply,
+    ServiceResult,
+    SetResult,
 )
 from hes_protocol.security import SuiteKeys
 from hes_protocol.security.hls_gmac import check_challenge
@@ -53,6 +60,7 @@ __all__ = [
     "ContinueNeeded",
     "GetRequested",
     "GetResult",
+    "NotificationConfirmed",
     "Notify",
     "Reply",
     "Selection",
@@ -61,6 +69,10 @@ __all__ = [
     "ServerEvent",
     "ServerLink",
     "ServerReply",
+    "ServiceRequested",
+    "ServiceResult",
+    "SetRequested",
+    "SetResult",
 ]
 
 
@@ -105,6 +117,8 @@ class Server:
         self._events: deque[ServerEvent] = deque()
         self._asking: ServerSession | None = None
         self._due: Due | None = None
+        self._due_sap: int | None = None
+        self._due_ended = False
 
     def is_associated(self, client_sap: int) -> bool:
         """Whether this client's association is open, authentication included."""
@@ -118,6 +132,8 @@ class Server:
         Raises: FramingError, LimitError: octets that cannot be frames.
         """
         self._link.receive_data(data)
+        for client_sap in self._link.ended_saps():
+            self._end(client_sap)
 
     def next_event(self) -> ServerEvent | None:
         """
@@ -135,6 +151,23 @@ class Server:
             self._receive(apdu)
         return self._events.popleft()
 
+    @property
+    def timeout_s(self) -> float | None:
+        """How long to wait for octets before `handle_timeout`; None: as long as one likes."""
+        return self._link.timeout_s
+
+    def data_to_send(self) -> bytes:
+        """What the link itself has to say; write it before you wait for octets."""
+        return self._link.data_to_send()
+
+    def handle_timeout(self) -> bytes:
+        """
+        No octets have come for `timeout_s`: what the link says to that.
+
+        Raises: FramingError: "no-answer".
+        """
+        return self._link.handle_timeout()
+
     def send(self, reply: ServerReply) -> bytes:
         """
         Turn an answer, a push, or the `reply` of a `ContinueNeeded` into octets.
@@ -148,6 +181,8 @@ class Server:
                 return self._send_notification(reply)
             case Reply():
                 return self._send_due(reply)
+            case _:
+                raise LocalProtocolError("this service comes with the next commits")
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -155,6 +190,9 @@ class Server:
         due = self._due
         if due is None or reply is not due.reply:
             raise LocalProtocolError("this reply is not due")
+        if self._due_ended:
+            self._due, self._due_ended = None, False
+            return b""
         octets = self._link.wrap(due.build())
         self._due = None
         self._events.extend(due.sent())
@@ -165,6 +203,9 @@ class Server:
         session = self._asking
         if session is None:
             raise LocalProtocolError("nobody has asked for this")
+        if session not in self._sessions.values():  # its link has ended: nobody listens
+            self._asking = None
+            return b""
         octets = self._link.wrap(session.answer(result))
         self._asking = None
         return octets
@@ -179,12 +220,15 @@ class Server:
         else:
             raise LocalProtocolError(f"no client SAP {notify.client_sap}")
         apdu = channel.protect(notify.notification.encode(), notify.protection, general=True)
-        heard = self._link.peer_sap
-        self._link.peer_sap = notify.client_sap
-        try:
-            return self._link.wrap(apdu)
-        finally:
-            self._link.peer_sap = heard
+        return self._link.push(notify.client_sap, apdu)
+
+    def _end(self, client_sap: int) -> None:
+        """The client has set up its link anew, or given it up: so ends its association."""
+        session = self._sessions.pop(client_sap, None)
+        if session is not None and session.is_open:
+            self._events.append(AssociationReleased())
+        if self._due is not None and self._due_sap == client_sap:
+            self._due_ended = True
 
     def _forget_released(self) -> None:
         for client_sap in [sap for sap, session in self._sessions.items() if session.is_over]:
@@ -211,7 +255,7 @@ class Server:
 
     def _take(self, turn: Turn) -> None:
         self._events.extend(turn.events)
-        self._due = turn.due
+        self._due, self._due_sap = turn.due, self._link.peer_sap
         if turn.due is not None:
             self._events.append(ContinueNeeded(turn.due.reply))
 

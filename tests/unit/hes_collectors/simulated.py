@@ -22,14 +22,15 @@ from trio.testing import memory_stream_pair
 import hes_simulators as sim
 from hes.domain.meters import Association, Mechanism, Meter, Policy, Secrets, Transport
 from hes_collectors.dlms import CollectorSettings
-from hes_protocol.events import Reply, ServerEvent
 from hes_protocol.security import Protection
 from hes_protocol.server import (
     ActionRequested,
     ContinueNeeded,
     GetRequested,
     Notify,
+    Reply,
     Server,
+    ServerEvent,
     ServerReply,
 )
 from hes_protocol.xdlms import DataNotification
