@@ -21,7 +21,15 @@ from hes_protocol.axdr import encode
 from hes_protocol.cosem import Obis
 from hes_protocol.cosem.objects import Attribute, Method
 from hes_protocol.xdlms import (
+    AccessAction,
+    AccessActionResult,
+    AccessGet,
+    AccessGetResult,
+    AccessRequest,
+    AccessResponse,
     AccessSelection,
+    AccessSet,
+    AccessSetResult,
     ActionRequestNextPblock,
     ActionRequestNormal,
     ActionRequestWithFirstPblock,
@@ -42,6 +50,7 @@ from hes_protocol.xdlms import (
     DataAccessResult,
     DataBlock,
     DataNotification,
+    DataNotificationConfirm,
     EventNotification,
     ExceptionResponse,
     GeneralBlockTransfer,
@@ -122,6 +131,23 @@ get_block = st.builds(
     octet,
 )
 
+specification = st.one_of(
+    st.builds(AccessGet, attribute, selection),
+    st.builds(AccessSet, attribute, selection),
+    st.builds(AccessAction, method),
+)
+access_outcome = st.one_of(
+    st.builds(AccessGetResult, access_result),
+    st.builds(AccessSetResult, access_result),
+    st.builds(AccessActionResult, octet.map(ActionResultCode)),
+)
+
+
+def long_invoked(kind: type, *parts: st.SearchStrategy) -> st.SearchStrategy:
+    """An APDU with a long invoke id."""
+    return st.builds(kind, *parts, long_invoke_id_and_priority=uint32, date_time=st.none() | time)
+
+
 BY_NAME: dict[str, st.SearchStrategy[Apdu]] = {
     "aarq": st.builds(
         Aarq,
@@ -197,6 +223,14 @@ BY_NAME: dict[str, st.SearchStrategy[Apdu]] = {
     "action-response-pblock": invoked(ActionResponseWithPblock, block),
     "action-response-with-list": invoked(ActionResponseWithList, some(action_return)),
     "action-response-next": invoked(ActionResponseNextPblock, uint32),
+    "access-request": long_invoked(AccessRequest, some(specification), some(trees())),
+    "access-response": long_invoked(
+        AccessResponse,
+        some(trees().map(encode)),
+        some(access_outcome),
+        st.none() | some(specification),
+    ),
+    "data-notification-confirm": st.builds(DataNotificationConfirm, uint32, st.none() | time),
     "data-notification": st.builds(DataNotification, uint32, st.none() | time, trees()),
     "event-notification": st.builds(EventNotification, attribute, trees(), st.none() | time),
     "exception-response": st.builds(_exception, octet, octet | st.just(6), uint32),

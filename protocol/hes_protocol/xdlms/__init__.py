@@ -1,5 +1,17 @@
 """xDLMS services (IEC 62056-5-3): APDUs as values, to and from octets."""
 
+from hes_protocol.xdlms.access import (
+    AccessAction,
+    AccessActionResult,
+    AccessGet,
+    AccessGetResult,
+    AccessRequest,
+    AccessResponse,
+    AccessResult,
+    AccessSet,
+    AccessSetResult,
+    AccessSpecification,
+)
 from hes_protocol.xdlms.action import (
     ActionRequest,
     ActionRequestNextPblock,
@@ -31,7 +43,11 @@ from hes_protocol.xdlms.get import (
     GetResponseWithList,
 )
 from hes_protocol.xdlms.initiate import InitiateRequest, InitiateResponse
-from hes_protocol.xdlms.notification import DataNotification, EventNotification
+from hes_protocol.xdlms.notification import (
+    DataNotification,
+    DataNotificationConfirm,
+    EventNotification,
+)
 from hes_protocol.xdlms.refusal import (
     ConfirmedService,
     ConfirmedServiceError,
@@ -63,7 +79,17 @@ from hes_protocol.xdlms.set import (
 
 __all__ = [
     "DEFAULT_CONFORMANCE",
+    "AccessAction",
+    "AccessActionResult",
+    "AccessGet",
+    "AccessGetResult",
+    "AccessRequest",
+    "AccessResponse",
+    "AccessResult",
     "AccessSelection",
+    "AccessSet",
+    "AccessSetResult",
+    "AccessSpecification",
     "ActionRequest",
     "ActionRequestNextPblock",
     "ActionRequestNormal",
@@ -87,6 +113,7 @@ __all__ = [
     "DataAccessResult",
     "DataBlock",
     "DataNotification",
+    "DataNotificationConfirm",
     "EventNotification",
     "ExceptionResponse",
     "GeneralBlockTransfer",

@@ -7,6 +7,14 @@ from typing import Final, TypeAlias
 
 from hes_protocol.acse import Aare, Aarq, Rlre, Rlrq
 from hes_protocol.errors import EncodingError, TruncatedError
+from hes_protocol.xdlms.access import (
+    ACCESS_REQUEST,
+    ACCESS_RESPONSE,
+    AccessRequest,
+    AccessResponse,
+    decode_access_request,
+    decode_access_response,
+)
 from hes_protocol.xdlms.action import (
     ACTION_REQUEST,
     ACTION_RESPONSE,
@@ -45,10 +53,13 @@ from hes_protocol.xdlms.initiate import (
 )
 from hes_protocol.xdlms.notification import (
     DATA_NOTIFICATION,
+    DATA_NOTIFICATION_CONFIRM,
     EVENT_NOTIFICATION,
     DataNotification,
+    DataNotificationConfirm,
     EventNotification,
     decode_data_notification,
+    decode_data_notification_confirm,
     decode_event_notification,
 )
 from hes_protocol.xdlms.refusal import (
@@ -81,7 +92,10 @@ Apdu: TypeAlias = (
     | SetResponse
     | ActionRequest
     | ActionResponse
+    | AccessRequest
+    | AccessResponse
     | DataNotification
+    | DataNotificationConfirm
     | EventNotification
     | ExceptionResponse
     | ConfirmedServiceError
@@ -99,6 +113,7 @@ DECODERS: Final[Mapping[int, Callable[[bytes], Apdu]]] = {
     INITIATE_RESPONSE: decode_initiate_response,
     CONFIRMED_SERVICE_ERROR: decode_confirmed_service_error,
     DATA_NOTIFICATION: decode_data_notification,
+    DATA_NOTIFICATION_CONFIRM: decode_data_notification_confirm,
     GET_REQUEST: decode_get_request,
     SET_REQUEST: decode_set_request,
     EVENT_NOTIFICATION: decode_event_notification,
@@ -107,6 +122,8 @@ DECODERS: Final[Mapping[int, Callable[[bytes], Apdu]]] = {
     SET_RESPONSE: decode_set_response,
     ACTION_RESPONSE: decode_action_response,
     EXCEPTION_RESPONSE: decode_exception_response,
+    ACCESS_REQUEST: decode_access_request,
+    ACCESS_RESPONSE: decode_access_response,
     GENERAL_GLO: decode_ciphered,
     GENERAL_DED: decode_ciphered,
     GENERAL_BLOCK_TRANSFER: decode_general_block_transfer,

@@ -1,7 +1,8 @@
 """
 data-notification and event-notification: what a server sends unasked (IEC 62056-5-3).
 
-Both may carry the time. The standard codes data-notification's as an OCTET STRING of 0 or 12
+A data-notification whose invoke id says "confirmed" is answered by data-notification-confirm.
+All may carry the time. The standard codes data-notification's as an OCTET STRING of 0 or 12
 octets without tag; Kaifa meters (pushes in Norway and Sweden) put the tag of octet-string, 0x09,
 before it, and so does the event-notification of an OSGP MX382, in place of the presence octet.
 Both forms are read; ours has no tag.
@@ -21,6 +22,8 @@ from hes_protocol.xdlms.descriptor import read_attribute, write_attribute
 from hes_protocol.xdlms.reader import ApduReader, write_octet_string, write_unsigned
 
 DATA_NOTIFICATION: Final = 0x0F
+DATA_NOTIFICATION_CONFIRM: Final = 0x10
+_CONFIRMED: Final = 1 << 30
 EVENT_NOTIFICATION: Final = 0xC2
 
 
@@ -44,13 +47,39 @@ class DataNotification:
         """The lower 24 bits."""
         return self.long_invoke_id_and_priority & 0xFFFFFF
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether the server waits for a `DataNotificationConfirm`."""
+        return bool(self.long_invoke_id_and_priority & _CONFIRMED)
+
     def encode(self) -> bytes:
         """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
         return (
             bytes((DATA_NOTIFICATION,))
             + write_unsigned(self.long_invoke_id_and_priority, 4)
-            + write_octet_string(_checked(self.date_time) or b"")
+            + write_date_time(self.date_time)
             + encode(self.body)
+        )
+
+
+@attrs.frozen
+class DataNotificationConfirm:
+    """A confirmed push has arrived; the invoke id is the push's, `date_time` as there."""
+
+    long_invoke_id_and_priority: int
+    date_time: bytes | None = None
+
+    @property
+    def long_invoke_id(self) -> int:
+        """The lower 24 bits."""
+        return self.long_invoke_id_and_priority & 0xFFFFFF
+
+    def encode(self) -> bytes:
+        """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
+        return (
+            bytes((DATA_NOTIFICATION_CONFIRM,))
+            + write_unsigned(self.long_invoke_id_and_priority, 4)
+            + write_date_time(self.date_time)
         )
 
 
@@ -79,6 +108,27 @@ def _checked(time: bytes | None) -> bytes | None:
     return time
 
 
+def write_date_time(time: bytes | None) -> bytes:
+    """
+    A date-time as OCTET STRING of 12 octets, or of none.
+
+    Raises: LocalProtocolError: another length.
+    """
+    return write_octet_string(_checked(time) or b"")
+
+
+def read_date_time(reader: ApduReader) -> bytes | None:
+    """
+    A date-time as OCTET STRING of 12 octets, None where it has none.
+
+    Raises: EncodingError: another length. TruncatedError.
+    """
+    if reader.octets[reader.offset : reader.offset + 1] == b"\x00":
+        reader.offset += 1
+        return None
+    return _read_time(reader)
+
+
 def _read_time(reader: ApduReader) -> bytes:
     time = reader.octet_string()
     if len(time) != LENGTH_OCTETS:
@@ -103,15 +153,23 @@ def decode_data_notification(octets: bytes) -> DataNotification:
     reader = ApduReader(octets)
     invoke = reader.unsigned(4)
     _skip_tag(reader)
-    date_time = None
-    if reader.octets[reader.offset : reader.offset + 1] == b"\x00":
-        reader.offset += 1
-    else:
-        date_time = _read_time(reader)
+    date_time = read_date_time(reader)
     offset = reader.offset
     body = reader.data()
     reader.end()
     return DataNotification(invoke, date_time, body, offset)
+
+
+def decode_data_notification_confirm(octets: bytes) -> DataNotificationConfirm:
+    """
+    Read a whole data-notification-confirm.
+
+    Raises: EncodingError: a date-time of another length, octets left over. TruncatedError.
+    """
+    reader = ApduReader(octets)
+    confirm = DataNotificationConfirm(reader.unsigned(4), read_date_time(reader))
+    reader.end()
+    return confirm
 
 
 def decode_event_notification(octets: bytes) -> EventNotification:
