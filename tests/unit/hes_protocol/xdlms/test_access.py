@@ -46,7 +46,6 @@ def octets(text: str) -> bytes:
     return bytes.fromhex("".join(text.split()))
 
 
-@pytest.mark.conformance("access", "vector")
 def test_a_request_with_every_specification() -> None:
     request = AccessRequest(
         SPECIFICATIONS,
@@ -59,7 +58,6 @@ def test_a_request_with_every_specification() -> None:
     assert (request.long_invoke_id, request.invoke_id) == (7, 7)
 
 
-@pytest.mark.conformance("access", "vector")
 @pytest.mark.parametrize(("presence", "repeated"), [("00", None), (f"01 {LIST}", SPECIFICATIONS)])
 def test_a_response_with_and_without_the_specifications(
     presence: str, repeated: tuple[AccessGet, ...] | None
@@ -108,7 +106,6 @@ def test_a_value_out_of_range_has_no_encoding() -> None:
         AccessRequest((), (), date_time=b"short").encode()
 
 
-@pytest.mark.conformance("data-notification-confirmed", "vector")
 @pytest.mark.parametrize(
     ("wire", "time"), [("10 40000007 00", None), (f"10 40000007 0c {TIME.hex()}", TIME)]
 )
