@@ -23,7 +23,16 @@ MIN_PDU_SIZE: Final = 64
 
 
 class Link(Protocol):
-    """What frames APDUs between two SAPs: `wrapper.WrapperLink` is the first."""
+    """
+    What frames APDUs between two SAPs: `wrapper.WrapperLink`, `hdlc.HdlcLink`.
+
+    A link may have something to say by itself. So an adapter writes `data_to_send()` before it
+    waits for octets, waits no longer than `timeout_s`, and then writes `handle_timeout()`.
+    """
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long to wait for octets from now on; None: for as long as the caller likes."""
 
     def wrap(self, apdu: bytes) -> bytes:
         """The octets that carry `apdu` to the peer."""
@@ -42,12 +51,28 @@ class Link(Protocol):
         Raises: FramingError, LimitError: octets that cannot be frames.
         """
 
+    def data_to_send(self) -> bytes:
+        """What the link itself has to say before octets are waited for."""
+
+    def handle_timeout(self) -> bytes:
+        """
+        `timeout_s` has passed without octets: what the link says to that.
+
+        Raises: FramingError: "no-answer": it has been said often enough.
+        """
+
 
 class ServerLink(Link, Protocol):
     """A link that knows which client it last heard."""
 
     peer_sap: int | None
-    """SAP of the client whose APDU came last, which `wrap` addresses; settable before a push."""
+    """SAP of the client whose APDU came last, which `wrap` addresses."""
+
+    def push(self, client_sap: int, apdu: bytes) -> bytes:
+        """The octets that carry to a client an APDU that nobody asked for."""
+
+    def ended_saps(self) -> tuple[int, ...]:
+        """Clients whose link was set up anew or given up since the last call; see `Server`."""
 
 
 @attrs.frozen(kw_only=True)

@@ -32,6 +32,11 @@ class WrapperLink:
         self.frames_discarded = 0
         self._receiver = WrapperReceiver(max_apdu)
 
+    @property
+    def timeout_s(self) -> float | None:
+        """None: the wrapper knows no repetition."""
+        return None
+
     def wrap(self, apdu: bytes) -> bytes:
         """
         One frame from us to the peer.
@@ -40,7 +45,23 @@ class WrapperLink:
         """
         if self.peer_sap is None:
             raise LocalProtocolError("no peer has been heard and none is set")
-        return WrapperFrame(self.source, self.peer_sap, apdu).to_octets()
+        return self.push(self.peer_sap, apdu)
+
+    def push(self, client_sap: int, apdu: bytes) -> bytes:
+        """One frame from us to `client_sap`, which need not have been heard."""
+        return WrapperFrame(self.source, client_sap, apdu).to_octets()
+
+    def data_to_send(self) -> bytes:
+        """Nothing: the wrapper says nothing of its own."""
+        return b""
+
+    def handle_timeout(self) -> bytes:
+        """Nothing either."""
+        return b""
+
+    def ended_saps(self) -> tuple[int, ...]:
+        """None: only the end of the connection ends what runs over the wrapper."""
+        return ()
 
     def receive_data(self, data: bytes) -> None:
         """

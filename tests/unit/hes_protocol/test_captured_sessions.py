@@ -63,6 +63,7 @@ class BareLink:
 
     peer_sap: int | None = 1
     received: list[bytes] = attrs.field(factory=list)
+    timeout_s: float | None = None
 
     def wrap(self, apdu: bytes) -> bytes:
         return apdu
@@ -72,6 +73,18 @@ class BareLink:
 
     def next_apdu(self) -> bytes | None:
         return self.received.pop(0) if self.received else None
+
+    def push(self, client_sap: int, apdu: bytes) -> bytes:
+        return apdu
+
+    def data_to_send(self) -> bytes:
+        return b""
+
+    def handle_timeout(self) -> bytes:
+        return b""
+
+    def ended_saps(self) -> tuple[int, ...]:
+        return ()
 
 
 @attrs.frozen
