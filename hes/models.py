@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import hes
-from hes_protocol.models import Model, PushLayout, parse_model, push_layouts
+from hes_protocol.models import Model, PushLayout, parse_models, push_layouts
 
 
 def _folder() -> Path:
@@ -23,7 +23,7 @@ def models() -> tuple[Model, ...]:
     Raises: LocalProtocolError: a model file is broken; it says which and where.
     """
     files = sorted(_folder().glob("*.toml"))
-    return tuple(parse_model(file.read_text(encoding="utf-8")) for file in files)
+    return parse_models(file.read_text(encoding="utf-8") for file in files)
 
 
 @cache

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 
 from hes_protocol.axdr.data import NULL, Data, DataTag, array, structure
 from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.errors import LocalProtocolError
-from hes_protocol.models import PushLayout, parse_model, push_layouts
+from hes_protocol.models import PushLayout, parse_model
 from hes_protocol.push import PushValue, read_push
 from tests.strategies import trees
 
@@ -151,16 +149,6 @@ def test_any_payload_is_read_and_no_number_is_lost(payload: Data) -> None:
 
     found = [value.data for value in read_push(payload).values]
     assert sum(map(numbers, found)) == numbers(payload)
-
-
-def test_the_kept_models_parse_and_name_their_source() -> None:
-    files = sorted(Path("config/models").glob("*.toml"))
-    models = [parse_model(file.read_text(encoding="utf-8")) for file in files]
-    assert models
-    assert len({model.name for model in models}) == len(models)
-    assert all(model.source for model in models)
-    ordered = push_layouts(models)
-    assert all(ordered[i].objects or not ordered[i + 1].objects for i in range(len(ordered) - 1))
 
 
 @pytest.mark.parametrize(

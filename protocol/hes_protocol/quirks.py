@@ -1,0 +1,148 @@
+"""
+What a family of meters does otherwise than the standard: named flags, one class.
+
+Owns the names and their parsing from a model's table `[quirks]`; the defaults are the standard's
+behaviour, so a meter of no model, or of one without the flag, is taken at the standard's word.
+
+    [quirks]
+    empty_system_title = true             # its AARE has no responding-AP-title, or an empty one
+    no_rlrq = true                        # the link is closed without RLRQ
+    tagged_push_time = true               # data-notification: 09 0C, where the standard has 0C
+    selection = "entry"                   # profiles are read by entry; by range it refuses
+    deviation = "refused"                 # or "required": of the bounds of a range
+    null_means = "previous"               # or "missing": a null cell of a profile
+    hls_object = "0.0.40.0.1.255"         # where reply_to_HLS_authentication is, for every client
+    counter_object = { 32 = "0.0.43.1.2.255", 48 = "0.0.43.1.3.255" }     # or by client SAP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from hes_protocol.cosem import Obis
+from hes_protocol.profile import NullMeaning
+
+_SAP_MAX: Final = 0xFFFF
+E = TypeVar("E", bound=StrEnum)
+
+
+class SelectionBy(StrEnum):
+    """How a part of a profile may be asked for (IEC 62056-6-2, class_id 7, selective access)."""
+
+    RANGE = "range"
+    ENTRY = "entry"
+
+
+class Deviation(StrEnum):
+    """What a meter says to a deviation in the bounds of a range: users-ask, point 14."""
+
+    REFUSED = "refused"
+    REQUIRED = "required"
+
+
+@attrs.frozen
+class ByClient:
+    """An object that is another one for each client of a meter; `every` where all have the same."""
+
+    every: Obis | None = None
+    clients: Mapping[int, Obis] = attrs.field(factory=dict)
+
+    def get(self, client_sap: int) -> Obis | None:
+        """The object of this client, None where the model does not say."""
+        return self.clients.get(client_sap, self.every)
+
+
+@attrs.frozen
+class Quirks:
+    """
+    The flags of one model.
+
+    `tagged_push_time` needs no switch on our side: the decoder knows both forms by their octets.
+    It tells people, and simulated meters how to push.
+    """
+
+    empty_system_title: bool = False
+    no_rlrq: bool = False
+    tagged_push_time: bool = False
+    selection: SelectionBy | None = None
+    deviation: Deviation | None = None
+    null_means: NullMeaning | None = None
+    hls_object: ByClient = ByClient()
+    counter_object: ByClient = ByClient()
+
+
+STANDARD: Final = Quirks()
+"""No quirk at all."""
+
+
+def parse_quirks(table: Mapping[str, Any], inherited: Quirks = STANDARD) -> Quirks:
+    """
+    Read a table `[quirks]`; what it does not name is as in `inherited`.
+
+    Raises: ValueError: an unknown flag, or a value of another type; the text names both.
+    """
+    unknown = table.keys() - _READERS.keys()
+    if unknown:
+        raise ValueError(
+            f"quirks: there is no flag {min(unknown)}; there are {', '.join(_READERS)}"
+        )
+    changes = {}
+    for name, value in table.items():
+        try:
+            changes[name] = _READERS[name](value)
+        except ValueError as error:
+            raise ValueError(f"quirks: {name}: {error}") from None
+    return attrs.evolve(inherited, **changes)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")  # noqa: TRY004
+    return value
+
+
+def _one_of(kind: type[E]) -> Callable[[Any], E]:
+    def read(value: Any) -> E:
+        try:
+            return kind(value)
+        except ValueError:
+            names = ", ".join(member.value for member in kind)
+            raise ValueError(f"{value!r} is none of {names}") from None
+
+    return read
+
+
+def _by_client(value: Any) -> ByClient:
+    if isinstance(value, str):
+        return ByClient(Obis.parse(value))
+    if not isinstance(value, dict) or not value:
+        raise ValueError("neither an OBIS code nor a table of them by client SAP")
+    return ByClient(None, {_sap(client): _obis(obis) for client, obis in value.items()})
+
+
+def _sap(text: str) -> int:
+    if not text.isdecimal() or int(text) > _SAP_MAX:
+        raise ValueError(f"{text!r} is no client SAP")
+    return int(text)
+
+
+def _obis(value: Any) -> Obis:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no OBIS code")  # noqa: TRY004
+    return Obis.parse(value)
+
+
+_READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "empty_system_title": _flag,
+    "no_rlrq": _flag,
+    "tagged_push_time": _flag,
+    "selection": _one_of(SelectionBy),
+    "deviation": _one_of(Deviation),
+    "null_means": _one_of(NullMeaning),
+    "hls_object": _by_client,
+    "counter_object": _by_client,
+}
