@@ -1,16 +1,20 @@
 """
 How one side protects what it sends and checks what it receives; the same for both roles.
 
-Owns the keys' cipher object, both system titles, and the highest counters of both sides. Rule 1:
+Owns the keys' cipher objects, both system titles, and the highest counters of both sides. Rule 1:
 `open` changes nothing; whoever called it says `commit` when the APDU is accepted. Rule 2: policy,
 tag, counter, in this order, and no octet of the APDU is looked at before. Rule 3: a counter that
 no tag vouches for never becomes `peer_counter`; it is only remembered for as long as the
-association lasts, so that such an APDU cannot be played twice in it.
+association lasts, so that such an APDU cannot be played twice in it. Rule 4: a counter belongs to
+a key. The peer's are checked per key: the dedicated key's begin anew with the key and end with
+it, and the broadcast key, which every meter of a group knows, cannot move the unicast key's. Ours
+all come from one source, so that no key ever sees one twice (IEC 62056-5-3, "invocation counter").
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Final
 
 import attrs
@@ -22,24 +26,41 @@ from hes_protocol.security.suite0 import HEADER_OCTETS, SYSTEM_TITLE_OCTETS, TAG
 from hes_protocol.xdlms.ciphered import (
     GENERAL_DED,
     GENERAL_GLO,
-    GLO_TAGS,
     PLAIN_TAGS,
     Ciphered,
+    CipherForm,
     decode_ciphered,
 )
 
 _CIPHERED_TAGS: Final = frozenset({GENERAL_GLO, GENERAL_DED, *PLAIN_TAGS})
 
 
+class KeyKind(Enum):
+    """Which of the association's encryption keys."""
+
+    UNICAST = auto()
+    BROADCAST = auto()
+    DEDICATED = auto()
+
+
 @attrs.frozen
 class Opened:
-    """A received APDU after policy, tag and counter; `general` if it came by general ciphering."""
+    """A received APDU after policy, tag and counter; `form` and `key` say how it was ciphered."""
 
     apdu: bytes = attrs.field(repr=False)
     protection: Protection = Protection.PLAIN
     authenticated: bool = False
     invocation_counter: int | None = None
-    general: bool = False
+    form: CipherForm = CipherForm.GLO
+    key: KeyKind = KeyKind.UNICAST
+
+
+@attrs.define
+class _Peer:
+    """The peer's counters under one key: `verified` by tags, and those that no tag vouched for."""
+
+    verified: int = -1
+    unverified: int = -1
 
 
 def is_ciphered(octets: bytes) -> bool:
@@ -52,10 +73,11 @@ class Channel:
     Protection in both directions.
 
     Args:
-        keys: None where nothing can be ciphered.
+        keys: global unicast; None where nothing can be ciphered.
         system_title: ours, None where we have none.
         minimum: the least protection of what is received.
         next_counter: gives our counters, ever higher.
+        broadcast_key: None where no APDU may be ciphered with one.
     """
 
     def __init__(
@@ -64,19 +86,58 @@ class Channel:
         system_title: bytes | None,
         minimum: Protection,
         next_counter: Callable[[], int],
+        *,
+        broadcast_key: bytes | None = None,
     ) -> None:
-        self.keys = keys
+        self._keys: dict[KeyKind, SuiteKeys] = {}
+        if keys is not None:
+            self._keys[KeyKind.UNICAST] = keys
+            if broadcast_key is not None:
+                self._keys[KeyKind.BROADCAST] = keys.with_encryption_key(broadcast_key)
         self.system_title = system_title
         self.minimum = minimum
         self.peer_title: bytes | None = None
-        self.peer_counter: int | None = None
-        self._unverified_counter = -1
+        self._peer = {kind: _Peer() for kind in KeyKind}
         self._next_counter = next_counter
         self._own_counter = -1
 
-    def begin(self) -> None:
-        """A new association: what no tag vouched for is forgotten."""
-        self._unverified_counter = -1
+    def begin(self, dedicated_key: bytes | None = None) -> None:
+        """
+        A new association: what no tag vouched for is forgotten, and so is the dedicated key.
+
+        Args: dedicated_key: the association's, never used before.
+        Raises: LocalProtocolError: not 16 octets, or no global keys beside it.
+        """
+        for peer in self._peer.values():
+            peer.unverified = -1
+        self._peer[KeyKind.DEDICATED] = _Peer()
+        self._keys.pop(KeyKind.DEDICATED, None)
+        if dedicated_key is not None:
+            keys, _ = self.require_keys()
+            self._keys[KeyKind.DEDICATED] = keys.with_encryption_key(dedicated_key)
+
+    @property
+    def keys(self) -> SuiteKeys | None:
+        """The global unicast keys, None where nothing can be ciphered."""
+        return self._keys.get(KeyKind.UNICAST)
+
+    @property
+    def peer_counter(self) -> int | None:
+        """The peer's highest verified counter under the global unicast key, None for none yet."""
+        return self.verified(KeyKind.UNICAST)
+
+    @peer_counter.setter
+    def peer_counter(self, counter: int | None) -> None:
+        self.set_verified(KeyKind.UNICAST, counter)
+
+    def verified(self, kind: KeyKind) -> int | None:
+        """The peer's highest verified counter under one key, None for none yet."""
+        counter = self._peer[kind].verified
+        return None if counter < 0 else counter
+
+    def set_verified(self, kind: KeyKind, counter: int | None) -> None:
+        """Take over what was verified before this channel was made."""
+        self._peer[kind].verified = -1 if counter is None else counter
 
     # --- what we send -----------------------------------------------------------------------
 
@@ -93,9 +154,11 @@ class Channel:
         self._own_counter = counter
         return counter
 
-    def protect(self, apdu: bytes, protection: Protection, *, general: bool = False) -> bytes:
+    def protect(
+        self, apdu: bytes, protection: Protection, form: CipherForm = CipherForm.GLO
+    ) -> bytes:
         """
-        Cipher an APDU with its service's tag, or in the general form where it has none.
+        Cipher an APDU in `form`, or generally where its service has no tag of its own.
 
         Draws a counter unless `protection` is PLAIN.
 
@@ -104,19 +167,26 @@ class Channel:
         if protection is Protection.PLAIN:
             return apdu
         keys, title = self.require_keys()
-        tag = GENERAL_GLO if general else GLO_TAGS.get(apdu[0], GENERAL_GLO)
+        if form.dedicated:
+            dedicated = self._keys.get(KeyKind.DEDICATED)
+            if dedicated is None:
+                raise LocalProtocolError("this association has no dedicated key")
+            keys = dedicated
+        tag = form.tag(apdu[0])
         content = protect(keys, title, protection, self.draw_counter(), apdu)
-        return Ciphered(tag, content, title if tag == GENERAL_GLO else None).encode()
+        named = tag in (GENERAL_GLO, GENERAL_DED)
+        return Ciphered(tag, content, title if named else None).encode()
 
     def require_keys(self) -> tuple[SuiteKeys, bytes]:
         """
-        Keys and our system title.
+        Global unicast keys and our system title.
 
         Raises: LocalProtocolError: one of them is missing.
         """
-        if self.keys is None or self.system_title is None:
+        keys = self.keys
+        if keys is None or self.system_title is None:
             raise LocalProtocolError("ciphering needs keys and a system title")
-        return self.keys, self.system_title
+        return keys, self.system_title
 
     # --- what we receive --------------------------------------------------------------------
 
@@ -136,10 +206,10 @@ class Channel:
                 )
             return Opened(octets)
         ciphered = decode_ciphered(octets)
-        keys, title = self._check_header(ciphered, peer_title or self.peer_title)
-        opened = unprotect(keys, title, ciphered.content)
-        known = -1 if self.peer_counter is None else self.peer_counter
-        if opened.invocation_counter <= max(known, self._unverified_counter):
+        kind, title = self._check_header(ciphered, peer_title or self.peer_title)
+        opened = unprotect(self._keys[kind], title, ciphered.content)
+        known = self._peer[kind]
+        if opened.invocation_counter <= max(known.verified, known.unverified):
             raise SecurityError("counter-replayed", apdu_tag=ciphered.tag)
         self._check_inner(ciphered, opened.plaintext)
         return Opened(
@@ -147,18 +217,18 @@ class Channel:
             opened.control.protection,
             opened.authenticated,
             opened.invocation_counter,
-            ciphered.general,
+            ciphered.form,
+            kind,
         )
 
-    def _check_header(
-        self, ciphered: Ciphered, peer_title: bytes | None
-    ) -> tuple[SuiteKeys, bytes]:
+    def _check_header(self, ciphered: Ciphered, peer_title: bytes | None) -> tuple[KeyKind, bytes]:
         control = ciphered.control
         if not control.protection.covers(self.minimum):
             raise SecurityError("policy-violated", "weaker protection", apdu_tag=ciphered.tag)
         if control.suite != 0:
             raise SecurityError("suite-unsupported", f"suite {control.suite}")
-        if self.keys is None or control.broadcast or ciphered.dedicated:
+        kind = _kind(ciphered)
+        if kind not in self._keys:
             raise SecurityError("key-missing", "no key of this kind", apdu_tag=ciphered.tag)
         title = ciphered.system_title or peer_title
         if title is None or (peer_title is not None and title != peer_title):
@@ -166,7 +236,7 @@ class Channel:
         if title == self.system_title:
             # Our own APDUs come back: with the same key their tags would verify.
             raise SecurityError("system-title-mismatch", "our own", apdu_tag=ciphered.tag)
-        return self.keys, title
+        return kind, title
 
     def _check_inner(self, ciphered: Ciphered, plaintext: bytes) -> None:
         # The outer tag is not authenticated: what it says must not decide what the APDU is.
@@ -179,24 +249,34 @@ class Channel:
 
     def commit(self, opened: Opened) -> None:
         """Accept what `open` gave: its counter, if it had one, is used up."""
-        if opened.invocation_counter is None:
+        counter = opened.invocation_counter
+        if counter is None:
             return
+        peer = self._peer[opened.key]
         if opened.authenticated:
-            self.commit_counter(opened.invocation_counter)
+            peer.verified = max(peer.verified, counter)
         else:
-            self._unverified_counter = max(self._unverified_counter, opened.invocation_counter)
+            peer.unverified = max(peer.unverified, counter)
 
     def commit_counter(self, counter: int) -> None:
-        """Accept a verified counter of the peer."""
-        known = -1 if self.peer_counter is None else self.peer_counter
-        self.peer_counter = max(known, counter)
+        """Accept a verified counter of the peer under the global unicast key."""
+        peer = self._peer[KeyKind.UNICAST]
+        peer.verified = max(peer.verified, counter)
 
 
-def room(limit: int, protection: Protection, *, general: bool) -> int:
+def _kind(ciphered: Ciphered) -> KeyKind:
+    if not ciphered.control.broadcast:
+        return KeyKind.DEDICATED if ciphered.dedicated else KeyKind.UNICAST
+    if ciphered.dedicated:
+        raise SecurityError("key-missing", "dedicated and broadcast", apdu_tag=ciphered.tag)
+    return KeyKind.BROADCAST
+
+
+def room(limit: int, protection: Protection, form: CipherForm) -> int:
     """
     How long an APDU may be so that it is not above `limit` octets when it is ciphered.
 
-    Args: limit: max_receive_pdu_size of the receiver, above 0. protection, general: how it goes.
+    Args: limit: max_receive_pdu_size of the receiver, above 0. protection, form: how it goes.
     Returns: octets, possibly negative where not even the header fits.
     """
     if protection is Protection.PLAIN:
@@ -204,6 +284,6 @@ def room(limit: int, protection: Protection, *, general: bool) -> int:
     overhead = 1 + len(write_length(limit)) + HEADER_OCTETS
     if protection.authenticated:
         overhead += TAG_OCTETS
-    if general:
+    if form.general:
         overhead += 1 + SYSTEM_TITLE_OCTETS
     return limit - overhead

@@ -20,8 +20,6 @@ from hes_protocol.acse import (
     mechanism_name,
 )
 from hes_protocol.axdr import Data, DataTag
-from hes_protocol.cosem import Obis
-from hes_protocol.cosem.objects import Method
 from hes_protocol.errors import (
     EncodingError,
     LocalProtocolError,
@@ -31,7 +29,7 @@ from hes_protocol.errors import (
 from hes_protocol.security import Protection, SuiteKeys, gmac_token, verify_gmac_token
 from hes_protocol.security.hls_gmac import check_challenge
 from hes_protocol.security.suite0 import SYSTEM_TITLE_OCTETS
-from hes_protocol.settings import IMPLEMENTED, ClientSettings
+from hes_protocol.settings import REPLY_TO_HLS, ClientSettings, check_mechanism
 from hes_protocol.xdlms import (
     ActionRequestNormal,
     ActionReturn,
@@ -42,9 +40,6 @@ from hes_protocol.xdlms import (
     decode_apdu,
 )
 from hes_protocol.xdlms.refusal import INITIATE
-
-REPLY_TO_HLS = Method(15, Obis.parse("0.0.40.0.0.255"), 1)
-"""reply_to_HLS_authentication of the current association."""
 
 
 @attrs.frozen
@@ -70,10 +65,7 @@ def check_settings(settings: ClientSettings) -> None:
 
     Raises: LocalProtocolError: a mechanism that is not implemented, something missing.
     """
-    if settings.mechanism not in IMPLEMENTED:
-        raise LocalProtocolError(f"mechanism {settings.mechanism.name} is not implemented")
-    if settings.mechanism is Mechanism.LLS and settings.secret is None:
-        raise LocalProtocolError("LLS needs a secret")
+    check_mechanism(settings)
     title = settings.system_title
     if title is not None and len(title) != SYSTEM_TITLE_OCTETS:
         raise LocalProtocolError("a system title has 8 octets")

@@ -15,7 +15,7 @@ import attrs
 from hes_protocol import _admission as admission
 from hes_protocol import _answers as answers
 from hes_protocol._channel import Channel, Opened, room
-from hes_protocol._handshake import REPLY_TO_HLS, check_proof
+from hes_protocol._handshake import check_proof
 from hes_protocol._long_get import LongGet
 from hes_protocol._state import AssociationState, State, Step
 from hes_protocol.acse import Diagnostic, ReleaseResponseReason, Rlre, Rlrq, UserDiagnostic
@@ -42,6 +42,7 @@ from hes_protocol.xdlms import (
     GetRequestNormal,
     decode_apdu,
 )
+from hes_protocol.xdlms.ciphered import CipherForm
 
 
 def _nothing() -> tuple[ServerEvent, ...]:
@@ -180,13 +181,16 @@ class ServerSession:
         limit = min(ours, theirs) if ours and theirs else ours or theirs
         if not limit:
             return None
-        return room(limit, opened.protection, general=opened.general)
+        return room(limit, opened.protection, self._form(opened))
+
+    def _form(self, opened: Opened) -> CipherForm:
+        return self._rules.reply_form or opened.form
 
     def _offers(self, service: Conformance) -> bool:
         return bool(self._admitted.conformance & service)
 
     def _protect(self, apdu: bytes, opened: Opened) -> bytes:
-        return self.channel.protect(apdu, opened.protection, general=opened.general)
+        return self.channel.protect(apdu, opened.protection, self._form(opened))
 
     def _commit(self, opened: Opened) -> None:
         self.channel.commit(opened)
@@ -300,7 +304,7 @@ class ServerSession:
     def _receive_proof(self, apdu: Apdu, opened: Opened) -> Turn:
         challenge = self._challenge
         assert challenge is not None
-        if not isinstance(apdu, ActionRequestNormal) or apdu.method != REPLY_TO_HLS:
+        if not isinstance(apdu, ActionRequestNormal) or apdu.method != self._rules.hls_object:
             self._commit(opened)
             return self._refuse(answers.not_associated(), "no-association", opened)
         try:

@@ -333,9 +333,7 @@ class Client:
 
     def _wrap(self, apdu: bytes) -> bytes:
         settings = self._settings
-        protected = self._channel.protect(
-            apdu, settings.protection, general=settings.general_protection
-        )
+        protected = self._channel.protect(apdu, settings.protection, settings.cipher_form)
         if 0 < self._max_send_pdu_size < len(protected):
             raise LocalProtocolError(
                 f"{len(protected)} octets, and the server takes {self._max_send_pdu_size}"

@@ -50,6 +50,7 @@ from hes_protocol.security import SuiteKeys
 from hes_protocol.security.hls_gmac import check_challenge
 from hes_protocol.security.suite0 import SYSTEM_TITLE_OCTETS
 from hes_protocol.settings import ServerAssociation, ServerLink
+from hes_protocol.xdlms.ciphered import CipherForm
 
 __all__ = [
     "ActionRequested",
@@ -219,7 +220,9 @@ class Server:
             channel = self._channel(rules)
         else:
             raise LocalProtocolError(f"no client SAP {notify.client_sap}")
-        apdu = channel.protect(notify.notification.encode(), notify.protection, general=True)
+        apdu = channel.protect(
+            notify.notification.encode(), notify.protection, CipherForm.GENERAL_GLO
+        )
         return self._link.push(notify.client_sap, apdu)
 
     def _end(self, client_sap: int) -> None:

@@ -55,6 +55,14 @@ class SuiteKeys:
     def __repr__(self) -> str:
         return "SuiteKeys(…)"
 
+    def with_encryption_key(self, encryption_key: bytes) -> SuiteKeys:
+        """
+        Another encryption key, dedicated or broadcast, with the same authentication key.
+
+        Raises: LocalProtocolError: a key that is not 16 octets.
+        """
+        return SuiteKeys(encryption_key, self._authentication_key)
+
     @property
     def can_authenticate(self) -> bool:
         """Whether tags can be made and checked."""

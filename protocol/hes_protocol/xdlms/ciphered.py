@@ -8,6 +8,7 @@ is inside is read by `hes_protocol.security`.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final
 
 import attrs
@@ -37,6 +38,42 @@ PLAIN_TAGS: Final = {
 _DEDICATED: Final = {GENERAL_DED, *DED_TAGS.values()}
 
 
+class CipherForm(StrEnum):
+    """
+    How an APDU is ciphered: by its service's tag or generally, with the global or dedicated key.
+
+    A service that has no tag of its own (data-notification, ACCESS) goes in the general form of
+    the same key. The general forms name the sender.
+    """
+
+    GLO = "glo"
+    DED = "ded"
+    GENERAL_GLO = "general-glo"
+    GENERAL_DED = "general-ded"
+
+    @property
+    def dedicated(self) -> bool:
+        """Whether it is the dedicated key of the association that ciphers."""
+        return self in (self.DED, self.GENERAL_DED)
+
+    @property
+    def general(self) -> bool:
+        """Whether it names the sender and may hold any APDU."""
+        return self in (self.GENERAL_GLO, self.GENERAL_DED)
+
+    def tag(self, plain_tag: int) -> int:
+        """First octet of the ciphered APDU that holds the APDU `plain_tag`."""
+        return _TAGS[self].get(plain_tag, GENERAL_DED if self.dedicated else GENERAL_GLO)
+
+
+_TAGS: Final = {
+    CipherForm.GLO: GLO_TAGS,
+    CipherForm.DED: DED_TAGS,
+    CipherForm.GENERAL_GLO: {},
+    CipherForm.GENERAL_DED: {},
+}
+
+
 @attrs.frozen
 class Ciphered:
     """
@@ -59,6 +96,13 @@ class Ciphered:
     def general(self) -> bool:
         """Whether any APDU may be inside."""
         return self.tag in (GENERAL_GLO, GENERAL_DED)
+
+    @property
+    def form(self) -> CipherForm:
+        """Which of the four forms this is."""
+        if self.dedicated:
+            return CipherForm.GENERAL_DED if self.general else CipherForm.DED
+        return CipherForm.GENERAL_GLO if self.general else CipherForm.GLO
 
     @property
     def plain_tag(self) -> int | None:

@@ -67,7 +67,7 @@ from hes_protocol.xdlms import (
     StateError,
     decode_apdu,
 )
-from hes_protocol.xdlms.ciphered import GLO_TAGS
+from hes_protocol.xdlms.ciphered import GLO_TAGS, CipherForm
 from tests.connection_pair import (
     AUTHENTICATION_KEY,
     BUFFER,
@@ -163,15 +163,15 @@ def answer_to(pair: ConnectionPair, request: Any) -> bytes:
 class TestTalking:
     @pytest.mark.parametrize("mechanism", MECHANISMS)
     @pytest.mark.parametrize("protection", PROTECTIONS)
-    @pytest.mark.parametrize("general", [False, True])
+    @pytest.mark.parametrize("form", [CipherForm.GLO, CipherForm.GENERAL_GLO])
     @pytest.mark.parametrize("pdu_size", [64, 200, 0xFFFF])
     def test_a_whole_session(
-        self, mechanism: Mechanism, protection: Protection, general: bool, pdu_size: int
+        self, mechanism: Mechanism, protection: Protection, form: CipherForm, pdu_size: int
     ) -> None:
         pair = ConnectionPair.protected(
             protection,
             mechanism,
-            general_protection=general,
+            cipher_form=form,
             max_receive_pdu_size=pdu_size,
         )
         accepted = pair.ask(Associate())[-1]
@@ -425,13 +425,15 @@ class TestAnswersThatAreNotTrue:
 
     def test_our_own_request_reflected(self) -> None:
         pair = ConnectionPair.protected(
-            Protection.AUTHENTICATED_ENCRYPTED, general_protection=True
+            Protection.AUTHENTICATED_ENCRYPTED, cipher_form=CipherForm.GENERAL_GLO
         ).opened()
         request = apdu_of(pair.client.send(Get(CLOCK)))
         refused_by_client(pair, to_client(request), "system-title-mismatch")
 
     def test_our_own_request_reflected_before_we_know_the_server(self) -> None:
-        pair = ConnectionPair.protected(Protection.AUTHENTICATED_ENCRYPTED, general_protection=True)
+        pair = ConnectionPair.protected(
+            Protection.AUTHENTICATED_ENCRYPTED, cipher_form=CipherForm.GENERAL_GLO
+        )
         own = by_server(PUSH.encode(), 10_000, title=CLIENT_TITLE)
         refused_by_client(pair, own, "system-title-mismatch")
 
