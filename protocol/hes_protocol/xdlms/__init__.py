@@ -28,6 +28,7 @@ from hes_protocol.xdlms.action import (
     ActionReturn,
 )
 from hes_protocol.xdlms.apdu import Apdu, decode_apdu
+from hes_protocol.xdlms.assembler import BlockAssembler
 from hes_protocol.xdlms.block_transfer import GeneralBlockTransfer
 from hes_protocol.xdlms.ciphered import Ciphered
 from hes_protocol.xdlms.descriptor import AccessSelection, AttributeAccess, DataBlock, Invoked
@@ -106,6 +107,7 @@ __all__ = [
     "ActionReturn",
     "Apdu",
     "AttributeAccess",
+    "BlockAssembler",
     "Ciphered",
     "ConfirmedService",
     "ConfirmedServiceError",
