@@ -24,7 +24,7 @@ from hes.api.services import Services
 from hes.domain.errors import PermanentError
 from hes.keys import KeyService
 from hes.meters import Inventory
-from hes.models import model_push_layouts
+from hes.models import model_push_layouts, models
 from hes.pipeline import DirectBus, WindowPolicy
 from hes.readings import Quarantine, ReadingQueries
 from hes.settings import Settings, load
@@ -152,6 +152,7 @@ def dlms_collector(
         ports,
         CollectorMetrics(registry),
         push_layouts=model_push_layouts(),
+        models=models(),
     )
 
 

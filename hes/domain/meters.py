@@ -110,13 +110,26 @@ class CaptureColumn:
     unit: int = 255
 
 
+class ProfileAccess(StrEnum):
+    """How a meter lets itself be asked for a part of a profile."""
+
+    RANGE = "range"
+    RANGE_WITHOUT_DEVIATION = "range-without-deviation"
+    ENTRY = "entry"
+
+
 @attrs.frozen
 class ProfileKnowledge:
-    """What a load profile looks like: learnt once per meter and kept."""
+    """
+    What a load profile looks like: learnt once per meter and kept.
+
+    `access` is what the meter took after it had refused another way; None: nothing was refused.
+    """
 
     obis: Obis
     capture_period_s: int
     columns: tuple[CaptureColumn, ...]
+    access: ProfileAccess | None = None
 
 
 @attrs.frozen

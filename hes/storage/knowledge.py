@@ -10,7 +10,13 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from hes.domain.errors import UnknownMeterError
-from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
+from hes.domain.meters import (
+    CaptureColumn,
+    MeterKnowledge,
+    ObjectEntry,
+    ProfileAccess,
+    ProfileKnowledge,
+)
 from hes.storage.database import Database
 from hes.storage.meter_changes import pin_system_title
 from hes_protocol.cosem import Obis
@@ -84,6 +90,7 @@ def to_document(knowledge: MeterKnowledge) -> Mapping[str, Any]:
             {
                 "obis": str(profile.obis),
                 "capture_period_s": profile.capture_period_s,
+                "access": profile.access,
                 "columns": [
                     [
                         column.class_id,
@@ -118,6 +125,7 @@ def from_document(document: Mapping[str, Any]) -> MeterKnowledge | None:
                     CaptureColumn(class_id, Obis.parse(obis), *numbers)
                     for class_id, obis, *numbers in profile["columns"]
                 ),
+                access=ProfileAccess(profile["access"]) if profile.get("access") else None,
             )
             for profile in document["profiles"]
         ),

@@ -8,7 +8,7 @@ where synchronous port calls run. The monotonic clock is trio's.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 from random import Random
@@ -18,6 +18,7 @@ import attrs
 import trio
 import trio.abc
 
+from hes.domain.meters import Meter
 from hes.domain.ports import (
     BatchSink,
     CounterPort,
@@ -31,7 +32,8 @@ from hes_collectors.dlms import addresses
 from hes_collectors.dlms.gate import StorageGate
 from hes_collectors.dlms.metrics import CollectorMetrics
 from hes_collectors.dlms.settings import CollectorSettings
-from hes_protocol.models import PushLayout
+from hes_protocol.models import Model, PushLayout
+from hes_protocol.quirks import STANDARD, Quirks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,3 +117,9 @@ class Context:
     challenge: Callable[[], bytes] = attrs.field(repr=False)
     connect: Connector = connect_checked
     push_layouts: tuple[PushLayout, ...] = ()
+    models: Mapping[str, Model] = attrs.field(factory=dict)
+
+    def quirks_of(self, meter: Meter) -> Quirks:
+        """What this meter does otherwise than the standard, as far as its model is known."""
+        model = self.models.get(meter.model or "")
+        return STANDARD if model is None else model.quirks

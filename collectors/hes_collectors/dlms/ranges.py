@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from hes.domain.meters import CaptureColumn, ProfileKnowledge
-from hes_protocol.cosem import CosemDateTime
+from hes_protocol.cosem import STATUS_UNSPECIFIED, CosemDateTime
 from hes_protocol.cosem.objects import CaptureObject, RangeSelection
 
 _SECOND: Final = timedelta(seconds=1)
@@ -85,7 +85,12 @@ class Pieces:
 
 
 def selection(
-    profile: ProfileKnowledge, start: datetime, end: datetime, zone_name: str
+    profile: ProfileKnowledge,
+    start: datetime,
+    end: datetime,
+    zone_name: str,
+    *,
+    deviation: bool = True,
 ) -> RangeSelection:
     """
     The selective access for `start`..`end`, both included, in the meter's local time.
@@ -93,16 +98,22 @@ def selection(
     Many meters compare the local fields and ignore the deviation. When clocks go back within the
     range its local times run twice over one hour, and the range would hide rows from such a
     meter: both ends are then widened by that hour, and the doubles fall to the writer.
+
+    Without `deviation` (0x8000, and no clock status, for meters that refuse them: users-ask,
+    point 14) an end within the hour that comes twice may mean either pass: it is moved out of it.
     """
     zone = ZoneInfo(zone_name)
     first, last = start.astimezone(zone), end.astimezone(zone)
     back = max(_offset(first) - _offset(last), timedelta(0))
     clock = next(column for column in profile.columns if is_time(capture_object(column)))
-    return RangeSelection.between(
-        capture_object(clock),
-        _moved(first, -back),
-        _moved(last, back),
-    )
+    if deviation:
+        bounds = _moved(first, -back), _moved(last, back)
+    else:
+        bounds = (
+            _bare(first, -max(back, _repeated(first))),
+            _bare(last, max(back, _repeated(last))),
+        )
+    return RangeSelection.between(capture_object(clock), *bounds)
 
 
 def capture_object(column: CaptureColumn) -> CaptureObject:
@@ -119,6 +130,19 @@ def _offset(moment: datetime) -> timedelta:
     offset = moment.utcoffset()
     assert offset is not None  # aware
     return offset
+
+
+def _repeated(moment: datetime) -> timedelta:
+    """By how much the clock goes back or has gone back, where its time of day comes twice."""
+    passes = [_offset(moment.replace(fold=fold)) for fold in (0, 1)]
+    return max(passes[0] - passes[1], timedelta(0))
+
+
+def _bare(moment: datetime, by: timedelta) -> CosemDateTime:
+    """The fields of `moment` moved by `by`, without deviation and clock status."""
+    return CosemDateTime.from_datetime(
+        moment.replace(tzinfo=None) + by, clock_status=STATUS_UNSPECIFIED
+    )
 
 
 def _moved(moment: datetime, by: timedelta) -> CosemDateTime:

@@ -23,6 +23,7 @@ from hes.domain.readings import Provenance, Receipt, SourceKind
 from hes.ingest.profile import profile_batch
 from hes.ingest.time import to_utc
 from hes_collectors.dlms.context import Ports
+from hes_collectors.dlms.entries import RowTime
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.learning import read
 from hes_collectors.dlms.ranges import capture_object
@@ -61,6 +62,8 @@ class AnswerStore:
     Args:
         ports: storage. lease: whose meter. session_id: for provenance.
         authenticated: whether every answer of this association carries a verified tag.
+        null_means: what a null value stands for; unless the model says it, a missing one: a
+            reading that the meter did not send must not be made up.
     """
 
     def __init__(
@@ -70,11 +73,13 @@ class AnswerStore:
         session_id: UUID,
         *,
         authenticated: bool,
+        null_means: NullMeaning | None = None,
     ) -> None:
         self._ports = ports
         self._lease = lease
         self._session_id = session_id
         self._quality = 0 if authenticated else int(Quality.UNAUTHENTICATED)
+        self._null_means = null_means or NullMeaning.MISSING
         self._accepted: int | None = None
 
     @property
@@ -124,9 +129,7 @@ class AnswerStore:
             octets,
             tuple(map(capture_object, profile.columns)),
             capture_period_s=profile.capture_period_s,
-            # Until a model says that its nulls repeat, a null is a missing value: a reading that
-            # the meter did not send must not be made up.
-            null_means=NullMeaning.MISSING,
+            null_means=self._null_means,
         )
         if columns.rows == 0:
             return None
@@ -146,6 +149,32 @@ class AnswerStore:
             self._quality,
         )
         return self._ports.sink.publish(batch)
+
+
+def row_times(profile: ProfileKnowledge, octets: bytes, meter: Meter) -> tuple[RowTime, ...]:
+    """
+    When the rows of a buffer were captured, in their order.
+
+    Runs in a worker thread. Raises: RemoteProtocolError: the buffer is not what the profile says.
+    """
+    columns = decode_profile(
+        octets,
+        tuple(map(capture_object, profile.columns)),
+        capture_period_s=profile.capture_period_s,
+        null_means=NullMeaning.MISSING,
+    )
+    clock = columns.clock
+    assert clock is not None  # only profiles with one are read
+    at, quality = to_utc(
+        clock.local_us, clock.deviation_min, clock.status.astype(np.int32), meter.timezone
+    )
+    certain = (quality & (Quality.TIME_AMBIGUOUS | Quality.TIME_NONEXISTENT)) == 0
+    return tuple(
+        RowTime(_EPOCH + timedelta(microseconds=int(us)), bool(sure))
+        if known
+        else RowTime(None, certain=False)
+        for us, sure, known in zip(at, certain, clock.known, strict=True)
+    )
 
 
 def _instant(data: Data, meter: Meter) -> datetime | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from random import SystemRandom
 from typing import Final
@@ -17,7 +17,7 @@ from hes_collectors.dlms.inbound import run_inbound
 from hes_collectors.dlms.metrics import CollectorMetrics
 from hes_collectors.dlms.outbound import run_outbound
 from hes_collectors.dlms.settings import CollectorSettings
-from hes_protocol.models import PushLayout
+from hes_protocol.models import Model, PushLayout
 
 _log = structlog.get_logger(__name__)
 
@@ -30,6 +30,7 @@ def make_context(
     metrics: CollectorMetrics,
     *,
     push_layouts: tuple[PushLayout, ...] = (),
+    models: Iterable[Model] = (),
 ) -> Context:
     """The real surroundings: worker threads, the machine's clock, its randomness, its network."""
 
@@ -48,6 +49,7 @@ def make_context(
         random=SystemRandom(),
         challenge=lambda: secrets.token_bytes(_CHALLENGE_OCTETS),
         push_layouts=push_layouts,
+        models={model.name: model for model in models},
     )
 
 

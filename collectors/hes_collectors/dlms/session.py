@@ -25,15 +25,14 @@ import attrs
 import trio
 
 from hes.domain.errors import AddressNotAllowedError, StorageUnavailableError
-from hes.domain.meters import Mechanism, MeterKnowledge, ProfileKnowledge, Secrets
+from hes.domain.meters import Mechanism, MeterKnowledge, Secrets
 from hes.domain.ports import Lease, SessionPhase, SessionReport
 from hes_collectors.dlms.addresses import canonical
 from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
-from hes_collectors.dlms.exchange import AnswerTooLongError, Exchange, HeardLink
+from hes_collectors.dlms.exchange import Exchange, HeardLink
 from hes_collectors.dlms.gate import LeaseGuard
-from hes_collectors.dlms.learning import learn
 from hes_collectors.dlms.outcomes import (
     DONE,
     MeterRefusedError,
@@ -43,25 +42,18 @@ from hes_collectors.dlms.outcomes import (
     rejection,
     verdict,
 )
-from hes_collectors.dlms.ranges import Pieces, selection
+from hes_collectors.dlms.profiles import ProfileReader, Progress
 from hes_collectors.dlms.reading import AnswerStore, clock_drift_s
 from hes_collectors.dlms.session_pushes import SessionPushes
 from hes_protocol.client import (
     Associate,
     AssociationAccepted,
     AssociationRejected,
-    Get,
-    GetCompleted,
 )
-from hes_protocol.cosem.objects import Attribute
 from hes_protocol.errors import RemoteProtocolError, SecurityError
-from hes_protocol.xdlms.results import DataAccessResult
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_CLASS_PROFILE: Final = 7
-# A piece that was grown over an empty stretch is broken off above this, at the end of a block.
-_GROWN_PIECE_OCTETS: Final = 16_384
 # Frames and protection around the smallest blocks double an answer; pushes come in between.
 _ARRIVING_PER_RESULT: Final = 2
 _ARRIVING_BESIDE: Final = 0x20000
@@ -95,16 +87,6 @@ class _Known:
     knowledge: MeterKnowledge | None
 
 
-@attrs.frozen
-class _Arrived:
-    """A buffer, how it came, and up to when it was asked for."""
-
-    octets: bytes = attrs.field(repr=False)
-    evidence: bytes = attrs.field(repr=False)
-    received_at: datetime
-    asked_until: datetime
-
-
 class OutboundSession:
     """
     One meter, once.
@@ -118,22 +100,21 @@ class OutboundSession:
         self._lease = lease
         self._guard = LeaseGuard(until, context.gate)
         self.session_id = uuid4()
-        self._phase = SessionPhase.CONNECT
+        self._progress = Progress()
         self._exchange: Exchange | None = None
         self._answers = AnswerStore(
             context.ports,
             lease,
             self.session_id,
             authenticated=is_authenticated(lease.meter),
+            null_means=context.quirks_of(lease.meter).null_means,
         )
         self._pushes = SessionPushes(context, lease.meter, self.session_id)
+        self._profiles = ProfileReader(
+            context, lease, self._guard, self._progress, self._answers, self._store_pushes
+        )
         self._drift_s: float | None = None
-        self._learnt = False
         self._read = False
-        self._backlog = False
-        self._asked = False  # the first piece of a session is always asked: there is progress
-        self._stored = 0
-        self._session_until = 0.0
 
     async def run(self) -> SessionResult:
         """
@@ -143,12 +124,12 @@ class OutboundSession:
         """
         started_at = self._context.now()
         session_s = self._context.settings.deadlines.session_s
-        self._session_until = trio.current_time() + session_s
+        self._progress.until = trio.current_time() + session_s
         judged, detail = DONE, ""
         try:
             with trio.fail_after(session_s):
                 await self._converse()
-            self._phase = SessionPhase.DONE
+            self._progress.phase = SessionPhase.DONE
         except Exception as error:  # noqa: BLE001 - the session's edge: it must not harm others
             judged = verdict(error)
             detail = error.detail if isinstance(error, RemoteProtocolError) else ""
@@ -160,8 +141,8 @@ class OutboundSession:
             self._report(started_at, judged),
             judged,
             read=self._read,
-            backlog=self._backlog,
-            stored=self._stored,
+            backlog=self._progress.backlog,
+            stored=self._progress.stored,
             detail=detail,
             pushes=self._pushes,
         )
@@ -174,7 +155,7 @@ class OutboundSession:
             inbound=False,
             started_at=started_at,
             ended_at=self._context.now(),
-            phase=self._phase,
+            phase=self._progress.phase,
             outcome=judged.outcome,
             cause=judged.cause,
             octets_in=0 if exchange is None else exchange.octets_in,
@@ -239,7 +220,7 @@ class OutboundSession:
         )
 
     async def _associate(self, exchange: Exchange) -> None:
-        self._phase = SessionPhase.ASSOCIATE
+        self._progress.phase = SessionPhase.ASSOCIATE
         with trio.fail_after(self._context.settings.deadlines.associate_s):
             answer = await exchange.ask(Associate())
         if isinstance(answer, AssociationRejected):
@@ -275,7 +256,7 @@ class OutboundSession:
                     await self._release(exchange)
             raise
         self._read = True
-        self._phase = SessionPhase.RELEASE
+        self._progress.phase = SessionPhase.RELEASE
         await self._release(exchange)
 
     async def _release(self, exchange: Exchange) -> None:
@@ -283,119 +264,14 @@ class OutboundSession:
             await exchange.release()
 
     async def _read_all(self, exchange: Exchange, knowledge: MeterKnowledge | None) -> None:
-        self._phase = SessionPhase.REQUEST
-        meter = self._lease.meter
-        self._drift_s = await clock_drift_s(exchange, meter, self._context.now)
-        if knowledge is None:
-            knowledge = await self._learn(exchange)
+        self._progress.phase = SessionPhase.REQUEST
+        self._drift_s = await clock_drift_s(exchange, self._lease.meter, self._context.now)
         await self._store_pushes()
-        marks = dict(self._lease.marks)
-        refusals = [
-            code
-            for profile in knowledge.profiles
-            if (code := await self._read_profile(exchange, profile, marks.get(profile.obis)))
-        ]
+        refusals = await self._profiles.read_all(exchange, knowledge)
         if self._answers.accepted != exchange.server_counter:
             await self._hop(self._answers.accept, exchange.server_counter)
         if refusals:
             raise MeterRefusedError(refusals[0])
-
-    async def _learn(self, exchange: Exchange) -> MeterKnowledge:
-        knowledge = await learn(exchange)
-        await self._store_pushes()
-        await self._hop(self._context.ports.knowledge.save, self._lease.meter.meter_id, knowledge)
-        self._learnt = True
-        return knowledge
-
-    async def _read_profile(
-        self, exchange: Exchange, profile: ProfileKnowledge, mark: datetime | None
-    ) -> str | None:
-        """Read what is new, piece by piece; returns the meter's refusal as a cause code."""
-        settings = self._context.settings
-        pieces = Pieces(
-            mark,
-            self._context.now(),
-            profile.capture_period_s,
-            rows=settings.rows_per_request,
-            first_days=settings.first_read_days,
-        )
-        while (piece := pieces.current()) is not None:
-            if self._asked and not self._has_time():
-                self._backlog = True
-                return None
-            self._asked = True
-            start, end = piece
-            request = Get(
-                Attribute(_CLASS_PROFILE, profile.obis, 2),
-                selection(profile, start, end, self._lease.meter.timezone),
-            )
-            try:
-                answer = await exchange.ask(
-                    request, break_off_octets=_GROWN_PIECE_OCTETS if pieces.grown else None
-                )
-            except AnswerTooLongError:
-                pieces.shrink()
-                continue
-            await self._store_pushes()
-            assert isinstance(answer, GetCompleted)  # what completes a Get
-            if answer.result is not DataAccessResult.SUCCESS:
-                return f"data-access-{answer.result.name.lower().replace('_', '-')}"
-            profile, empty = await self._store(exchange, profile, answer.octets, end)
-            pieces.advance(empty=empty)
-        return None
-
-    def _has_time(self) -> bool:
-        """Whether one more piece can be answered before the session's deadline."""
-        request_s = self._context.settings.deadlines.request_s
-        return trio.current_time() + request_s <= self._session_until
-
-    async def _store(
-        self, exchange: Exchange, profile: ProfileKnowledge, octets: bytes, asked_until: datetime
-    ) -> tuple[ProfileKnowledge, bool]:
-        """
-        Commit one piece.
-
-        Returns: the profile as it is known now: a buffer that does not fit what was learnt long
-            ago is tried once more after learning anew. And whether the buffer was empty.
-        """
-        arrived = _Arrived(octets, exchange.evidence, self._context.now(), asked_until)
-        try:
-            return profile, await self._commit(exchange, profile, arrived)
-        except SecurityError:
-            raise
-        except RemoteProtocolError:
-            if self._learnt:
-                raise
-            relearnt = await self._learn(exchange)
-            changed = next((p for p in relearnt.profiles if p.obis == profile.obis), None)
-            if changed is None or changed == profile:
-                raise
-            return changed, await self._commit(exchange, changed, arrived)
-
-    async def _commit(
-        self, exchange: Exchange, profile: ProfileKnowledge, arrived: _Arrived
-    ) -> bool:
-        """Commit one piece as `profile` reads it; returns whether it was empty."""
-        self._phase = SessionPhase.STORE
-        try:
-            receipt = await self._hop(
-                self._answers.store,
-                profile,
-                arrived.octets,
-                arrived.evidence,
-                arrived.received_at,
-                arrived.asked_until,
-                exchange.server_counter,
-            )
-        except RemoteProtocolError:
-            self._phase = SessionPhase.REQUEST  # the answer was no good; storage never saw it
-            raise
-        self._phase = SessionPhase.REQUEST
-        if receipt is None:
-            return True
-        self._context.metrics.count_receipt("profile", receipt)
-        self._stored += receipt.stored
-        return False
 
     async def _hop(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Write to storage in a worker thread, if the lease is still ours to write for."""

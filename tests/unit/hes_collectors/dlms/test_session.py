@@ -300,7 +300,7 @@ async def test_a_meter_that_was_dark_for_long_is_read_to_the_end(
 async def test_a_grown_piece_that_holds_too_much_is_broken_off(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    monkeypatch.setattr("hes_collectors.dlms.session._GROWN_PIECE_OCTETS", 2000)
+    monkeypatch.setattr("hes_collectors.dlms.profiles._GROWN_PIECE_OCTETS", 2000)
     meter = SimulatedMeter.of(pdu_octets=256)
     storage = storage_with(meter)
     result = await session(storage, meter, first_read_days=60)
