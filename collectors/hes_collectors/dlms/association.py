@@ -10,12 +10,18 @@ from hes.domain.errors import KeyUnavailableError
 from hes.domain.meters import Mechanism, Meter, Policy, Secrets, Transport
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
-from hes_collectors.dlms.outcomes import TransportUnsupportedError
+from hes_collectors.dlms.outcomes import MechanismUnsupportedError, TransportUnsupportedError
 from hes_protocol.acse.names import Mechanism as MechanismId
 from hes_protocol.client import Client, ClientSettings, Link
+from hes_protocol.cosem.objects import Method
 from hes_protocol.security import Protection
+from hes_protocol.security.mechanisms import HLS, NEED_SECRET
+from hes_protocol.settings import REPLY_TO_HLS
 
-_SUPPORTED: Final = frozenset({Mechanism.NONE, Mechanism.LLS, Mechanism.HLS_GMAC})
+# HLS 2 is the manufacturer's own function, which no meter file can name; ECDSA wants suite 1 or 2.
+_UNSUPPORTED: Final = frozenset({Mechanism.HLS, Mechanism.HLS_ECDSA})
+_CLASS_ASSOCIATION: Final = 15
+_REPLY_TO_HLS: Final = 1
 
 
 def is_ciphered(meter: Meter) -> bool:
@@ -43,25 +49,30 @@ def client_for(
     Whoever authenticates by GMAC also protects every APDU fully; what is accepted from the meter
     is the association's policy.
 
-    Raises: TransportUnsupportedError: not over the wrapper, or by a mechanism or suite that is
-        not built yet. KeyUnavailableError: the association needs a key that is not kept.
+    Raises: TransportUnsupportedError: not over the wrapper. MechanismUnsupportedError: a mechanism
+        or suite that is not built yet. KeyUnavailableError: the association needs a key or a
+        secret that is not kept.
     """
     association = meter.association
     if meter.transport is not Transport.WRAPPER:
         raise TransportUnsupportedError("outbound sessions run over the wrapper only")
-    if association.mechanism not in _SUPPORTED or association.suite != 0:
-        raise TransportUnsupportedError("mechanism or suite is not supported")
+    if association.mechanism in _UNSUPPORTED or association.suite != 0:
+        raise MechanismUnsupportedError(
+            f"mechanism {association.mechanism.name}, suite {association.suite}"
+        )
     if is_ciphered(meter) and (secrets.ek is None or secrets.ak is None):
         raise KeyUnavailableError("a ciphered association needs both keys")
-    if association.mechanism is Mechanism.LLS and secrets.secret is None:
-        raise KeyUnavailableError("LLS needs a password")
-    gmac = association.mechanism is Mechanism.HLS_GMAC
-    settings = context.settings
+    mechanism = MechanismId(association.mechanism)
+    if mechanism in NEED_SECRET and secrets.secret is None:
+        raise KeyUnavailableError(f"{mechanism.name} needs a secret")
+    gmac = mechanism is MechanismId.HLS_GMAC
+    settings, quirks = context.settings, context.quirks_of(meter)
+    hls_object = quirks.hls_object.get(association.client_sap)
     return Client(
         ClientSettings(
             client_sap=association.client_sap,
             server_sap=association.server_sap,
-            mechanism=MechanismId(association.mechanism),
+            mechanism=mechanism,
             secret=secrets.secret,
             encryption_key=secrets.ek,
             authentication_key=secrets.ak,
@@ -72,7 +83,14 @@ def client_for(
             minimum_protection=Protection(association.policy),
             max_receive_pdu_size=settings.max_receive_pdu_size,
             max_result_octets=settings.max_result_octets,
-            challenge=context.challenge() if gmac else None,
+            challenge=context.challenge() if mechanism in HLS else None,
+            hls_object=(
+                REPLY_TO_HLS
+                if hls_object is None
+                else Method(_CLASS_ASSOCIATION, hls_object, _REPLY_TO_HLS)
+            ),
+            empty_system_title=quirks.empty_system_title,
+            no_rlrq=quirks.no_rlrq,
             server_system_title=meter.system_title,
             server_counter=server_counter,
         ),

@@ -48,6 +48,10 @@ class TransportUnsupportedError(PermanentError):
     """Sessions over this transport are not built yet (outbound HDLC: issue 3)."""
 
 
+class MechanismUnsupportedError(PermanentError):
+    """Sessions by this mechanism or in this suite are not built: HLS 2, ECDSA, suites 1 and 2."""
+
+
 class CounterExhaustedError(PermanentError):
     """Our invocation counter is used up: the key must be changed before anything is sent."""
 
@@ -97,6 +101,7 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], SessionOutcome, str], ...]] = (
     (KeyUnavailableError, SessionOutcome.SECURITY, "key-unavailable"),
     (CounterReplayedError, SessionOutcome.SECURITY, "counter-replayed"),
     (TransportUnsupportedError, SessionOutcome.APPLICATION, "transport-unsupported"),
+    (MechanismUnsupportedError, SessionOutcome.APPLICATION, "mechanism-unsupported"),
     (LocalProtocolError, SessionOutcome.APPLICATION, "local-protocol-error"),
 )
 # Errors after which the meter may still be listening and we may still speak.

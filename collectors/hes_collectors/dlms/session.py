@@ -237,8 +237,9 @@ class OutboundSession:
         Raises: SecurityError: the title is another meter's, or the meter's is another one.
         """
         meter, title = self._lease.meter, accepted.server_system_title
-        gmac = meter.association.mechanism is Mechanism.HLS_GMAC
-        proved = gmac or accepted.protection.authenticated
+        # The proofs of these mechanisms hold the title.
+        titled = meter.association.mechanism in (Mechanism.HLS_GMAC, Mechanism.HLS_SHA256)
+        proved = titled or accepted.protection.authenticated
         if meter.system_title is not None or title is None or not proved:
             return
         pin = self._context.ports.knowledge.pin_system_title

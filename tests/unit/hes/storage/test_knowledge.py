@@ -2,7 +2,15 @@
 
 import json
 
-from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
+import attrs
+
+from hes.domain.meters import (
+    CaptureColumn,
+    MeterKnowledge,
+    ObjectEntry,
+    ProfileAccess,
+    ProfileKnowledge,
+)
 from hes.storage.knowledge import from_document, to_document
 from hes_protocol.cosem import Obis
 
@@ -22,6 +30,15 @@ def test_comes_back_as_it_was() -> None:
     assert from_document(json.loads(json.dumps(to_document(KNOWLEDGE)))) == KNOWLEDGE
     nothing = MeterKnowledge((), ())
     assert from_document(json.loads(json.dumps(to_document(nothing)))) == nothing
+
+
+def test_the_way_to_ask_is_kept_and_was_not_always() -> None:
+    [profile] = KNOWLEDGE.profiles
+    learnt = attrs.evolve(KNOWLEDGE, profiles=(attrs.evolve(profile, access=ProfileAccess.ENTRY),))
+    assert from_document(json.loads(json.dumps(to_document(learnt)))) == learnt
+    document = json.loads(json.dumps(to_document(KNOWLEDGE)))
+    del document["profiles"][0]["access"]
+    assert from_document(document) == KNOWLEDGE
 
 
 def test_names_are_dotted() -> None:

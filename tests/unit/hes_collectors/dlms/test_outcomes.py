@@ -19,6 +19,7 @@ from hes.domain.ports import SessionOutcome
 from hes_collectors.dlms.outcomes import (
     ConnectionLostError,
     CounterExhaustedError,
+    MechanismUnsupportedError,
     MeterRefusedError,
     TransportUnsupportedError,
     allows_release,
@@ -54,6 +55,7 @@ SECURITY, STORAGE = SessionOutcome.SECURITY, SessionOutcome.STORAGE
         (AssociationError("unexpected-apdu"), APPLICATION, "unexpected-apdu"),
         (MeterRefusedError("data-access-object-undefined"), APPLICATION, None),
         (TransportUnsupportedError("hdlc"), APPLICATION, "transport-unsupported"),
+        (MechanismUnsupportedError("HLS, suite 0"), APPLICATION, "mechanism-unsupported"),
         (LocalProtocolError("ours"), APPLICATION, "local-protocol-error"),
         (PermanentError("some"), APPLICATION, "refused"),
         (ZeroDivisionError(), APPLICATION, "internal-error"),

@@ -752,8 +752,9 @@ async def test_an_untrusted_exception_ends_the_session(autojump_clock: MockClock
     ("change", "cause", "outcome"),
     [
         ({"transport": Transport.HDLC}, "transport-unsupported", SessionOutcome.APPLICATION),
-        ({"mechanism": Mechanism.HLS_SHA256}, "transport-unsupported", SessionOutcome.APPLICATION),
-        ({"suite": 1}, "transport-unsupported", SessionOutcome.APPLICATION),
+        ({"mechanism": Mechanism.HLS}, "mechanism-unsupported", SessionOutcome.APPLICATION),
+        ({"mechanism": Mechanism.HLS_ECDSA}, "mechanism-unsupported", SessionOutcome.APPLICATION),
+        ({"suite": 1}, "mechanism-unsupported", SessionOutcome.APPLICATION),
     ],
 )
 async def test_what_is_not_built_is_not_tried(
