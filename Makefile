@@ -22,6 +22,7 @@ BOOTSTRAP := .venv/.hes-bootstrap
 RUN := .venv/.hes-run
 DEV := .venv/.hes-dev
 PEERS := .venv/.hes-peers
+FUZZ := .venv/.hes-fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -55,7 +56,7 @@ bench: $(PEERS) servers console ## measure against the peers, write bench/result
 	@$(call pytest_if_any,tests/bench) --timeout=0
 
 .PHONY: fuzz
-fuzz: $(DEV) ## feed the decoders broken frames for DURATION=600 seconds
+fuzz: $(FUZZ) ## feed the decoders broken frames for DURATION=600 seconds
 	@export HES_FUZZ_SECONDS=$(DURATION); $(call pytest_if_any,tests/fuzz) --timeout=0
 
 .PHONY: soak
@@ -68,6 +69,7 @@ lock: $(BOOTSTRAP) ## write requirements/*.txt again from pyproject.toml
 	@$(call lock,run,pyproject.toml --extra embedded)
 	@$(call lock,dev,pyproject.toml --extra embedded --group dev -c requirements/run.txt)
 	@$(call lock,peers,pyproject.toml --extra embedded --group dev --group peers -c requirements/dev.txt)
+	@$(call lock,fuzz,pyproject.toml --extra embedded --group dev --group fuzz -c requirements/dev.txt)
 
 .PHONY: clean
 clean: ## remove what set-up made, except the data in .hes
@@ -139,6 +141,10 @@ $(DEV): $(RUN) requirements/dev.txt
 
 $(PEERS): $(DEV) requirements/peers.txt
 	@$(call install,peers)
+	@touch $@
+
+$(FUZZ): $(DEV) requirements/fuzz.txt
+	@$(call install,fuzz)
 	@touch $@
 
 # PostgreSQL with TimescaleDB; what Redis needs is a Python package.
