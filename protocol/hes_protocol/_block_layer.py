@@ -1,0 +1,186 @@
+"""
+Where APDUs leave and enter an association: whole, or by general-block-transfer.
+
+Between link and protection, the same for both roles; owns at most one exchange of blocks, and the
+pushes that come one way. Rule 1: who is asked by blocks answers by blocks. Rule 2: blocks that are
+not to be acknowledged are a push of the server's and touch no exchange. Rule 3: what was not
+negotiated passes through, so that it is refused where all else is that nobody knows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from hes_protocol._general_blocks import BlockExchange, one_way
+from hes_protocol.errors import AssociationError, LimitError, LocalProtocolError
+from hes_protocol.xdlms import BlockAssembler
+from hes_protocol.xdlms.assembler import is_one_way
+from hes_protocol.xdlms.block_transfer import (
+    GENERAL_BLOCK_TRANSFER,
+    GeneralBlockTransfer,
+    decode_general_block_transfer,
+)
+
+_TAG: Final = bytes((GENERAL_BLOCK_TRANSFER,))
+
+
+@attrs.define
+class BlockLayer:
+    """
+    Args:
+        window: blocks that we take at once, 0 if they are used only where nothing else will do.
+        max_octets, max_blocks: the most that what we receive may have.
+        server: which role we play.
+    """
+
+    window: int
+    max_octets: int
+    max_blocks: int
+    server: bool = False
+    _negotiated: bool = attrs.field(default=False, init=False)
+    _limit: int | None = attrs.field(default=None, init=False)
+    _exchange: BlockExchange | None = attrs.field(default=None, init=False)
+    _pushes: BlockAssembler = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._pushes = BlockAssembler(self.max_octets, self.max_blocks)
+
+    def begin(self, *, negotiated: bool, limit: int) -> None:
+        """A new association. Args: limit: the longest APDU that the other side takes, 0 for any."""
+        self._negotiated = negotiated
+        self._limit = limit or None
+        self._exchange = None
+
+    @property
+    def is_negotiated(self) -> bool:
+        """Whether both sides know general-block-transfer: then nothing is too long."""
+        return self._negotiated
+
+    @property
+    def is_preferred(self) -> bool:
+        """Whether what is long goes by these blocks rather than by those of its service."""
+        exchange = self._exchange
+        asked_so = self.server and exchange is not None and exchange.is_complete
+        return self._negotiated and (self.window > 0 or asked_so)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `blocks` has something to send: the other side waits for it."""
+        return self._exchange is not None and self._exchange.is_due
+
+    # --- leaving ----------------------------------------------------------------------------
+
+    def ask(self, apdu: bytes) -> tuple[bytes, ...]:
+        """
+        A client's request, or its answer to a push, as APDUs for the link.
+
+        Raises: LocalProtocolError: longer than the server takes, and it knows no blocks.
+        """
+        self._exchange = None
+        if self._fits(apdu):
+            return (apdu,)
+        return self._load(self._new(), apdu)
+
+    def answer(self, apdu: bytes) -> tuple[bytes, ...]:
+        """
+        A server's answer as APDUs for the link: later blocks come by `blocks`.
+
+        Raises: LocalProtocolError: longer than the client takes, and it knows no blocks.
+        """
+        exchange = self._exchange
+        if exchange is not None and exchange.is_complete:
+            return self._load(exchange, apdu)
+        self._exchange = None
+        if self._fits(apdu):
+            return (apdu,)
+        return self._load(self._new(), apdu)
+
+    def push(self, apdu: bytes) -> tuple[bytes, ...]:
+        """An unconfirmed APDU as APDUs for the link, by one-way blocks where it is too long."""
+        if self._limit is None or len(apdu) <= self._limit:
+            return (apdu,)
+        return tuple(block.encode() for block in one_way(apdu, self._limit))
+
+    def blocks(self) -> tuple[bytes, ...]:
+        """What is due. Raises: LocalProtocolError: nothing is."""
+        if self._exchange is None:
+            raise LocalProtocolError("no block is due")
+        return tuple(block.encode() for block in self._exchange.blocks())
+
+    def resend(self) -> tuple[bytes, ...]:
+        """After a silence: what was not answered, once more; nothing without an exchange."""
+        if self._exchange is None:
+            return ()
+        return tuple(block.encode() for block in self._exchange.resend())
+
+    def abandon(self) -> None:
+        """The exchange is given up."""
+        self._exchange = None
+
+    def _fits(self, apdu: bytes) -> bool:
+        if self._limit is None or len(apdu) <= self._limit:
+            return True
+        if not self._negotiated:
+            raise LocalProtocolError(f"{len(apdu)} octets, and the other side takes {self._limit}")
+        return False
+
+    def _new(self) -> BlockExchange:
+        return BlockExchange(
+            self.window or 1, self.max_octets, self.max_blocks, answering=self.server
+        )
+
+    def _load(self, exchange: BlockExchange, apdu: bytes) -> tuple[bytes, ...]:
+        exchange.load(apdu, self._limit)
+        self._exchange = exchange
+        return self.blocks()
+
+    # --- entering ---------------------------------------------------------------------------
+
+    def enter(self, octets: bytes) -> bytes | None:
+        """
+        An APDU of the link: given back as it is, or the one that its blocks make; None before.
+
+        Raises: RemoteProtocolError: a block that cannot be; an exchange or push that is aborted
+            or too long is over, all others stand where they stood.
+        """
+        if octets[:1] != _TAG:
+            if self.server:
+                self._exchange = None
+            return octets
+        block = decode_general_block_transfer(octets)
+        if not self.server and self._is_push(block):
+            return self._inner(self._pushes.take(block))
+        if not self._negotiated:
+            return octets
+        return self._inner(self._take(block))
+
+    def _is_push(self, block: GeneralBlockTransfer) -> bool:
+        if is_one_way(block):
+            return True
+        going_on = self._pushes.due > 1 and block.block_number == self._pushes.due
+        return block.window == 0 and block.last_block and going_on
+
+    def _take(self, block: GeneralBlockTransfer) -> bytes | None:
+        exchange = self._exchange
+        if exchange is None or not exchange.follows(block):
+            exchange = self._new()
+        try:
+            whole = exchange.take(block)
+        except LimitError:
+            self._exchange = None
+            raise
+        except AssociationError as error:
+            if error.code == "transfer-aborted":
+                self._exchange = None
+            raise
+        self._exchange = exchange
+        return whole
+
+    def _inner(self, apdu: bytes | None) -> bytes | None:
+        if apdu is not None and apdu[:1] == _TAG:
+            raise AssociationError(
+                "unexpected-apdu", "blocks in blocks", apdu_tag=GENERAL_BLOCK_TRANSFER
+            )
+        return apdu
