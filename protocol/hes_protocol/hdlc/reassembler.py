@@ -55,6 +55,10 @@ class HdlcReassembler:
         """The (destination, source) pairs whose last segment has not come."""
         return self._pairs.keys()
 
+    def pending_fields(self) -> dict[_Pair, bytes]:
+        """What has come of the information fields whose last segment has not."""
+        return {pair: bytes(segments.joined) for pair, segments in self._pairs.items()}
+
     def receive_frame(self, frame: HdlcFrame) -> bytes | None:
         """
         Take one I or UI frame.

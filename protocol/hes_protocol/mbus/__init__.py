@@ -5,8 +5,8 @@ Owns frames, their search in a stream, and the fragments of one APDU, in both ro
 M-Bus itself: no addressing of slaves, no data records.
 """
 
-from hes_protocol.mbus.frame import MAX_FRAME_OCTETS, MBusFrame
 from hes_protocol.mbus.fragments import MBusFragmenter, MBusReassembler
+from hes_protocol.mbus.frame import MAX_FRAME_OCTETS, MBusFrame
 from hes_protocol.mbus.receiver import MBusReceiver
 
 __all__ = [

@@ -53,6 +53,10 @@ class MBusReassembler:
         """Whether an APDU has begun whose last piece has not come."""
         return bool(self._senders)
 
+    def pending_pieces(self) -> dict[_Sender, bytes]:
+        """What has come of the APDUs whose last piece has not, by (address, STSAP, DTSAP)."""
+        return {sender: bytes(pieces.joined) for sender, pieces in self._senders.items()}
+
     def receive_frame(self, frame: MBusFrame) -> bytes | None:
         """
         Take one frame.

@@ -69,7 +69,7 @@ class MBusFrame:
 
 
 def ends_frame(octets: bytes | bytearray, length: int) -> bool:
-    """Whether a frame of `length` octets from C on ends here: checksum and STOP, which are there."""
+    """Whether a frame of `length` octets from C on has its checksum and STOP; all are there."""
     behind = HEADER_OCTETS + length
     if octets[behind + 1] != STOP:
         return False

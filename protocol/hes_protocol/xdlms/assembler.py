@@ -43,6 +43,11 @@ class BlockAssembler:
         return len(self._received)
 
     @property
+    def pending(self) -> bytes:
+        """What is there of an unfinished transfer."""
+        return bytes(self._received)
+
+    @property
     def due(self) -> int:
         """The number of the next block, 1 where no transfer is under way."""
         return self._blocks + 1

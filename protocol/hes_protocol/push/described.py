@@ -1,0 +1,114 @@
+"""
+Pushes that tell what they hold in a list of objects before the values (IEC 62056-6-2, class_id 40).
+
+The list may be the first of its own values or stand before all of them; the values follow it in the
+same sequence, in one of their own, or row by row as a profile's buffer has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import attrs
+
+from hes_protocol.axdr.data import Data, DataTag
+from hes_protocol.cosem import CosemDateTime, Obis
+from hes_protocol.push.values import (
+    CLASS_CLOCK,
+    NO_UNIT,
+    PushValue,
+    description,
+    elements_of,
+    instant,
+    scaler_unit,
+)
+
+_EXTENDED_REGISTER, _DEMAND_REGISTER = 4, 5
+# class_id -> attribute that holds when the value was captured
+_CAPTURE_TIMES: Final = {_EXTENDED_REGISTER: 5, _DEMAND_REGISTER: 6}
+
+Description = tuple[int, Obis, int]
+
+
+def descriptions(data: Data) -> list[Description]:
+    """The objects of a list of objects; none where `data` is anything else."""
+    found: list[Description] = []
+    for entry in elements_of(data) or ():
+        told = description(entry)
+        if told is None:
+            return []
+        found.append(told)
+    return found
+
+
+def read_described(elements: Sequence[Data], count: int | None = None) -> list[PushValue] | None:
+    """
+    Values behind a list of objects, or None where there is none, or they do not fit it.
+
+    Args: elements: of one sequence. count: how many it was to have, where its end did not come.
+    """
+    told = descriptions(elements[0]) if elements else []
+    if not told:
+        return None
+    # A list of one that is cut may be any; a whole one has as many values as objects.
+    expected = len(elements) if count is None else count
+    if expected == len(told):
+        return _values(told[1:], elements[1:])  # the list is its own first value
+    if expected == len(told) + 1:
+        return _values(told, elements[1:])
+    if expected == 2:
+        inner = elements_of(elements[1]) if len(elements) == 2 else ()
+        return _rows(told, inner or ())
+    return None
+
+
+def _rows(told: list[Description], inner: Sequence[Data]) -> list[PushValue] | None:
+    """Values in a sequence of their own: one row, or several."""
+    for names in (told, told[1:]):
+        if names and len(inner) == len(names):
+            return _values(names, inner)
+    found: list[PushValue] = []
+    for row in inner:
+        cells = elements_of(row)
+        if cells is None or len(cells) != len(told):
+            return None
+        values = _values(told, cells)
+        clock = next((instant(v.data) for v in values if v.class_id == CLASS_CLOCK), None)
+        found += [_at(value, clock) for value in values]
+    return found
+
+
+def _values(told: Iterable[Description], elements: Iterable[Data]) -> list[PushValue]:
+    """One value for each object, with scalers and times that stand among the values."""
+    units: dict[Obis, tuple[int, int]] = {}
+    times: dict[Obis, CosemDateTime] = {}
+    found: list[PushValue] = []
+    for (class_id, obis, index), element in zip(told, elements, strict=False):
+        if element.tag is DataTag.NULL_DATA or descriptions(element):
+            continue
+        known = scaler_unit(element)
+        if known is not None:
+            units[obis] = known
+            continue
+        if _CAPTURE_TIMES.get(class_id) == index and (moment := instant(element)) is not None:
+            times[obis] = moment
+        found.append(PushValue(obis, class_id, index, element))
+    return [_completed(value, units, times) for value in found] if units or times else found
+
+
+def _completed(
+    value: PushValue,
+    units: dict[Obis, tuple[int, int]],
+    times: dict[Obis, CosemDateTime],
+) -> PushValue:
+    if value.obis is None or value.attribute_index not in (2, 3):
+        return value
+    scaler, unit = units.get(value.obis, (0, NO_UNIT))
+    return attrs.evolve(value, scaler=scaler, unit=unit, captured_at=times.get(value.obis))
+
+
+def _at(value: PushValue, moment: CosemDateTime | None) -> PushValue:
+    if moment is None or value.class_id == CLASS_CLOCK or value.captured_at is not None:
+        return value
+    return attrs.evolve(value, captured_at=moment)

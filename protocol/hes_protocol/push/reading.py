@@ -1,0 +1,110 @@
+"""A whole push: its values, who sent it and when, with what models are known to leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from hes_protocol.axdr.data import Data, DataTag
+from hes_protocol.cosem import CosemDateTime, Obis
+from hes_protocol.models import PushLayout, PushShape
+from hes_protocol.push.described import descriptions
+from hes_protocol.push.identities import identities
+from hes_protocol.push.rows import read_values
+from hes_protocol.push.values import (
+    CLASS_CLOCK,
+    NO_UNIT,
+    PushValue,
+    elements_of,
+    guessed_value,
+    instant,
+    is_push_setup,
+    logical_name,
+    plain_text,
+)
+
+_MAX_BARE: Final = 255
+
+
+@attrs.frozen
+class Push:
+    """
+    A push taken apart.
+
+    `identities` are texts that may name the meter, with the object they stand under (None: no
+    name). `captured_at` is the clock in the payload, else the notification's own date-time, else
+    None. `layout` names the meter model whose layout was used.
+    """
+
+    values: tuple[PushValue, ...]
+    identities: tuple[tuple[Obis | None, str], ...]
+    captured_at: CosemDateTime | None
+    layout: str | None = None
+
+
+def read_push(
+    payload: Data,
+    date_time: CosemDateTime | None = None,
+    layouts: Sequence[PushLayout] = (),
+    *,
+    count: int | None = None,
+) -> Push:
+    """
+    Take a push payload apart.
+
+    Args:
+        payload: the notification body of a data-notification.
+        date_time: the notification's own date-time, if it has one.
+        layouts: what is known of models that leave names or scalers out, best first; those of the
+            sender's own model, where it is known, before all others.
+        count: how many elements the payload was to have, where its end did not come.
+    Returns: the values in the order of the payload.
+    Raises: nothing: a payload that fits no shape yields unnamed values.
+    Source: IEC 62056-5-3, DataNotification; IEC 62056-6-2, Push setup (class_id 40).
+    """
+    elements = elements_of(payload)
+    if elements is None:
+        elements = (payload,)
+    shape = _shape(elements, count)
+    layout = next((known for known in layouts if known.applies(shape)), None)
+    if layout is not None and layout.objects:
+        values = [
+            guessed_value(obis, element)
+            for obis, element in zip(layout.objects, elements, strict=False)
+            if obis is not None and element.tag is not DataTag.NULL_DATA
+        ]
+    else:
+        values = list(read_values(payload, count))
+    if layout is not None:
+        values = [_scaled(value, layout) for value in values]
+    clock = next((t for v in values if v.class_id == CLASS_CLOCK and (t := instant(v.data))), None)
+    return Push(
+        values=tuple(values),
+        identities=tuple(identities(values)),
+        captured_at=clock or (date_time if date_time and date_time.local() else None),
+        layout=None if layout is None else layout.model,
+    )
+
+
+def _shape(elements: Sequence[Data], count: int | None) -> PushShape:
+    """What layouts tell payloads apart by."""
+    told = descriptions(elements[0]) if elements else []
+    setups = [obis for _, obis, _ in told if is_push_setup(obis)]
+    names = [obis for e in elements[:_MAX_BARE] if (obis := logical_name(e)) is not None]
+    if not setups:
+        setups = [obis for obis in names[:1] if is_push_setup(obis)]
+    return PushShape(
+        elements=len(elements) if count is None else count,
+        first_text=next((text for e in elements if (text := plain_text(e)) is not None), ""),
+        push_setup=setups[0] if setups else None,
+        bare=not told and len(names) == len(setups),
+    )
+
+
+def _scaled(value: PushValue, layout: PushLayout) -> PushValue:
+    known = None if value.obis is None else layout.scalers.get(value.obis)
+    if known is None or value.unit != NO_UNIT:
+        return value
+    return attrs.evolve(value, scaler=known[0], unit=known[1])
