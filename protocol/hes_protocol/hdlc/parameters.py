@@ -8,6 +8,8 @@ import attrs
 
 from hes_protocol.errors import FramingError, LocalProtocolError
 
+MAX_INFORMATION: Final = 2030
+MAX_WINDOW: Final = 7
 _FORMAT: Final = 0x81
 _GROUP: Final = 0x80
 _NAMES: Final = {
@@ -33,6 +35,27 @@ class LinkParameters:
     max_information_receive: int = 128
     window_transmit: int = 1
     window_receive: int = 1
+
+    def check(self) -> None:
+        """
+        Raises: LocalProtocolError: what we cannot offer: a field that no frame holds, a window
+        that three bits cannot number.
+        """
+        information = (self.max_information_transmit, self.max_information_receive)
+        windows = (self.window_transmit, self.window_receive)
+        if not all(1 <= octets <= MAX_INFORMATION for octets in information):
+            raise LocalProtocolError(f"information fields have 1 to {MAX_INFORMATION} octets")
+        if not all(1 <= window <= MAX_WINDOW for window in windows):
+            raise LocalProtocolError(f"windows have 1 to {MAX_WINDOW} frames")
+
+    def agreed_with(self, peers: LinkParameters) -> LinkParameters:
+        """What holds for us where the peer says `peers` of itself: the less of each direction."""
+        return LinkParameters(
+            min(self.max_information_transmit, peers.max_information_receive),
+            min(self.max_information_receive, peers.max_information_transmit),
+            min(self.window_transmit, peers.window_receive),
+            min(self.window_receive, peers.window_transmit),
+        )
 
     @classmethod
     def from_information(cls, information: bytes) -> LinkParameters:

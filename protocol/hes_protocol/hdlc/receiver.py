@@ -61,10 +61,15 @@ class HdlcReceiver:
 
     def receive_data(self, data: bytes) -> None:
         """Take octets that came from the transport."""
+        self._ended = False
         self._buffer += data
 
     def receive_end(self) -> None:
-        """No more octets come: from now on a frame that is not complete is a bad one."""
+        """
+        No more octets come, or none have come for long: a frame that is not complete is a bad one.
+
+        Octets that come after all may begin the next frame.
+        """
         self._ended = True
 
     def next_frame(self) -> HdlcFrame | None:
