@@ -3,7 +3,8 @@ The rows of docs/reference/conformance.md, and which tests prove them.
 
 A test says what it proves: `@pytest.mark.conformance("get-list", "client", "server")`, or
 `"vector"` where octets of a real meter or of a published example are read. A row or a kind that is
-not here is an error. `python -m tests.conformance` writes the document from the marks.
+not here is an error. `python -m tests.conformance` writes the document from the marks, which it
+reads from the sources of the tests (`tests.conformance_marks`).
 """
 
 from __future__ import annotations
@@ -118,3 +119,94 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
 """By area: row and what it says."""
 
 NAMES: Final = frozenset(name for rows in ROWS.values() for name in rows)
+
+ONE_SIDED: Final[Mapping[tuple[str, str], str]] = {
+    ("counter-blocks", "server"): "a meter keeps its counter itself, no database reserves it",
+    (
+        "counter-bootstrap",
+        "server",
+    ): "a meter shows its counter as any other object",
+    ("profile-columns", "server"): "a meter encodes its profiles, it does not decode them",
+    ("push-layouts", "server"): "layouts are how a client reads what it gets",
+    ("null-means", "server"): "what a null means is the reader's to know",
+    ("gbt-without-llc", "server"): "how a client reads captures of such meters",
+}
+"""Which role has nothing to prove in a row, and why."""
+
+OPEN: Final[frozenset[tuple[str, str]]] = frozenset(
+    {
+        ("aare-identity", "server"),
+        ("access", "client"),
+        ("access", "server"),
+        ("action-blocks", "client"),
+        ("action-blocks", "server"),
+        ("action-list", "client"),
+        ("action-list", "server"),
+        ("action-list-blocks", "client"),
+        ("action-list-blocks", "server"),
+        ("counter-blocks", "client"),
+        ("counter-object", "client"),
+        ("counter-object", "server"),
+        ("data-notification-confirmed", "client"),
+        ("data-notification-confirmed", "server"),
+        ("date-time-untagged", "server"),
+        ("ded", "client"),
+        ("ded", "server"),
+        ("deviation", "client"),
+        ("deviation", "server"),
+        ("deviation-refused", "client"),
+        ("deviation-refused", "server"),
+        ("empty-system-title", "client"),
+        ("empty-system-title", "server"),
+        ("event-notification", "server"),
+        ("general-ded", "client"),
+        ("general-ded", "server"),
+        ("get-list", "client"),
+        ("get-list", "server"),
+        ("get-list-blocks", "client"),
+        ("get-list-blocks", "server"),
+        ("hdlc-serial", "client"),
+        ("hdlc-serial", "server"),
+        ("hdlc-tcp", "client"),
+        ("hdlc-tcp", "server"),
+        ("hls-manufacturer", "client"),
+        ("hls-manufacturer", "server"),
+        ("hls-md5", "client"),
+        ("hls-md5", "server"),
+        ("hls-object", "client"),
+        ("hls-object", "server"),
+        ("hls-sha1", "client"),
+        ("hls-sha1", "server"),
+        ("hls-sha256", "client"),
+        ("hls-sha256", "server"),
+        ("key-wrap", "client"),
+        ("key-wrap", "server"),
+        ("no-rlrq", "client"),
+        ("no-rlrq", "server"),
+        ("pre-established", "client"),
+        ("pre-established", "server"),
+        ("release-without-rlrq", "client"),
+        ("release-without-rlrq", "server"),
+        ("reply-styles", "client"),
+        ("reply-styles", "server"),
+        ("selection-by-entry", "client"),
+        ("selection-by-entry", "server"),
+        ("selective-entry", "client"),
+        ("set-blocks", "client"),
+        ("set-blocks", "server"),
+        ("set-list", "client"),
+        ("set-list", "server"),
+        ("set-list-blocks", "client"),
+        ("set-list-blocks", "server"),
+        ("set-normal", "client"),
+        ("set-normal", "server"),
+        ("wrapper-udp", "client"),
+        ("wrapper-udp", "server"),
+    }
+)
+"""(row, role) that still lack a test."""
+
+if __name__ == "__main__":
+    from tests.conformance_page import write
+
+    write()

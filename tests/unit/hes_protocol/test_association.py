@@ -161,6 +161,18 @@ def answer_to(pair: ConnectionPair, request: Any) -> bytes:
 
 
 class TestTalking:
+    @pytest.mark.conformance("lowest", "client", "server")
+    @pytest.mark.conformance("lls", "client", "server")
+    @pytest.mark.conformance("hls-gmac", "client", "server")
+    @pytest.mark.conformance("glo", "client", "server")
+    @pytest.mark.conformance("general-glo", "client", "server")
+    @pytest.mark.conformance("authenticated", "client", "server")
+    @pytest.mark.conformance("encrypted", "client", "server")
+    @pytest.mark.conformance("authenticated-encrypted", "client", "server")
+    @pytest.mark.conformance("get-blocks", "client", "server")
+    @pytest.mark.conformance("action-normal", "client", "server")
+    @pytest.mark.conformance("rlrq-rlre", "client", "server")
+    @pytest.mark.conformance("wrapper-tcp", "client", "server")
     @pytest.mark.parametrize("mechanism", MECHANISMS)
     @pytest.mark.parametrize("protection", PROTECTIONS)
     @pytest.mark.parametrize("form", [CipherForm.GLO, CipherForm.GENERAL_GLO])
@@ -191,6 +203,7 @@ class TestTalking:
             if who == "server" and octets[HEADER_OCTETS] not in (Aare.TAG, Rlre.TAG)
         )
 
+    @pytest.mark.conformance("policy", "client", "server")
     @pytest.mark.parametrize("protection", PROTECTED)
     def test_nothing_of_a_protected_session_is_in_the_clear(self, protection: Protection) -> None:
         pair = ConnectionPair.protected(protection).opened()
@@ -206,6 +219,7 @@ class TestTalking:
                 assert isinstance(apdu, Ciphered)
                 assert apdu.control.protection is protection
 
+    @pytest.mark.conformance("replay", "client", "server")
     def test_counters_rise_and_are_never_used_twice(self) -> None:
         pair = ConnectionPair.protected(Protection.AUTHENTICATED_ENCRYPTED).opened()
         for _ in range(3):
@@ -228,6 +242,7 @@ class TestTalking:
         assert isinstance(accepted, AssociationAccepted)
         assert isinstance(pair.ask(Get(CLOCK))[-1], GetCompleted)
 
+    @pytest.mark.conformance("contexts", "client", "server")
     def test_services_plain_after_hls(self) -> None:
         pair = ConnectionPair.of(
             client_settings(
@@ -261,6 +276,8 @@ class TestTalking:
         assert split.server_events == whole.server_events
         assert split.sent == whole.sent
 
+    @pytest.mark.conformance("push-during-get", "client", "server")
+    @pytest.mark.conformance("data-notification", "client", "server")
     @pytest.mark.parametrize("protection", PROTECTIONS)
     def test_a_push_between_request_and_answer(self, protection: Protection) -> None:
         pair = ConnectionPair.protected(protection).opened()
@@ -298,6 +315,7 @@ def _pieces(octets: bytes, sizes: list[int]) -> Iterator[bytes]:
             position += size
 
 
+@pytest.mark.conformance("policy", "client")
 class TestAnswersThatAreNotTrue:
     """A man in the middle of an open association, before the client."""
 
@@ -321,6 +339,7 @@ class TestAnswersThatAreNotTrue:
         for end in range(1, len(apdu)):
             refused_by_client(pair, to_client(apdu[:end]))
 
+    @pytest.mark.conformance("replay", "client")
     @pytest.mark.parametrize("protection", PROTECTED)
     def test_replayed(self, protection: Protection) -> None:
         pair = ConnectionPair.protected(protection).opened()
@@ -350,6 +369,7 @@ class TestAnswersThatAreNotTrue:
         assert isinstance(pair.client.next_event(), AssociationReleased)
         assert isinstance(pair.ask(Associate())[-1], AssociationAccepted)
 
+    @pytest.mark.conformance("replay", "client")
     @pytest.mark.parametrize("behind", [0, 1, 1000])
     def test_rolled_back(self, behind: int) -> None:
         pair = ConnectionPair.protected(Protection.AUTHENTICATED_ENCRYPTED).opened()
@@ -363,6 +383,7 @@ class TestAnswersThatAreNotTrue:
         pair.client.receive_data(by_server(answer, counter + 1))
         assert isinstance(pair.client.next_event(), GetCompleted)
 
+    @pytest.mark.conformance("replay", "client")
     def test_the_counter_of_an_earlier_session_counts(self) -> None:
         pair = ConnectionPair.of(
             client_settings(
@@ -478,6 +499,7 @@ class TestAnswersThatAreNotTrue:
             pair, to_client(Ciphered(tag, content, title).encode()), "policy-violated"
         )
 
+    @pytest.mark.conformance("exception-response", "client")
     def test_a_plaintext_exception_is_told_and_believed_by_nobody(self) -> None:
         pair = ConnectionPair.protected(Protection.AUTHENTICATED_ENCRYPTED).opened()
         frame = answer_to(pair, Get(CLOCK))
@@ -519,6 +541,7 @@ class TestAnswersThatAreNotTrue:
         refused_by_client(pair, late, "counter-replayed")
 
 
+@pytest.mark.conformance("rlrq-rlre", "client", "server")
 class TestRelease:
     def test_plaintext_information_is_weaker_than_the_policy(self) -> None:
         pair = ConnectionPair.protected(Protection.AUTHENTICATED).opened()
@@ -542,6 +565,7 @@ class TestRelease:
         assert pair.ask(Release()) == [AssociationReleased()]
 
 
+@pytest.mark.conformance("policy", "server")
 class TestRequestsThatAreNotTrue:
     """A man in the middle of an open association, before the server."""
 
@@ -566,6 +590,8 @@ class TestRequestsThatAreNotTrue:
         pair.carry_to_server(frame)
         assert isinstance(pair.take_client_events()[-1], GetCompleted)
 
+    @pytest.mark.conformance("replay", "server")
+    @pytest.mark.conformance("exception-response", "server")
     @pytest.mark.parametrize("protection", PROTECTED)
     def test_replayed_and_the_expected_counter_told(self, protection: Protection) -> None:
         pair = ConnectionPair.protected(protection).opened()
@@ -578,6 +604,7 @@ class TestRequestsThatAreNotTrue:
             pair.client_counters[CLIENT_SAP] + 1,
         )
 
+    @pytest.mark.conformance("replay", "server")
     def test_the_last_counter_of_all(self) -> None:
         pair = ConnectionPair.protected(Protection.AUTHENTICATED_ENCRYPTED).opened()
         request = GetRequestNormal(CLOCK).encode()
@@ -658,6 +685,7 @@ def handshake(**changes: Any) -> tuple[ConnectionPair, Aare, bytes]:
     return pair, aare, frame
 
 
+@pytest.mark.conformance("aarq-aare", "client")
 class TestAare:
     @pytest.mark.parametrize(
         ("changes", "code"),
@@ -687,6 +715,7 @@ class TestAare:
         pair.client.receive_data(frame)
         assert isinstance(pair.client.next_event(), ContinueNeeded)
 
+    @pytest.mark.conformance("aare-identity", "client")
     def test_the_expected_system_title(self) -> None:
         pair, _, frame = handshake(server_system_title=b"expected")
         refused_by_client(pair, frame, "system-title-mismatch")
@@ -698,7 +727,7 @@ class TestAare:
         refused_by_client(pair, to_client(reflected.encode()), "system-title-mismatch")
 
     def test_a_missing_title_is_the_expected_one(self) -> None:
-        pair, aare, _ = handshake(server_system_title=SERVER_TITLE)
+        pair, aare, _ = handshake(server_system_title=SERVER_TITLE, empty_system_title=True)
         pair.client.receive_data(to_client(attrs.evolve(aare, responding_ap_title=None).encode()))
         assert isinstance(pair.client.next_event(), ContinueNeeded)
 
@@ -766,6 +795,7 @@ def pass_four(token: bytes, counter: int, protection: Protection) -> bytes:
     return by_server(apdu, counter, protection) if protection else to_client(apdu)
 
 
+@pytest.mark.conformance("hls-gmac", "client", "server")
 class TestProofs:
     def test_the_proof_and_what_carries_it_have_two_counters(self) -> None:
         pair, proof, _ = proving()

@@ -124,7 +124,9 @@ def block(invoke_id: int, number: int, octets: bytes, *, last: bool) -> GetRespo
     return GetResponseWithDatablock(last, number, octets, invoke_id_and_priority=0xC0 | invoke_id)
 
 
+@pytest.mark.conformance("aarq-aare", "client")
 class TestAarq:
+    @pytest.mark.conformance("lowest", "client")
     def test_without_authentication(self) -> None:
         client = make_client(client_settings(system_title=None, conformance=CONFORMANCE))
         aarq = decode_apdu(apdu_of(client.send(Associate())))
@@ -135,6 +137,7 @@ class TestAarq:
             ).encode(),
         )
 
+    @pytest.mark.conformance("lls", "client")
     def test_with_lls(self) -> None:
         client = make_client(client_settings(mechanism=Mechanism.LLS))
         aarq = decode_apdu(apdu_of(client.send(Associate())))
@@ -142,6 +145,8 @@ class TestAarq:
         assert aarq.authentication_required
         assert (aarq.mechanism, aarq.authentication_value) == (Mechanism.LLS, SECRET)
 
+    @pytest.mark.conformance("contexts", "client")
+    @pytest.mark.conformance("hls-gmac", "client")
     def test_with_hls_and_ciphering(self) -> None:
         client = make_client(
             client_settings(
@@ -165,7 +170,7 @@ class TestAarq:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"mechanism": Mechanism.HLS_SHA256},
+        {"mechanism": Mechanism.HLS_ECDSA},
         {"mechanism": Mechanism.LLS, "secret": None},
         {"mechanism": Mechanism.HLS_GMAC, "system_title": None},
         {"mechanism": Mechanism.HLS_GMAC, "encryption_key": None},
@@ -187,6 +192,7 @@ def test_secrets_do_not_print() -> None:
         assert secret not in shown
 
 
+@pytest.mark.conformance("aarq-aare", "client")
 class TestAssociate:
     def test_accepted(self) -> None:
         client = make_client(client_settings())
@@ -226,6 +232,7 @@ class TestAssociate:
         assert isinstance(event, AssociationRejected)
         assert event.initiate_error is None
 
+    @pytest.mark.conformance("confirmed-service-error", "client")
     def test_a_confirmed_service_error_in_place_of_an_aare(self) -> None:
         client = make_client(client_settings())
         client.send(Associate())
@@ -282,6 +289,7 @@ class TestAssociate:
             client.send(Associate(challenge=b"short"))
         client.send(Associate(challenge=b"another one"))
 
+    @pytest.mark.conformance("exception-response", "client")
     def test_an_exception_response_ends_the_attempt(self) -> None:
         # As a meter of the S-FSK sample answers the first AARQ.
         client = make_client(client_settings())
@@ -296,6 +304,7 @@ class TestAssociate:
         client.send(Associate())
 
 
+@pytest.mark.conformance("get-normal", "client")
 class TestGet:
     def test_in_one_piece(self) -> None:
         client = opened()
@@ -306,6 +315,7 @@ class TestGet:
         assert event.data() == Data(DataTag.UNSIGNED, 5)
         assert client.pending_invoke_id is None
 
+    @pytest.mark.conformance("selective-range", "client")
     def test_selective_access(self) -> None:
         client = opened()
         selection = EntrySelection(1, 4)
@@ -322,6 +332,7 @@ class TestGet:
         )
         assert hears(client, refusal) == [GetCompleted(1, DataAccessResult.OBJECT_UNDEFINED)]
 
+    @pytest.mark.conformance("get-blocks", "client")
     def test_by_blocks(self) -> None:
         client = opened()
         invoke_id = asked(client, Get(BUFFER))
@@ -338,6 +349,7 @@ class TestGet:
                 assert sent == GetRequestNext(number, invoke_id_and_priority=0xC0 | invoke_id)
         assert events == [GetCompleted(invoke_id, DataAccessResult.SUCCESS, received)]
 
+    @pytest.mark.conformance("get-blocks", "client")
     def test_only_one_block(self) -> None:
         client = opened()
         invoke_id = asked(client, Get(BUFFER))
@@ -345,6 +357,7 @@ class TestGet:
             GetCompleted(invoke_id, DataAccessResult.SUCCESS, b"\x00")
         ]
 
+    @pytest.mark.conformance("get-blocks", "client")
     def test_a_refusal_in_the_middle(self) -> None:
         client = opened()
         invoke_id = asked(client, Get(BUFFER))
@@ -361,6 +374,7 @@ class TestGet:
         ]
         assert hears(client, normal(asked(client, Get(CLOCK))))
 
+    @pytest.mark.conformance("get-blocks", "client")
     @pytest.mark.parametrize("number", [0, 1, 3, 0xFFFFFFFF])
     def test_a_block_that_is_not_due(self, number: int) -> None:
         client = opened()
@@ -374,6 +388,7 @@ class TestGet:
             GetCompleted(invoke_id, DataAccessResult.SUCCESS, b"\x01\x02")
         ]
 
+    @pytest.mark.conformance("get-blocks", "client")
     def test_a_block_before_it_is_asked_for(self) -> None:
         client = opened()
         invoke_id = asked(client, Get(BUFFER))
@@ -386,6 +401,7 @@ class TestGet:
         client.send(events[0].reply)
         assert hears(client, block(invoke_id, 2, b"\x02", last=True))
 
+    @pytest.mark.conformance("get-blocks", "client")
     def test_one_piece_after_blocks(self) -> None:
         client = opened()
         invoke_id = asked(client, Get(BUFFER))
@@ -414,6 +430,7 @@ class TestGet:
         assert caught.value.code == "too-many-blocks"
 
 
+@pytest.mark.conformance("action-normal", "client")
 class TestAction:
     @pytest.mark.parametrize(
         ("outcome", "expected"),
@@ -517,6 +534,7 @@ class TestLateAndForeign:
         assert seen == [*range(1, 16), 0, 1]
 
 
+@pytest.mark.conformance("push-during-get", "client")
 def test_a_push_while_a_get_is_pending() -> None:
     client = opened()
     invoke_id = asked(client, Get(CLOCK))
@@ -526,6 +544,7 @@ def test_a_push_while_a_get_is_pending() -> None:
     assert isinstance(events[1], GetCompleted)
 
 
+@pytest.mark.conformance("exception-response", "client")
 def test_an_exception_ends_the_request() -> None:
     client = opened()
     invoke_id = asked(client, Get(CLOCK))
@@ -538,6 +557,7 @@ def test_an_exception_ends_the_request() -> None:
     assert asked(client, Get(CLOCK)) == invoke_id + 1
 
 
+@pytest.mark.conformance("exception-response", "client")
 def test_an_exception_when_nothing_is_pending_changes_nothing() -> None:
     client = opened()
     (event,) = hears(client, bytes.fromhex("d80101"))
@@ -596,6 +616,7 @@ class TestOrder:
         with pytest.raises(LocalProtocolError):
             client.send(request_)
 
+    @pytest.mark.conformance("rlrq-rlre", "client")
     def test_release_and_again(self) -> None:
         client = opened()
         sent = decode_apdu(apdu_of(client.send(Release())))

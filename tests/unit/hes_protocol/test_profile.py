@@ -25,6 +25,8 @@ from hes_protocol.cosem import DEVIATION_UNSPECIFIED, CaptureObject, CosemDateTi
 from hes_protocol.errors import EncodingError, RemoteProtocolError
 from hes_protocol.profile import Column, NullMeaning, ProfileColumns, decode_profile
 
+pytestmark = pytest.mark.conformance("profile-columns", "client")
+
 T = DataTag
 CLOCK = CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2)
 STATUS = CaptureObject(1, Obis.parse("0.0.96.10.1.255"), 2)
@@ -190,6 +192,7 @@ def test_clocks_agree_with_cosem_date_time(octets: bytes) -> None:
         assert clock.status[0] == read.clock_status
 
 
+@pytest.mark.conformance("null-means", "client")
 def test_missing_and_previous() -> None:
     cells = (NULL, _u32(1), NULL, NULL, _u32(2), NONE)
     assert _values(_column(*cells)) == [None, 1, None, None, 2, None]
@@ -248,6 +251,7 @@ def test_a_second_clock_is_a_column() -> None:
     assert [_values(column) for column in profile.columns] == [["2026-03-29T00:50:00+01:00"]]
 
 
+@pytest.mark.conformance("delta", "client")
 def test_deltas_are_differences_to_the_row_before() -> None:
     cells = (
         Data(T.DELTA_UNSIGNED, 9),
@@ -264,6 +268,7 @@ def test_deltas_are_differences_to_the_row_before() -> None:
     assert _values(_column(*floats)) == [1.0, None]
 
 
+@pytest.mark.conformance("compact-array", "client")
 def test_a_compact_array_is_a_buffer_too() -> None:
     row = TypeDescription(
         T.STRUCTURE, (TypeDescription(T.OCTET_STRING), TypeDescription(T.DOUBLE_LONG_UNSIGNED))

@@ -77,6 +77,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.conformance("push-layouts", "client")
 @pytest.mark.parametrize("shape", LAYOUTS)
 def test_every_shape_gives_the_same_value_and_identity(shape: str) -> None:
     push = read_push(LAYOUTS[shape])
@@ -120,6 +121,7 @@ def test_a_null_value_is_no_value() -> None:
     )
 
 
+@pytest.mark.conformance("push-layouts", "client")
 def test_bare_values_stay_unnamed_without_a_layout_and_are_named_by_one() -> None:
     payload = structure(text("XYZ_001"), u32(5), u32(7))
     assert [value.obis for value in read_push(payload).values] == [None, None, None]
@@ -140,6 +142,7 @@ def test_a_scaler_in_the_frame_goes_before_the_layouts() -> None:
     assert read_push(payload, None, (layout,)).values[1].scaler == 0
 
 
+@pytest.mark.conformance("push-layouts", "client")
 @given(trees())
 def test_any_payload_is_read_and_no_number_is_lost(payload: Data) -> None:
     def numbers(data: Data) -> int:

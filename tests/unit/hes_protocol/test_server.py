@@ -131,7 +131,9 @@ def get(invoke_id: int = 1, selection: AccessSelection | None = None) -> GetRequ
     return GetRequestNormal(BUFFER, selection, invoke_id_and_priority=0xC0 | invoke_id)
 
 
+@pytest.mark.conformance("aarq-aare", "server")
 class TestAdmission:
+    @pytest.mark.conformance("lowest", "server")
     def test_without_authentication(self) -> None:
         server = make_server(server_association(max_receive_pdu_size=1000))
         aare = says(server, PLAIN)
@@ -144,11 +146,14 @@ class TestAdmission:
         assert initiate.server_max_receive_pdu_size == 1000
         assert server.is_associated(CLIENT_SAP)
 
+    @pytest.mark.conformance("lls", "server")
     def test_with_lls(self) -> None:
         server = make_server(server_association(mechanism=Mechanism.LLS))
         aare = says(server, LLS)
         assert (aare.result, aare.mechanism) == (AssociationResult.ACCEPTED, Mechanism.LLS)
 
+    @pytest.mark.conformance("hls-gmac", "server")
+    @pytest.mark.conformance("contexts", "server")
     def test_with_hls_the_challenge_comes_first(self) -> None:
         server = make_server(server_association(mechanism=Mechanism.HLS_GMAC))
         aare = says(server, GMAC)
@@ -211,6 +216,7 @@ class TestAdmission:
         assert aare.diagnostic == Diagnostic(UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED)
         assert says(server, get(), client_sap=77) == NOT_ASSOCIATED
 
+    @pytest.mark.conformance("confirmed-service-error", "server")
     @pytest.mark.parametrize(
         ("changes", "error"),
         [
@@ -253,7 +259,7 @@ class TestAdmission:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"mechanism": Mechanism.HLS_MD5},
+        {"mechanism": Mechanism.HLS_ECDSA},
         {"mechanism": Mechanism.LLS, "secret": None},
         {"mechanism": Mechanism.HLS_GMAC, "encryption_key": None},
         {"mechanism": Mechanism.HLS_GMAC, "authentication_key": None},
@@ -284,6 +290,7 @@ def test_a_challenge_that_is_none_is_our_mistake(challenge: bytes) -> None:
         hears(server, GMAC)
 
 
+@pytest.mark.conformance("get-normal", "server")
 class TestGet:
     def test_asked_and_answered(self) -> None:
         server = opened()
@@ -300,12 +307,14 @@ class TestGet:
         assert isinstance(answer, GetResponseNormal)
         assert answer.result.result is DataAccessResult.OBJECT_UNDEFINED
 
+    @pytest.mark.conformance("selective-entry", "server")
     def test_by_entry(self) -> None:
         selection = EntrySelection(1, 4)
         server = opened()
         (event,) = hears(server, get(selection=AccessSelection(2, selection.to_data())))
         assert event.selection == selection
 
+    @pytest.mark.conformance("selective-range", "server")
     @pytest.mark.parametrize(
         ("request_", "result"),
         [
@@ -319,6 +328,7 @@ class TestGet:
         answer = says(opened(), request_)
         assert answer.result.result == result
 
+    @pytest.mark.conformance("get-blocks", "server")
     @pytest.mark.parametrize("pdu_size", [64, 65, 127, 128, 200, 300])
     def test_a_long_answer_is_cut(self, pdu_size: int) -> None:
         server = opened(max_receive_pdu_size=0, aarq=_proposing(pdu_size))
@@ -353,10 +363,12 @@ class TestGet:
         assert isinstance(answer, GetResponseNormal)
         assert answer.result.result is DataAccessResult.OTHER_REASON
 
+    @pytest.mark.conformance("get-blocks", "server")
     def test_next_without_a_long_answer(self) -> None:
         answer = says(opened(), GetRequestNext(1))
         assert answer.result is DataAccessResult.NO_LONG_GET_IN_PROGRESS
 
+    @pytest.mark.conformance("get-blocks", "server")
     @pytest.mark.parametrize("wrong", [GetRequestNext(0), GetRequestNext(2)])
     def test_a_wrong_block_number_ends_the_long_answer(self, wrong: GetRequestNext) -> None:
         server = opened()
@@ -366,6 +378,7 @@ class TestGet:
         answer = says(server, GetRequestNext(1))
         assert answer.result is DataAccessResult.NO_LONG_GET_IN_PROGRESS
 
+    @pytest.mark.conformance("get-blocks", "server")
     def test_another_request_ends_the_long_answer(self) -> None:
         server = opened()
         hears(server, get(1))
@@ -374,6 +387,7 @@ class TestGet:
         server.send(GetResult(2, octets=b"\x00"))
         assert says(server, GetRequestNext(1)).result == 16
 
+    @pytest.mark.conformance("get-blocks", "server")
     def test_release_ends_the_long_answer(self) -> None:
         server = opened()
         hears(server, get(1))
@@ -386,6 +400,7 @@ def _proposing(pdu_size: int, conformance: Conformance = ALL) -> Aarq:
     return attrs.evolve(PLAIN, user_information=initiate.encode())
 
 
+@pytest.mark.conformance("action-normal", "server")
 class TestAction:
     def test_asked_and_answered(self) -> None:
         server = opened()
@@ -406,6 +421,7 @@ class TestAction:
 
 
 class TestOrder:
+    @pytest.mark.conformance("exception-response", "server")
     @pytest.mark.parametrize(
         "apdu",
         [get(), GetRequestNext(1), ActionRequestNormal(CAPTURE), Rlrq(), b"\xff", b"\xcc\x00"],
@@ -413,16 +429,19 @@ class TestOrder:
     def test_requests_before_an_association(self, apdu: Any) -> None:
         assert says(make_server(server_association()), apdu) == NOT_ASSOCIATED
 
+    @pytest.mark.conformance("rlrq-rlre", "server")
     def test_requests_after_release(self) -> None:
         server = opened()
         assert says(server, Rlrq(0)) == Rlre(0)
         assert events_of(server) == [AssociationReleased()]
         assert says(server, get()) == NOT_ASSOCIATED
 
+    @pytest.mark.conformance("rlrq-rlre", "server")
     def test_a_release_with_information_is_answered_with_information(self) -> None:
         answer = says(opened(), Rlrq(0, INITIATE.encode()))
         assert answer.user_information[0] == 0x08
 
+    @pytest.mark.conformance("exception-response", "server")
     @pytest.mark.parametrize(
         "apdu",
         [
@@ -490,6 +509,7 @@ class TestOrder:
         server.send(ActionResult(1))
 
 
+@pytest.mark.conformance("data-notification", "server")
 class TestNotify:
     PUSH = DataNotification(1, None, Data(DataTag.UNSIGNED, 7))
 
@@ -498,6 +518,7 @@ class TestNotify:
         frame = server.send(Notify(self.PUSH, CLIENT_SAP))
         assert decode_apdu(apdu_of(frame)) == self.PUSH
 
+    @pytest.mark.conformance("general-glo", "server")
     @pytest.mark.parametrize("protection", list(Protection)[1:])
     def test_protected(self, protection: Protection) -> None:
         server = make_server(server_association())
@@ -507,6 +528,7 @@ class TestNotify:
         opened = unprotect(KEYS, SERVER_TITLE, ciphered.content)
         assert decode_apdu(opened.plaintext) == self.PUSH
 
+    @pytest.mark.conformance("push-during-get", "server")
     def test_to_another_client_while_a_request_is_open(self) -> None:
         server = make_server(server_association(), server_association(client_sap=102))
         says(server, PLAIN)

@@ -33,6 +33,7 @@ AARQ = (
 AARE = bytes.fromhex("61 17 a109 0607 60857405080101 a203 020100 a305 a103 020100")
 
 
+@pytest.mark.conformance("aarq-aare", "vector")
 def test_aarq_by_hand() -> None:
     aarq = Aarq.decode(AARQ)
     assert aarq == Aarq(
@@ -52,6 +53,7 @@ def test_secrets_and_payloads_do_not_print() -> None:
     assert INITIATE.hex() not in shown
 
 
+@pytest.mark.conformance("aarq-aare", "vector")
 def test_aare_by_hand() -> None:
     aare = Aare.decode(AARE)
     assert aare.result is AssociationResult.ACCEPTED
@@ -60,6 +62,7 @@ def test_aare_by_hand() -> None:
     assert aare.encode() == AARE
 
 
+@pytest.mark.conformance("contexts", "client", "server")
 @pytest.mark.parametrize("context", ApplicationContext)
 def test_contexts_are_named_and_known_again(context: ApplicationContext) -> None:
     assert Aarq(context_name(context)).context is context
@@ -92,7 +95,7 @@ def test_diagnostics_have_names(diagnostic: Diagnostic, name: str) -> None:
 
 @pytest.mark.parametrize(
     "element",
-    ["80020284", "a403020105", "a90302010a", "bf1d03020100", "9f8801020304", "bd00"],
+    ["80020284", "a403020105", "a90302010a", "bf1f03020100", "9f8801020304", "b100"],
 )
 def test_optional_elements_are_read_or_skipped(element: str) -> None:
     content = AARQ[2:] + bytes.fromhex(element)
@@ -100,6 +103,7 @@ def test_optional_elements_are_read_or_skipped(element: str) -> None:
     assert aarq.user_information == INITIATE
 
 
+@pytest.mark.conformance("aarq-aare", "server")
 @pytest.mark.parametrize(
     ("apdu", "code"),
     [
@@ -127,6 +131,7 @@ def test_broken_aarqs_are_refused(apdu: bytes, code: str) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.conformance("aarq-aare", "client")
 @pytest.mark.parametrize(
     ("apdu", "code"),
     [
@@ -141,6 +146,7 @@ def test_broken_aares_are_refused(apdu: bytes, code: str) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.conformance("aarq-aare", "client", "server")
 @pytest.mark.parametrize("whole", [AARQ, AARE])
 def test_every_prefix_is_truncated(whole: bytes) -> None:
     kind = Aarq if whole is AARQ else Aare
@@ -149,6 +155,7 @@ def test_every_prefix_is_truncated(whole: bytes) -> None:
             kind.decode(whole[:end])
 
 
+@pytest.mark.conformance("rlrq-rlre", "client", "server")
 @pytest.mark.parametrize(
     ("octets", "apdu"),
     [
@@ -189,5 +196,5 @@ def test_nesting_costs_nothing() -> None:
     # A thousand levels: only those that have a name are opened.
     content = b""
     for _ in range(1000):
-        content = write_element(0xA4, content)
+        content = write_element(0xB1, content)
     assert Aarq.decode(write_element(0x60, AARQ[2:], content)).user_information == INITIATE

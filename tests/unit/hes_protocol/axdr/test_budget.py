@@ -64,6 +64,7 @@ def _run(octets: bytes) -> None:
         decode(octets)
 
 
+@pytest.mark.conformance("nesting", "client", "server")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_time(name: str) -> None:
     octets = HOSTILE[name]
@@ -80,6 +81,7 @@ def test_time(name: str) -> None:
     assert best_s < budget_s
 
 
+@pytest.mark.conformance("nesting", "client", "server")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_memory(name: str) -> None:
     tracemalloc.start()

@@ -121,6 +121,13 @@ CORPUS = [
 ]
 
 
+@pytest.mark.conformance("integers", "client", "server")
+@pytest.mark.conformance("strings", "client", "server")
+@pytest.mark.conformance("floats", "client", "server")
+@pytest.mark.conformance("date-time", "client", "server")
+@pytest.mark.conformance("compact-array", "client", "server")
+@pytest.mark.conformance("delta", "client", "server")
+@pytest.mark.conformance("nesting", "client", "server")
 @pytest.mark.parametrize(("octets", "value"), CORPUS, ids=[octets[:24] for octets, _ in CORPUS])
 def test_octets_and_value_stand_for_each_other(octets: str, value: Data) -> None:
     assert decode_all(bytes.fromhex(octets)) == value
@@ -173,6 +180,7 @@ def test_lengths_longer_than_needed_are_accepted() -> None:
     assert decode_all(bytes.fromhex("09840000000155")) == Data(T.OCTET_STRING, b"\x55")
 
 
+@pytest.mark.conformance("nesting", "client", "server")
 def test_sixteen_containers_and_no_more() -> None:
     for tag in (b"\x01", b"\x02"):
         chain = (tag + b"\x01") * 16 + b"\x00"
@@ -201,6 +209,7 @@ def test_an_element_count_needs_its_octets() -> None:
             decode_all(bytes.fromhex(octets))
 
 
+@pytest.mark.conformance("compact-array", "client", "server")
 def test_null_cells_in_compact_arrays_are_kept() -> None:
     octets = bytes.fromhex("13 0203 00 ff 06 08 00000001 00000002")
     rows = decode_all(octets).value.elements
@@ -347,6 +356,12 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.conformance("integers", "client", "server")
+@pytest.mark.conformance("strings", "client", "server")
+@pytest.mark.conformance("floats", "client", "server")
+@pytest.mark.conformance("compact-array", "client", "server")
+@pytest.mark.conformance("delta", "client", "server")
+@pytest.mark.conformance("nesting", "client", "server")
 @given(VALUES)
 def test_decoding_gives_back_what_was_encoded(value: Data) -> None:
     try:

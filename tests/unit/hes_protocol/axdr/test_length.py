@@ -19,6 +19,7 @@ LENGTHS = [
 ]
 
 
+@pytest.mark.conformance("ber-long", "client", "server")
 @pytest.mark.parametrize(("length", "octets"), LENGTHS)
 def test_both_ways(length: int, octets: str) -> None:
     coded = bytes.fromhex(octets)

@@ -31,6 +31,7 @@ ADDRESSES = [
 ]
 
 
+@pytest.mark.conformance("hdlc-addresses", "client", "server")
 @pytest.mark.parametrize(("address", "octets"), ADDRESSES)
 def test_addresses(address: HdlcAddress, octets: str) -> None:
     coded = bytes.fromhex(octets)

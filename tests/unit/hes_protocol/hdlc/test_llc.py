@@ -7,6 +7,8 @@ import pytest
 from hes_protocol.errors import FramingError
 from hes_protocol.hdlc import llc
 
+pytestmark = pytest.mark.conformance("llc", "client", "server")
+
 
 def test_both_directions() -> None:
     assert llc.add(b"\xc0\x01", response=False) == bytes.fromhex("e6e600c001")

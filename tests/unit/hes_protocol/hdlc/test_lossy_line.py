@@ -15,8 +15,9 @@ from hes_protocol.hdlc import HdlcAddress, HdlcLink, HdlcServerLink, LinkParamet
 from tests.hdlc_line import HdlcLine
 
 pytestmark = [
-    pytest.mark.conformance(row, "client", "server")
-    for row in ("hdlc-retransmission", "hdlc-resynchronisation", "hdlc-windows")
+    pytest.mark.conformance("hdlc-retransmission", "client", "server"),
+    pytest.mark.conformance("hdlc-resynchronisation", "client", "server"),
+    pytest.mark.conformance("hdlc-windows", "client", "server"),
 ]
 
 

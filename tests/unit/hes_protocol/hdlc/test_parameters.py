@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hes_protocol.errors import FramingError, LocalProtocolError
 from hes_protocol.hdlc import LinkParameters
 
+pytestmark = pytest.mark.conformance("hdlc-parameters", "client", "server")
+
 CASES = [
     (LinkParameters(), "81801205018006018007040000000108040000 0001"),
     (LinkParameters(128, 512, 1, 7), "818014 05020080 06020200 070400000001 080400000007"),

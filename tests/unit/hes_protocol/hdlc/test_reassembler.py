@@ -7,6 +7,8 @@ import pytest
 from hes_protocol.errors import FramingError, LimitError, LocalProtocolError
 from hes_protocol.hdlc import Control, ControlKind, HdlcAddress, HdlcFrame, HdlcReassembler
 
+pytestmark = pytest.mark.conformance("hdlc-segmentation", "client", "server")
+
 K = ControlKind
 CLIENT, METER, OTHER = HdlcAddress(16), HdlcAddress(1, 17), HdlcAddress(1, 18)
 

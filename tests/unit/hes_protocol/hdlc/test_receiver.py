@@ -87,6 +87,7 @@ def test_truncated_at_each_octet() -> None:
         assert [outcome[0] for outcome in outcomes[len(frames) :]] in ([], ["truncated"])  # type: ignore[index]
 
 
+@pytest.mark.conformance("hdlc-resynchronisation", "client", "server")
 def test_beginning_in_the_middle() -> None:
     """Whatever is left of the first frame, the others are found; nothing else is made up."""
     first = FRAMES[3].to_octets()
@@ -96,6 +97,7 @@ def test_beginning_in_the_middle() -> None:
         assert frames in (FRAMES, [FRAMES[3], *FRAMES])
 
 
+@pytest.mark.conformance("hdlc-resynchronisation", "client", "server")
 @pytest.mark.parametrize("size", [1, 5, 10_000])
 @pytest.mark.parametrize(
     "noise", [b"\x00", b"\xff\x7e\x00", b"\x7e\xa0", b"\x7e\xa7\xff\x03", b"\xa0"]
@@ -107,6 +109,7 @@ def test_noise_between_frames_costs_no_frame(noise: bytes, size: int) -> None:
     assert outcomes == _receive(stream, end=True)
 
 
+@pytest.mark.conformance("hdlc-resynchronisation", "client", "server")
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_each_changed_octet_costs_one_frame_and_one_error(size: int) -> None:
     octets = FRAMES[1].to_octets()
@@ -122,6 +125,7 @@ def test_each_changed_octet_costs_one_frame_and_one_error(size: int) -> None:
         assert len(outcomes) == 302
 
 
+@pytest.mark.conformance("hdlc-resynchronisation", "client", "server")
 def test_a_frame_cut_short_is_followed_by_whole_ones() -> None:
     cut = FRAMES[3].to_octets()[:100]
     outcomes = _receive(cut + FRAMES[1].to_octets() * 4, end=True)

@@ -11,6 +11,7 @@ KEYS = SuiteKeys(EK, AK)
 CHALLENGE = b"challenge"
 
 
+@pytest.mark.conformance("hls-gmac", "client", "server", "vector")
 def test_as_the_book_says() -> None:
     gcm = Cipher(algorithms.AES(EK), modes.GCM(TITLE + bytes((0, 0, 1, 2)), None, 12)).encryptor()
     gcm.authenticate_additional_data(b"\x10" + AK + CHALLENGE)
@@ -37,6 +38,7 @@ def test_every_prefix(end: int) -> None:
     assert caught.value.code == "authentication-failed"
 
 
+@pytest.mark.conformance("hls-gmac", "client", "server")
 @pytest.mark.parametrize(
     ("keys", "title", "challenge", "code"),
     [

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hes_protocol.errors import FramingError, LocalProtocolError
 from hes_protocol.wrapper import WrapperFrame, WrapperReceiver
 
+pytestmark = pytest.mark.conformance("wrapper-tcp", "client", "server")
+
 FRAMES = [
     WrapperFrame(1, 16, b"\xc4"),
     WrapperFrame(16, 1, bytes(range(256)) * 3),

@@ -5,6 +5,8 @@ import pytest
 from hes_protocol.errors import FramingError, LocalProtocolError
 from hes_protocol.wrapper import WrapperFrame, WrapperLink
 
+pytestmark = pytest.mark.conformance("wrapper-tcp", "client", "server")
+
 
 def frame(source: int, destination: int, apdu: bytes = b"\x01\x02") -> bytes:
     return WrapperFrame(source, destination, apdu).to_octets()

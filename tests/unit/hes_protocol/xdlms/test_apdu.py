@@ -121,6 +121,7 @@ class TestDataNotification:
     BODY = Data(DataTag.STRUCTURE, (Data(DataTag.UNSIGNED, 7),))
     TIME = bytes.fromhex("07ea0101040c000000800000")
 
+    @pytest.mark.conformance("date-time-untagged", "client")
     @pytest.mark.parametrize(
         ("octets", "time", "offset"),
         [
@@ -156,6 +157,7 @@ class TestDataNotification:
         assert caught.value.code == "trailing-octets"
 
 
+@pytest.mark.conformance("event-notification", "client")
 def test_event_notification_with_a_tag_in_place_of_presence() -> None:
     # As an OSGP MX382 sends it.
     time = "07ea0101040c000000800000"
@@ -185,6 +187,7 @@ def test_initiate_with_a_broken_conformance_is_refused(octets: str) -> None:
         decode_apdu(bytes.fromhex(octets))
 
 
+@pytest.mark.conformance("exception-response", "client", "server")
 def test_exception_response_with_and_without_the_counter() -> None:
     bare = ExceptionResponse(StateError(1), ServiceError.INVOCATION_COUNTER_ERROR)
     assert decode_apdu(bytes.fromhex("d8 01 06")) == bare
