@@ -18,6 +18,7 @@ from xml.etree import ElementTree as ET
 
 import attrs
 
+from hes.cli.names import names_of
 from hes_protocol.axdr import BitString, CompactArray, Data, DataTag
 from hes_protocol.axdr.data import INTEGER_TAGS, STRING_TAGS
 from hes_protocol.cosem import CosemDateTime, Obis
@@ -153,11 +154,12 @@ def _value(content: Any) -> Any:
         return [_value(item) for item in content]
     if isinstance(content, Enum | Obis) or not attrs.has(type(content)):
         return _leaf(content)
-    return {
+    members = {
         field.name: _value(getattr(content, field.name))
         for field in attrs.fields(type(content))
         if not field.name.endswith("_offset")
     }
+    return members | names_of(content)
 
 
 def _data(data: Data) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 What can be read of an APDU whose end did not come.
 
 Nothing is made up: containers hold the elements that came whole, and the lengths and counts that
-were promised stand beside them. Linear in the octets, without recursion.
+were promised stand beside them. Linear in the octets, without recursion; compact arrays, whose
+elements may take no octets, are not unfolded.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hes_protocol.xdlms.get import GET_RESPONSE
 from hes_protocol.xdlms.notification import DATA_NOTIFICATION
 from hes_protocol.xdlms.reader import ApduReader
 
+_COMPACT_ARRAY: Final = bytes((DataTag.COMPACT_ARRAY,))
 _CONTAINERS: Final = {int(tag): tag for tag in (DataTag.ARRAY, DataTag.STRUCTURE)}
 
 
@@ -73,6 +75,8 @@ def decode_beginning(octets: bytes, offset: int = 0) -> tuple[Data | None, tuple
     while not root:
         try:
             tag = _CONTAINERS.get(octets[offset]) if offset < len(octets) else None
+            if octets[offset : offset + 1] == _COMPACT_ARRAY:
+                break
             if tag is not None and len(open_containers) < MAX_DEPTH:
                 count, offset = read_length(octets, offset + 1)
                 open_containers.append((tag, count, []))

@@ -20,6 +20,7 @@ from hes_protocol.models import PushLayout
 from hes_protocol.push import read_push
 from hes_protocol.security import SuiteKeys, Unprotected, decipher_unverified, unprotect
 from hes_protocol.security.control import Protection, SecurityControl
+from hes_protocol.security.suite0 import TAG_OCTETS
 from hes_protocol.translator.conversation import Conversation
 from hes_protocol.translator.fragment import read_ciphered_fragment, read_fragment
 from hes_protocol.translator.framing import Carried, Report
@@ -185,7 +186,7 @@ class Session:
         try:
             content: Content = decode_apdu(octets)
         except RemoteProtocolError as error:
-            bare = self._bare_data(octets)
+            bare: Content | None = self._bare_data(octets) or _without_the_tag_it_counts(octets)
             if bare is None:
                 raise error from None
             content = bare
@@ -360,6 +361,18 @@ class Session:
         joined = self._talk.general_blocks(self._source).take(block)
         if joined:
             self._apdu(joined)
+
+
+def _without_the_tag_it_counts(octets: bytes) -> Ciphered | None:
+    """
+    A ciphered APDU whose length counts a tag that its protection does not have.
+
+    Clients built on gocosem send such requests, and meters take them.
+    """
+    cut = read_ciphered_fragment(octets)
+    if cut is None or cut[0].control.protection is not Protection.ENCRYPTED:
+        return None
+    return cut[0] if cut[1] - len(cut[0].content) == TAG_OCTETS else None
 
 
 def _decipher_beginning(keys: SuiteKeys, title: bytes, content: bytes) -> bytes:

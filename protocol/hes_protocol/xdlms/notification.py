@@ -17,9 +17,10 @@ import attrs
 from hes_protocol.axdr import Data, DataTag, encode
 from hes_protocol.cosem.date_time import LENGTH_OCTETS
 from hes_protocol.cosem.objects import Attribute
-from hes_protocol.errors import LocalProtocolError
+from hes_protocol.errors import EncodingError, LocalProtocolError, RemoteProtocolError
 from hes_protocol.xdlms.descriptor import read_attribute, write_attribute
 from hes_protocol.xdlms.reader import ApduReader, write_octet_string, write_unsigned
+from hes_protocol.xdlms.untagged import decode_untagged
 
 DATA_NOTIFICATION: Final = 0x0F
 DATA_NOTIFICATION_CONFIRM: Final = 0x10
@@ -143,6 +144,21 @@ def _skip_tag(reader: ApduReader) -> bool:
     return tagged
 
 
+def _read_body(reader: ApduReader) -> Data:
+    """The rest as one `Data`, or as a body with descriptors without tags (see `untagged`)."""
+    offset = reader.offset
+    try:
+        body = reader.data()
+        reader.end()
+    except EncodingError:
+        try:
+            return decode_untagged(reader.octets, offset)
+        except RemoteProtocolError:
+            pass
+        raise
+    return body
+
+
 def decode_data_notification(octets: bytes) -> DataNotification:
     """
     Read a whole data-notification.
@@ -155,8 +171,7 @@ def decode_data_notification(octets: bytes) -> DataNotification:
     _skip_tag(reader)
     date_time = read_date_time(reader)
     offset = reader.offset
-    body = reader.data()
-    reader.end()
+    body = _read_body(reader)
     return DataNotification(invoke, date_time, body, offset)
 
 
