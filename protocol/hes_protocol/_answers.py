@@ -1,114 +1,251 @@
 """
 What a server answers, as APDUs: pure functions of a request and of what the caller said.
 
-IEC 62056-5-3, "Protocol for the GET service", "… ACTION service", exception-response.
+IEC 62056-5-3, "Protocol for the GET service", "… SET …", "… ACTION …", "… ACCESS …",
+exception-response.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
-from hes_protocol._long_get import LongGet
-from hes_protocol.cosem.objects import EntrySelection, RangeSelection
-from hes_protocol.errors import EncodingError, LocalProtocolError, SecurityError
-from hes_protocol.requests import ActionResult, GetResult, Selection
+from hes_protocol._incoming import SETS, FirstBlock, LaterBlock
+from hes_protocol._job import Job, Result
+from hes_protocol._long_answer import LongAnswer, NextRequest, action_block, get_block
+from hes_protocol.axdr import NULL, encode
+from hes_protocol.errors import SecurityError
 from hes_protocol.security.suite0 import MAX_COUNTER
 from hes_protocol.xdlms import (
-    AccessSelection,
+    AccessActionResult,
+    AccessGetResult,
+    AccessRequest,
+    AccessResponse,
+    AccessSetResult,
+    ActionRequestNextPblock,
     ActionRequestNormal,
+    ActionRequestWithFirstPblock,
+    ActionResponseNextPblock,
     ActionResponseNormal,
+    ActionResponseWithList,
     ActionResultCode,
     ActionReturn,
+    Conformance,
     DataAccessResult,
     ExceptionResponse,
     GetDataResult,
     GetRequestNext,
     GetRequestNormal,
+    GetRequestWithList,
     GetResponseNormal,
     GetResponseWithDatablock,
+    GetResponseWithList,
     ServiceError,
+    SetRequestNormal,
+    SetRequestWithFirstDatablock,
+    SetRequestWithList,
+    SetRequestWithListAndFirstDatablock,
+    SetResponseDatablock,
+    SetResponseLastDatablock,
+    SetResponseLastDatablockWithList,
+    SetResponseNormal,
+    SetResponseWithList,
     StateError,
 )
+from hes_protocol.xdlms.access import SELF_DESCRIPTIVE
+from hes_protocol.xdlms.action import encode_action_return, encode_action_returns
+from hes_protocol.xdlms.get import encode_data_results
 
-_PROFILE_GENERIC: Final = 7
-_BUFFER: Final = 2
-
-
-def selection_of(request: GetRequestNormal) -> Selection | DataAccessResult | None:
-    """The request's selective access, None for none; a result where we cannot read it."""
-    selection, attribute = request.selection, request.attribute
-    if selection is None:
-        return None
-    selectable = (attribute.class_id, attribute.index) == (_PROFILE_GENERIC, _BUFFER)
-    if not selectable or selection.selector not in (1, 2):
-        return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-    try:
-        return _read_selection(selection)
-    except EncodingError:
-        return DataAccessResult.TYPE_UNMATCHED
+_NULL_DATA: Final = encode(NULL)
 
 
-def _read_selection(selection: AccessSelection) -> Selection:
-    if selection.selector == RangeSelection.selector:
-        return RangeSelection.from_data(selection.parameters)
-    return EntrySelection.from_data(selection.parameters)
-
-
-def get_response(
-    request: GetRequestNormal, result: GetResult, room: int | None, *, blocks: bool
-) -> tuple[bytes, LongGet | None]:
+def answer_to(
+    job: Job, results: tuple[Result, ...], room: int | None, conformance: Conformance
+) -> tuple[bytes, LongAnswer | None]:
     """
-    The answer to a GET, or its first block.
+    The answer to a request, or its first block.
 
-    Args: room: how long it may be, octets, None for no limit. blocks: whether it may be cut.
+    Args: results: of all its elements. room: how long it may be, octets, None for no limit.
+        conformance: whether it may be cut.
     Returns: the APDU, and what is left of it where it is a block.
-    Raises: LocalProtocolError: SUCCESS without data, data without SUCCESS, or another invoke_id.
     """
-    if request.invoke_id != result.invoke_id:
-        raise LocalProtocolError("another invoke_id was asked")
-    if (result.result == DataAccessResult.SUCCESS) is not bool(result.octets):
-        raise LocalProtocolError("data goes with SUCCESS, and only there")
+    match job.request:
+        case GetRequestNormal() | GetRequestWithList() as request:
+            got = cast("tuple[GetDataResult, ...]", results)
+            return _get_response(request, got, room, conformance)
+        case AccessRequest() as request:
+            apdu = access_response(request, results)
+            return (apdu if room is None or len(apdu) <= room else pdu_too_long()), None
+        case (
+            SetRequestNormal()
+            | SetRequestWithList()
+            | SetRequestWithFirstDatablock()
+            | SetRequestWithListAndFirstDatablock()
+        ):
+            return _set_response(job, cast("tuple[DataAccessResult, ...]", results)), None
+        case request:
+            listed = not isinstance(request, ActionRequestNormal | ActionRequestWithFirstPblock)
+            invoke = request.invoke_id_and_priority
+            outcomes = cast("tuple[ActionReturn, ...]", results)
+            return _action_response(invoke, outcomes, room, conformance, listed=listed)
+
+
+def _get_response(
+    request: GetRequestNormal | GetRequestWithList,
+    results: tuple[GetDataResult, ...],
+    room: int | None,
+    conformance: Conformance,
+) -> tuple[bytes, LongAnswer | None]:
     invoke = request.invoke_id_and_priority
-    apdu = GetResponseNormal(
-        GetDataResult(result.result, result.octets), invoke_id_and_priority=invoke
+    listed = isinstance(request, GetRequestWithList)
+    apdu = (
+        GetResponseWithList(results, invoke_id_and_priority=invoke)
+        if listed
+        else GetResponseNormal(results[0], invoke_id_and_priority=invoke)
     ).encode()
     if room is None or len(apdu) <= room:
         return apdu, None
-    if not blocks:
-        return refuse_get(request, DataAccessResult.OTHER_REASON), None
-    long_get = LongGet(invoke, result.octets, room)
-    return long_get.block(), long_get
+    if not conformance & Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ:
+        refused = GetDataResult(DataAccessResult.OTHER_REASON)
+        return GetResponseNormal(refused, invoke_id_and_priority=invoke).encode(), None
+    octets = encode_data_results(results) if listed else results[0].octets
+    long_answer = LongAnswer(get_block, GetRequestNext, invoke, octets, room)
+    return long_answer.block(), long_answer
 
 
-def refuse_get(request: GetRequestNormal, result: DataAccessResult) -> bytes:
-    """A GET answered without data."""
-    return GetResponseNormal(
-        GetDataResult(result), invoke_id_and_priority=request.invoke_id_and_priority
+def _set_response(job: Job, results: tuple[DataAccessResult, ...]) -> bytes:
+    request = job.request
+    assert not isinstance(request, AccessRequest)
+    invoke = request.invoke_id_and_priority
+    match request:
+        case SetRequestNormal():
+            return SetResponseNormal(results[0], invoke_id_and_priority=invoke).encode()
+        case SetRequestWithList():
+            return SetResponseWithList(results, invoke_id_and_priority=invoke).encode()
+        case SetRequestWithFirstDatablock():
+            return SetResponseLastDatablock(
+                results[0], job.blocks, invoke_id_and_priority=invoke
+            ).encode()
+        case _:
+            return SetResponseLastDatablockWithList(
+                results, job.blocks, invoke_id_and_priority=invoke
+            ).encode()
+
+
+def _action_response(
+    invoke: int,
+    outcomes: tuple[ActionReturn, ...],
+    room: int | None,
+    conformance: Conformance,
+    *,
+    listed: bool,
+) -> tuple[bytes, LongAnswer | None]:
+    apdu = (
+        ActionResponseWithList(outcomes, invoke_id_and_priority=invoke)
+        if listed
+        else ActionResponseNormal(outcomes[0], invoke_id_and_priority=invoke)
     ).encode()
-
-
-def refuse_block(request: GetRequestNext, result: DataAccessResult) -> bytes:
-    """A get-request-next answered without data; no block follows."""
-    return GetResponseWithDatablock(
-        True,
-        request.block_number,
-        result=result,
-        invoke_id_and_priority=request.invoke_id_and_priority,
-    ).encode()
-
-
-def action_response(request: ActionRequestNormal, result: ActionResult, room: int | None) -> bytes:
-    """
-    The answer to an ACTION; OTHER_REASON where it would be longer than `room`.
-
-    Raises: LocalProtocolError: another invoke_id.
-    """
-    if request.invoke_id != result.invoke_id:
-        raise LocalProtocolError("another invoke_id was asked")
-    apdu = plain_action_response(request, result.result, result.octets)
     if room is None or len(apdu) <= room:
-        return apdu
-    return plain_action_response(request, ActionResultCode.OTHER_REASON)
+        return apdu, None
+    if not conformance & Conformance.BLOCK_TRANSFER_WITH_ACTION:
+        refused = ActionReturn(ActionResultCode.OTHER_REASON)
+        return ActionResponseNormal(refused, invoke_id_and_priority=invoke).encode(), None
+    octets = encode_action_returns(outcomes) if listed else encode_action_return(outcomes[0])
+    long_answer = LongAnswer(action_block, ActionRequestNextPblock, invoke, octets, room)
+    return long_answer.block(), long_answer
+
+
+def access_response(request: AccessRequest, results: tuple[Result, ...]) -> bytes:
+    """The answer to an ACCESS; where it stopped at an error there are fewer results."""
+    described = request.long_invoke_id_and_priority & SELF_DESCRIPTIVE
+    return AccessResponse(
+        tuple(map(_access_value, results)),
+        tuple(map(_access_result, results)),
+        request.specifications if described else None,
+        long_invoke_id_and_priority=request.long_invoke_id_and_priority,
+    ).encode()
+
+
+def _access_value(result: Result) -> bytes:
+    match result:
+        case GetDataResult(_, octets) | ActionReturn(_, GetDataResult(_, octets)) if octets:
+            return octets
+        case _:
+            return _NULL_DATA
+
+
+def _access_result(result: Result) -> AccessGetResult | AccessSetResult | AccessActionResult:
+    match result:
+        case GetDataResult(code):
+            return AccessGetResult(code)
+        case ActionReturn(code):
+            return AccessActionResult(code)
+        case _:
+            return AccessSetResult(result)
+
+
+# --- blocks ---------------------------------------------------------------------------------
+
+
+def refuse_next(request: NextRequest, *, in_progress: bool) -> tuple[bytes, str]:
+    """
+    What asks for a block that is not due; none follows.
+
+    Args: in_progress: whether there was another one to ask for.
+    Returns: the APDU, and the name of its result.
+    """
+    invoke = request.invoke_id_and_priority
+    if isinstance(request, ActionRequestNextPblock):
+        return _refuse_action(invoke, in_progress=in_progress)
+    result = DataAccessResult.NO_LONG_GET_IN_PROGRESS
+    if in_progress:
+        result = DataAccessResult.DATA_BLOCK_NUMBER_INVALID
+    apdu = GetResponseWithDatablock(
+        True, request.block_number, result=result, invoke_id_and_priority=invoke
+    )
+    return apdu.encode(), result.name
+
+
+def refuse_later(request: FirstBlock | LaterBlock, *, in_progress: bool) -> tuple[bytes, str]:
+    """A block of a request that is not due; the request is over. As `refuse_next`."""
+    result = DataAccessResult.NO_LONG_SET_IN_PROGRESS
+    if in_progress:
+        result = DataAccessResult.DATA_BLOCK_NUMBER_INVALID
+    return _refuse_incoming(request, result, in_progress=in_progress)
+
+
+def abort(request: FirstBlock | LaterBlock) -> tuple[bytes, str]:
+    """A block that is too much, or a request that its blocks do not make. As `refuse_next`."""
+    return _refuse_incoming(request, DataAccessResult.LONG_SET_ABORTED, in_progress=True)
+
+
+def _refuse_incoming(
+    request: FirstBlock | LaterBlock, result: DataAccessResult, *, in_progress: bool
+) -> tuple[bytes, str]:
+    invoke = request.invoke_id_and_priority
+    if not isinstance(request, SETS):
+        return _refuse_action(invoke, in_progress=in_progress)
+    number = request.block.block_number
+    apdu = SetResponseLastDatablock(result, number, invoke_id_and_priority=invoke)
+    return apdu.encode(), result.name
+
+
+def _refuse_action(invoke: int, *, in_progress: bool) -> tuple[bytes, str]:
+    result = ActionResultCode.NO_LONG_ACTION_IN_PROGRESS
+    if in_progress:
+        result = ActionResultCode.LONG_ACTION_ABORTED
+    apdu = ActionResponseNormal(ActionReturn(result), invoke_id_and_priority=invoke)
+    return apdu.encode(), result.name
+
+
+def acknowledge(request: FirstBlock | LaterBlock) -> bytes:
+    """A block has arrived, the next one may come."""
+    number, invoke = request.block.block_number, request.invoke_id_and_priority
+    if isinstance(request, SETS):
+        return SetResponseDatablock(number, invoke_id_and_priority=invoke).encode()
+    return ActionResponseNextPblock(number, invoke_id_and_priority=invoke).encode()
+
+
+# --- refusals -------------------------------------------------------------------------------
 
 
 def plain_action_response(
@@ -151,3 +288,13 @@ def not_supported() -> bytes:
     return ExceptionResponse(
         StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED
     ).encode()
+
+
+def not_possible() -> bytes:
+    """The exception-response to a list that is empty, too long, or does not fit another one."""
+    return not_associated()
+
+
+def pdu_too_long() -> bytes:
+    """The exception-response to what can only be answered by more than the client takes."""
+    return ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.PDU_TOO_LONG).encode()

@@ -1,48 +1,47 @@
 """
 One client's association as the server sees it, from the AARQ that was admitted to the RLRE.
 
-Owns the state, the open request, the answer that is being given by blocks, and the client's
-counter. Every APDU gives a `Turn`: events, or what must be sent next. `server.py` owns the link
-and knows which client is speaking.
+Owns the state, the handshake, how each APDU is protected, and the client's counters; what is asked
+in the open association is `_services.py`'s. Every APDU gives a `Turn`: events, or what must be sent
+next. `server.py` owns the link and knows which client is speaking.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
+from typing import Final
 
 import attrs
 
 from hes_protocol import _admission as admission
 from hes_protocol import _answers as answers
-from hes_protocol._channel import Channel, Opened, room
-from hes_protocol._handshake import check_proof
-from hes_protocol._long_get import LongGet
+from hes_protocol._channel import Channel, KeyKind, Opened, room
+from hes_protocol._proofs import check_proof, make_proof
+from hes_protocol._services import Said, Services
 from hes_protocol._state import AssociationState, State, Step
 from hes_protocol.acse import Diagnostic, ReleaseResponseReason, Rlre, Rlrq, UserDiagnostic
-from hes_protocol.axdr import Data, DataTag, encode
-from hes_protocol.errors import EncodingError, LocalProtocolError, SecurityError
+from hes_protocol.axdr import encode
+from hes_protocol.errors import EncodingError, SecurityError
 from hes_protocol.events import (
-    ActionRequested,
     AssociationOpened,
     AssociationRefused,
     AssociationReleased,
-    GetRequested,
+    NotificationConfirmed,
     ServerEvent,
 )
-from hes_protocol.requests import ActionResult, GetResult, Reply
-from hes_protocol.security import gmac_token
+from hes_protocol.requests import Reply, ServiceResult
 from hes_protocol.settings import ServerAssociation
 from hes_protocol.xdlms import (
     ActionRequestNormal,
     ActionResultCode,
     Apdu,
-    Conformance,
-    DataAccessResult,
-    GetRequestNext,
-    GetRequestNormal,
+    DataNotificationConfirm,
     decode_apdu,
 )
 from hes_protocol.xdlms.ciphered import CipherForm
+from hes_protocol.xdlms.notification import DATA_NOTIFICATION_CONFIRM
+
+_CONFIRM: Final = bytes((DATA_NOTIFICATION_CONFIRM,))
 
 
 def _nothing() -> tuple[ServerEvent, ...]:
@@ -71,14 +70,6 @@ class Turn:
     due: Due | None = None
 
 
-@attrs.frozen
-class _Asked:
-    """A request that the caller has to answer, and how it came."""
-
-    request: GetRequestNormal | ActionRequestNormal
-    opened: Opened
-
-
 class ServerSession:
     """
     Args:
@@ -86,7 +77,8 @@ class ServerSession:
         channel: its keys, titles and counters.
         admitted: what its AARQ has agreed to.
         challenge: StoC where HLS is to follow.
-        client_counters: highest verified counter by client SAP; written after verification.
+        client_counters, broadcast_counters: highest verified counter by client SAP under the
+            unicast and under the broadcast key; written after verification.
     """
 
     def __init__(
@@ -96,18 +88,37 @@ class ServerSession:
         admitted: admission.Admitted,
         challenge: bytes | None,
         client_counters: MutableMapping[int, int],
+        broadcast_counters: MutableMapping[int, int],
     ) -> None:
         self.channel = channel
         self._rules = rules
         self._admitted = admitted
         self._challenge = challenge
-        self._client_counters = client_counters
+        self._counters = {
+            KeyKind.UNICAST: client_counters,
+            KeyKind.BROADCAST: broadcast_counters,
+        }
         self._state = AssociationState()
-        self._asked: _Asked | None = None
-        self._long_get: LongGet | None = None
+        self._services = Services(rules, admitted.conformance, self._state)
+        self._asked_by = admitted.opened
         channel.peer_title = admitted.aarq.calling_ap_title
+        channel.begin(admitted.dedicated_key)
         self._state.advance(Step.ASSOCIATE)
         self._commit(admitted.opened)
+
+    @classmethod
+    def standing(
+        cls,
+        rules: ServerAssociation,
+        channel: Channel,
+        client_counters: MutableMapping[int, int],
+        broadcast_counters: MutableMapping[int, int],
+    ) -> ServerSession:
+        """A pre-established association, which is open and stays so."""
+        admitted = admission.pre_established(rules)
+        session = cls(rules, channel, admitted, None, client_counters, broadcast_counters)
+        session._state.advance(Step.ACCEPT)
+        return session
 
     @property
     def is_open(self) -> bool:
@@ -122,7 +133,7 @@ class ServerSession:
     @property
     def is_asking(self) -> bool:
         """Whether a request waits for the caller's answer."""
-        return self._asked is not None
+        return self._services.asked is not None
 
     def accept(self) -> Turn:
         """The AARE that accepts, after which the client is associated or challenged."""
@@ -141,37 +152,29 @@ class ServerSession:
             self._state.advance(Step.CHALLENGE)
             return ()
         self._state.advance(Step.ACCEPT)
-        return (AssociationOpened(self._rules.client_sap),)
+        return (self._opened(),)
+
+    def _opened(self) -> AssociationOpened:
+        return AssociationOpened(
+            self._rules.client_sap, self._admitted.aarq.calling_ae_invocation_id
+        )
 
     # --- answers of the caller --------------------------------------------------------------
 
-    def answer(self, result: GetResult | ActionResult) -> bytes:
+    def answer(self, result: ServiceResult) -> tuple[bytes, tuple[ServerEvent, ...]]:
         """
-        The APDU that answers the open request, protected as the request was.
+        Answer what is asked.
 
+        Returns: the APDU, protected as the request was, empty where none is due yet or none is
+            wanted; and what is asked next.
         Raises: LocalProtocolError: not what was asked, or no fresh counter.
         """
-        asked = self._asked
-        step, long_get = Step.ANSWER, None
-        if asked is None:
-            raise LocalProtocolError("nobody has asked for this")
-        if isinstance(asked.request, GetRequestNormal) and isinstance(result, GetResult):
-            blocks = self._offers(Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ)
-            apdu, long_get = answers.get_response(
-                asked.request, result, self._room(asked.opened), blocks=blocks
-            )
-            step = Step.ANSWER if long_get is None else Step.BLOCK
-        elif isinstance(asked.request, ActionRequestNormal) and isinstance(result, ActionResult):
-            apdu = answers.action_response(asked.request, result, self._room(asked.opened))
-        else:
-            raise LocalProtocolError("another service was asked")
-        octets = self._protect(apdu, asked.opened)
-        if long_get is not None:
-            long_get.advance()
-        self._long_get = long_get
-        self._asked = None
-        self._state.advance(step)
-        return octets
+        opened = self._asked_by
+        answered = self._services.answer(result, self._room(opened))
+        octets = b"" if answered.apdu is None else self._protect(answered.apdu, opened)
+        answered.commit()
+        asked = self._services.asked
+        return octets, () if asked is None else (asked,)
 
     def _room(self, opened: Opened) -> int | None:
         ours, theirs = (
@@ -186,16 +189,15 @@ class ServerSession:
     def _form(self, opened: Opened) -> CipherForm:
         return self._rules.reply_form or opened.form
 
-    def _offers(self, service: Conformance) -> bool:
-        return bool(self._admitted.conformance & service)
-
     def _protect(self, apdu: bytes, opened: Opened) -> bytes:
         return self.channel.protect(apdu, opened.protection, self._form(opened))
 
     def _commit(self, opened: Opened) -> None:
         self.channel.commit(opened)
-        if self.channel.peer_counter is not None:
-            self._client_counters[self._rules.client_sap] = self.channel.peer_counter
+        for kind, counters in self._counters.items():
+            counter = self.channel.verified(kind)
+            if counter is not None:
+                counters[self._rules.client_sap] = counter
 
     # --- what the client says ---------------------------------------------------------------
 
@@ -208,7 +210,10 @@ class ServerSession:
         is_release = octets[0] == Rlrq.TAG
         rlrq = Rlrq.decode(octets) if is_release else None
         protected = octets if rlrq is None else rlrq.user_information or b""
-        self.channel.peer_counter = self._client_counters.get(self._rules.client_sap)
+        if rlrq is not None and not protected and self._rules.plain_rlrq:
+            return self._receive_rlrq(Opened(b""), informed=False)
+        for kind, counters in self._counters.items():
+            self.channel.set_verified(kind, counters.get(self._rules.client_sap))
         try:
             opened = self.channel.open(protected)
         except SecurityError as error:
@@ -217,7 +222,8 @@ class ServerSession:
         if rlrq is not None:
             self._commit(opened)
             return self._receive_rlrq(opened, informed=rlrq.user_information is not None)
-        if self._state.current is State.CHALLENGED:
+        confirms = opened.apdu[:1] == _CONFIRM
+        if self._state.current is State.CHALLENGED and not confirms:
             return self._receive_proof(decode_apdu(opened.apdu), opened)
         self._commit(opened)
         try:
@@ -229,61 +235,33 @@ class ServerSession:
         return self._receive_request(apdu, opened)
 
     def _receive_request(self, apdu: Apdu, opened: Opened) -> Turn:
-        match apdu:
-            case GetRequestNormal() if self._offers(Conformance.GET):
-                return self._receive_get(apdu, opened)
-            case GetRequestNext() if self._offers(Conformance.GET):
-                return self._receive_next(apdu, opened)
-            case ActionRequestNormal() if self._offers(Conformance.ACTION):
-                self._ask(apdu, opened)
-                return Turn(
-                    (
-                        ActionRequested(
-                            apdu.invoke_id, apdu.method, apdu.parameters, self._rules.client_sap
-                        ),
-                    )
-                )
-            case _:
-                return self._refuse(answers.not_supported(), "service-not-supported", opened)
+        if isinstance(apdu, DataNotificationConfirm):
+            confirmed = NotificationConfirmed(self._rules.client_sap, apdu.long_invoke_id)
+            return Turn((confirmed,))
+        outcome = self._services.receive(apdu, self._room(opened))
+        if outcome is None:
+            return Turn()
+        if isinstance(outcome, Said):
+            return Turn(due=self._say(outcome, opened))
+        self._asked_by = opened
+        return Turn((outcome,))
 
-    def _receive_get(self, apdu: GetRequestNormal, opened: Opened) -> Turn:
-        selection = answers.selection_of(apdu)
-        if isinstance(selection, DataAccessResult):
-            self._give_up_blocks()
-            return self._refuse(answers.refuse_get(apdu, selection), selection.name, opened)
-        self._ask(apdu, opened)
-        return Turn(
-            (GetRequested(apdu.invoke_id, apdu.attribute, selection, self._rules.client_sap),)
-        )
+    def _say(self, said: Said, opened: Opened) -> Due:
+        def sent() -> tuple[ServerEvent, ...]:
+            said.sent()
+            return ()
 
-    def _receive_next(self, apdu: GetRequestNext, opened: Opened) -> Turn:
-        long_get = self._long_get
-        if long_get is not None and long_get.expects(apdu):
-            self._state.advance(Step.NEXT_BLOCK)
-            return Turn(
-                due=Due(
-                    Reply("block"),
-                    lambda: self._protect(long_get.block(), opened),
-                    lambda: self._block_sent(long_get),
-                )
-            )
-        result = DataAccessResult.DATA_BLOCK_NUMBER_INVALID
-        if long_get is None:
-            result = DataAccessResult.NO_LONG_GET_IN_PROGRESS
-        self._give_up_blocks()
-        return self._refuse(answers.refuse_block(apdu, result), result.name, opened)
-
-    def _block_sent(self, long_get: LongGet) -> tuple[ServerEvent, ...]:
-        long_get.advance()
-        if long_get.finished:
-            self._long_get = None
-        self._state.advance(Step.ANSWER if long_get.finished else Step.BLOCK)
-        return ()
+        reply = Reply(said.purpose, said.detail)
+        return Due(reply, lambda: self._protect(said.apdu, opened), sent)
 
     def _receive_rlrq(self, opened: Opened, *, informed: bool) -> Turn:
-        self._give_up_blocks()
+        if self._rules.no_rlrq:
+            return Turn()
+        self._services.give_up()
         if not self._state.allows(Step.RELEASE):
             return self._refuse(answers.not_associated(), "no-association", opened)
+        if self._rules.pre_established:
+            return self._refuse(answers.not_supported(), "pre-established", opened)
         self._state.advance(Step.RELEASE)
 
         def build() -> bytes:
@@ -309,11 +287,12 @@ class ServerSession:
             return self._refuse(answers.not_associated(), "no-association", opened)
         try:
             counter = check_proof(
+                self._rules,
                 self.channel,
-                self.channel.peer_title,
                 apdu.parameters,
-                challenge,
-                opened.invocation_counter,
+                opened,
+                challenge=self._admitted.aarq.authentication_value or b"",
+                own_challenge=challenge,
             )
         except SecurityError as error:
             # Nothing changes, so that nobody can spoil another one's handshake.
@@ -321,35 +300,30 @@ class ServerSession:
             denial = answers.plain_action_response(apdu, ActionResultCode.OTHER_REASON)
             refused = self._refuse(denial, error.code, opened)
             return Turn((AssociationRefused(self._rules.client_sap, diagnostic),), refused.due)
-        self.channel.commit_counter(counter)
+        if counter is not None:
+            self.channel.commit_counter(counter)
         self._commit(opened)
         self._state.advance(Step.PROVE)
         return Turn(due=Due(Reply("hls"), lambda: self._prove(apdu, opened), self._confirmed))
 
     def _prove(self, apdu: ActionRequestNormal, opened: Opened) -> bytes:
-        keys, title = self.channel.require_keys()
-        challenge = self._admitted.aarq.authentication_value or b""
-        token = gmac_token(keys, title, self.channel.draw_counter(), challenge)
-        proof = encode(Data(DataTag.OCTET_STRING, token))
+        assert self._challenge is not None
+        proof = encode(
+            make_proof(
+                self._rules,
+                self.channel,
+                challenge=self._admitted.aarq.authentication_value or b"",
+                own_challenge=self._challenge,
+            )
+        )
         response = answers.plain_action_response(apdu, ActionResultCode.SUCCESS, proof)
         return self._protect(response, opened)
 
     def _confirmed(self) -> tuple[ServerEvent, ...]:
         self._state.advance(Step.CONFIRM)
-        return (AssociationOpened(self._rules.client_sap),)
+        return (self._opened(),)
 
     # --- common -----------------------------------------------------------------------------
-
-    def _ask(self, apdu: GetRequestNormal | ActionRequestNormal, opened: Opened) -> None:
-        self._give_up_blocks()
-        self._state.advance(Step.REQUEST)
-        self._asked = _Asked(apdu, opened)
-
-    def _give_up_blocks(self) -> None:
-        """A client that asks for something else has given up the rest of a long answer."""
-        if self._state.current is State.BLOCKWISE:
-            self._state.advance(Step.ABANDON)
-        self._long_get = None
 
     def _refuse(self, apdu: bytes, detail: str, opened: Opened) -> Turn:
         """An answer of our own, protected as the request was, so that the client may trust it."""

@@ -2,35 +2,42 @@
 The client's side of an association: bytes in, events out; requests in, bytes out.
 
 Owns what one client SAP and one server SAP say to each other over one link: AARQ/AARE, the HLS
-handshake, GET with blocks, ACTION, notifications, RLRQ/RLRE, and how each APDU is protected. Does
-not own the transport, time, retries, or the durable counter: `next_counter` is called once for
-each ciphered APDU, in `send`, and `server_counter` is read back by the caller.
+handshake, GET, SET, ACTION and ACCESS with lists and blocks, notifications, RLRQ/RLRE, and how
+each APDU is protected. Does not own the transport, time, retries, or the durable counter:
+`next_counter` is called once for each ciphered APDU, in `send`, and `server_counter` is read back
+by the caller.
 
 Rule 1: one request at a time; the next one may be sent after its completing event, or after
-`abandon()`. Rule 2: `send` returns octets to write, `receive_data` takes octets that were read,
-`next_event` is called until it gives None. Rule 3: an APDU that fails verification raises
-`SecurityError` and changes nothing, neither state nor counters; the order is tag, counter, state.
-Rule 4: only `RemoteProtocolError` for what the peer did, `LocalProtocolError` for what we did.
-Rule 5: what an AARE says outside its protected user-information nobody vouches for: it is compared
-with what we asked, and with HLS nothing is open before the server has proved who it is.
+`abandon()`; pushes and their confirms are outside of this. Rule 2: `send` returns octets to write,
+`receive_data` takes octets that were read, `next_event` is called until it gives None. Rule 3: an
+APDU that fails verification raises `SecurityError` and changes nothing, neither state nor
+counters; the order is tag, counter, state. Rule 4: only `RemoteProtocolError` for what the peer
+did, `LocalProtocolError` for what we did. Rule 5: what an AARE says outside its protected
+user-information nobody vouches for: it is compared with what we asked, and with HLS nothing is
+open before the server has proved who it is.
 
-Implements IEC 62056-5-3 (client side of clauses "AA establishment", GET, ACTION, security).
+Implements IEC 62056-5-3 (client side of clauses "AA establishment", GET, SET, ACTION, ACCESS,
+DataNotification, EventNotification, security).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
+
+import attrs
 
 from hes_protocol import _handshake as handshake
-from hes_protocol._channel import Channel, Opened
-from hes_protocol._pending import Pending
+from hes_protocol import _requests as requests
+from hes_protocol._channel import Channel, Opened, room
+from hes_protocol._pending import Answer, Pending
+from hes_protocol._proofs import check_proof, make_proof
 from hes_protocol._state import AssociationState, State, Step
 from hes_protocol.acse import (
     Aare,
     AssociationResult,
     Diagnostic,
-    Mechanism,
     ReleaseRequestReason,
     Rlre,
     Rlrq,
@@ -76,25 +83,34 @@ from hes_protocol.requests import (
 from hes_protocol.security import Protection
 from hes_protocol.settings import ClientSettings, Link
 from hes_protocol.xdlms import (
-    AccessSelection,
+    AccessResponse,
     ActionRequestNormal,
+    ActionResponse,
+    ActionResponseNextPblock,
     ActionResponseNormal,
+    ActionResponseWithList,
+    ActionResponseWithPblock,
     ActionResultCode,
     Apdu,
     ConfirmedServiceError,
-    DataAccessResult,
+    Conformance,
     DataNotification,
+    DataNotificationConfirm,
     EventNotification,
     ExceptionResponse,
-    GetRequestNext,
-    GetRequestNormal,
-    GetResponse,
     GetResponseNormal,
     GetResponseWithDatablock,
-    Invoked,
+    GetResponseWithList,
+    SetResponseDatablock,
+    SetResponseLastDatablock,
+    SetResponseLastDatablockWithList,
+    SetResponseNormal,
+    SetResponseWithList,
     decode_apdu,
 )
+from hes_protocol.xdlms.access import LONG_CONFIRMED, LONG_HIGH_PRIORITY, LONG_INVOKE_ID_MASK
 from hes_protocol.xdlms.action import ACTION_RESPONSE
+from hes_protocol.xdlms.ciphered import CipherForm
 from hes_protocol.xdlms.descriptor import CONFIRMED, HIGH_PRIORITY, INVOKE_ID_MASK
 from hes_protocol.xdlms.refusal import CONFIRMED_SERVICE_ERROR, EXCEPTION_RESPONSE
 
@@ -134,7 +150,32 @@ __all__ = [
 ]
 
 
-_ACTION_RESPONSE = bytes((ACTION_RESPONSE,))
+_ACTION_RESPONSE: Final = bytes((ACTION_RESPONSE,))
+_MOST_CONFIRMS: Final = 16
+_ANSWERS: Final = (
+    GetResponseNormal,
+    GetResponseWithDatablock,
+    GetResponseWithList,
+    SetResponseNormal,
+    SetResponseDatablock,
+    SetResponseLastDatablock,
+    SetResponseLastDatablockWithList,
+    SetResponseWithList,
+    ActionResponseNormal,
+    ActionResponseNextPblock,
+    ActionResponseWithPblock,
+    ActionResponseWithList,
+    AccessResponse,
+)
+
+
+@attrs.frozen(eq=False)
+class _Confirm:
+    """A notification that the server wants confirmed, and how to protect that."""
+
+    reply: Reply
+    apdu: bytes
+    protection: Protection
 
 
 class Client:
@@ -167,10 +208,13 @@ class Client:
         self._events: deque[ClientEvent] = deque()
         self._pending: Pending | None = None
         self._reply: Reply | None = None
+        self._confirms: list[_Confirm] = []
         self._last_invoke_id = 0
+        self._last_long_invoke_id = 0
         self._max_send_pdu_size = 0
-        self._challenge: bytes | None = None
-        self._used_challenges: set[bytes] = set()
+        self._conformance = settings.conformance
+        self._fresh = handshake.Fresh()
+        self._used: set[bytes] = set()
         self._accepted: handshake.Accepted | None = None
 
     @property
@@ -185,7 +229,7 @@ class Client:
 
     @property
     def pending_invoke_id(self) -> int | None:
-        """The invoke_id of the GET or ACTION that is still unanswered, None if there is none."""
+        """The invoke_id of the request that is still unanswered, None if there is none."""
         return None if self._pending is None else self._pending.invoke_id
 
     def send(self, request: ClientRequest | Reply) -> bytes:
@@ -198,14 +242,12 @@ class Client:
         match request:
             case Associate():
                 return self._send_associate(request)
-            case Get() | Action():
-                return self._send_request(request)
             case Release():
                 return self._send_release()
             case Reply():
                 return self._send_reply(request)
             case _:
-                raise LocalProtocolError("this service comes with the next commits")
+                return self._send_request(request)
 
     def receive_data(self, data: bytes) -> None:
         """
@@ -247,7 +289,7 @@ class Client:
         return self._link.handle_timeout()
 
     def abandon(self) -> None:
-        """Give up the pending GET or ACTION: its answer, should it come late, is discarded."""
+        """Give up the pending request: its answer, should it come late, is discarded."""
         if self._pending is not None and self._state.allows(Step.ABANDON):
             self._state.advance(Step.ABANDON)
             self._pending = None
@@ -257,43 +299,83 @@ class Client:
 
     def _send_associate(self, request: Associate) -> bytes:
         self._state.require(Step.ASSOCIATE)
-        challenge = None
-        if self._settings.mechanism is Mechanism.HLS_GMAC:
-            challenge = request.challenge or self._settings.challenge
-            if challenge is None or challenge in self._used_challenges:
-                raise LocalProtocolError("HLS needs a challenge that was not used before")
-        apdu = handshake.association_request(self._settings, self._channel, challenge)
+        if self._settings.pre_established:
+            self._open_without_aarq()
+            return b""
+        fresh = handshake.fresh_for(request, self._settings, self._used)
+        apdu = handshake.association_request(self._settings, self._channel, fresh)
         octets = self._link.wrap(apdu)
-        if challenge is not None:
-            self._used_challenges.add(challenge)
-        self._challenge = challenge
-        self._channel.begin()
+        self._used |= fresh.values()
+        self._fresh = fresh
+        self._channel.begin(fresh.dedicated_key)
         self._max_send_pdu_size = 0
         self._state.advance(Step.ASSOCIATE)
         return octets
 
-    def _send_request(self, request: Get | Action) -> bytes:
-        self._state.require(Step.REQUEST)
-        invoke = self._next_invoke()
-        pending = Pending(
-            invoke & INVOKE_ID_MASK,
-            GetResponseNormal if isinstance(request, Get) else ActionResponseNormal,
+    def _open_without_aarq(self) -> None:
+        settings = self._settings
+        self._channel.begin()
+        self._max_send_pdu_size = settings.max_receive_pdu_size
+        self._conformance = settings.conformance
+        self._state.advance(Step.ASSOCIATE)
+        self._state.advance(Step.ACCEPT)
+        self._events.append(
+            AssociationAccepted(
+                settings.conformance,
+                self._max_send_pdu_size,
+                self._channel.peer_title,
+                settings.protection,
+            )
         )
-        if isinstance(request, Get):
-            apdu = GetRequestNormal(
-                request.attribute, _access(request.selection), invoke_id_and_priority=invoke
-            ).encode()
-        else:
-            apdu = ActionRequestNormal(
-                request.method, request.data, invoke_id_and_priority=invoke
-            ).encode()
+
+    def _send_request(self, request: ServiceRequest) -> bytes:
+        self._state.require(Step.REQUEST)
+        self._check_offered(request)
+        confirmed = not isinstance(request, Set | Action) or request.confirmed
+        pending = self._next_pending(request, confirmed=confirmed)
+        apdu = requests.whole(request, pending.invoke)
+        longest = self._room(request)
+        if longest is not None and len(apdu) > longest:
+            if not confirmed:
+                raise LocalProtocolError("only what is confirmed goes by blocks")
+            pending.long_request = requests.by_blocks(
+                request, pending.invoke, longest, self._conformance
+            )
+            apdu = pending.long_request.block()
         octets = self._wrap(apdu)
-        self._begin(pending)
-        self._state.advance(Step.REQUEST)
+        self._use(pending)
+        if confirmed:
+            pending.advance()
+            self._pending = pending
+            self._state.advance(Step.REQUEST)
         return octets
+
+    def _check_offered(self, request: ServiceRequest) -> None:
+        elements: tuple[object, ...]
+        match request:
+            case GetList(elements) | SetList(elements) | ActionList(elements):
+                offered = Conformance.MULTIPLE_REFERENCES & self._conformance
+            case Access(elements):
+                offered = Conformance.ACCESS & self._conformance
+            case _:
+                return
+        if not offered or not elements:
+            raise LocalProtocolError("an empty list, or the server takes none")
+
+    def _room(self, request: ServiceRequest) -> int | None:
+        if not self._max_send_pdu_size:
+            return None
+        settings = self._settings
+        form = CipherForm.GENERAL_GLO if isinstance(request, Access) else settings.cipher_form
+        return room(self._max_send_pdu_size, settings.protection, form)
 
     def _send_release(self) -> bytes:
         self._state.require(Step.RELEASE)
+        if self._settings.no_rlrq or self._settings.pre_established:
+            self._state.advance(Step.RELEASE)
+            self._state.advance(Step.RELEASED)
+            self._events.append(AssociationReleased())
+            return b""
         apdu = Rlrq(
             ReleaseRequestReason.NORMAL,
             handshake.release_information(self._settings, self._channel),
@@ -304,30 +386,48 @@ class Client:
 
     def _send_reply(self, reply: Reply) -> bytes:
         if reply is not self._reply:
-            raise LocalProtocolError("this reply is not due")
+            return self._send_confirm(reply)
         octets = self._send_proof() if self._pending is None else self._send_next(self._pending)
         self._reply = None
         return octets
+
+    def _send_confirm(self, reply: Reply) -> bytes:
+        for confirm in self._confirms:
+            if confirm.reply is reply:
+                protected = self._channel.protect(
+                    confirm.apdu, confirm.protection, CipherForm.GENERAL_GLO
+                )
+                octets = self._link.wrap(protected)
+                self._confirms.remove(confirm)
+                return octets
+        raise LocalProtocolError("this reply is not due")
 
     def _send_proof(self) -> bytes:
         self._state.require(Step.PROVE)
         accepted = self._accepted
         assert accepted is not None
         assert accepted.challenge is not None
-        invoke = self._next_invoke()
-        apdu = handshake.proof_request(self._channel, accepted.challenge, invoke)
+        assert self._fresh.challenge is not None
+        pending = self._next_pending(None)
+        proof = make_proof(
+            self._settings,
+            self._channel,
+            challenge=accepted.challenge,
+            own_challenge=self._fresh.challenge,
+        )
+        apdu = ActionRequestNormal(
+            self._settings.hls_object, proof, invoke_id_and_priority=pending.invoke
+        ).encode()
         octets = self._wrap(apdu)
-        self._begin(Pending(invoke & INVOKE_ID_MASK, ActionResponseNormal))
+        self._use(pending)
+        self._pending = pending
         self._state.advance(Step.PROVE)
         return octets
 
     def _send_next(self, pending: Pending) -> bytes:
         self._state.require(Step.NEXT_BLOCK)
-        apdu = GetRequestNext(
-            pending.blocks,
-            invoke_id_and_priority=HIGH_PRIORITY | CONFIRMED | pending.invoke_id,
-        ).encode()
-        octets = self._wrap(apdu)
+        octets = self._wrap(pending.next_apdu())
+        pending.advance()
         self._state.advance(Step.NEXT_BLOCK)
         return octets
 
@@ -340,12 +440,21 @@ class Client:
             )
         return self._link.wrap(protected)
 
-    def _next_invoke(self) -> int:
-        return HIGH_PRIORITY | CONFIRMED | (self._last_invoke_id + 1 & INVOKE_ID_MASK)
+    def _next_pending(self, request: ServiceRequest | None, *, confirmed: bool = True) -> Pending:
+        high = self._settings.high_priority
+        if isinstance(request, Access):
+            invoke_id = self._last_long_invoke_id + 1 & LONG_INVOKE_ID_MASK
+            flags = LONG_CONFIRMED | (LONG_HIGH_PRIORITY if high else 0)
+        else:
+            invoke_id = self._last_invoke_id + 1 & INVOKE_ID_MASK
+            flags = (CONFIRMED if confirmed else 0) | (HIGH_PRIORITY if high else 0)
+        return Pending(request, flags | invoke_id, invoke_id)
 
-    def _begin(self, pending: Pending) -> None:
-        self._pending = pending
-        self._last_invoke_id = pending.invoke_id
+    def _use(self, pending: Pending) -> None:
+        if isinstance(pending.request, Access):
+            self._last_long_invoke_id = pending.invoke_id
+        else:
+            self._last_invoke_id = pending.invoke_id
 
     # --- receiving --------------------------------------------------------------------------
 
@@ -369,9 +478,12 @@ class Client:
             self._receive_apdu(decode_apdu(opened.apdu), opened, trusted=True)
 
     def _receive_apdu(self, apdu: Apdu, opened: Opened, *, trusted: bool) -> None:
+        if isinstance(apdu, _ANSWERS):
+            self._receive_answer(apdu)
+            return
         match apdu:
             case DataNotification() | EventNotification():
-                self._events.append(NotificationReceived(apdu, opened.protection))
+                self._receive_notification(apdu, opened.protection)
             case ExceptionResponse():
                 self._receive_exception(apdu, trusted=trusted)
             case ConfirmedServiceError() if self._state.current is State.ASSOCIATING:
@@ -380,8 +492,6 @@ class Client:
                     Diagnostic(UserDiagnostic.NO_REASON_GIVEN),
                     handshake.initiate_error(apdu),
                 )
-            case GetResponseNormal() | GetResponseWithDatablock() | ActionResponseNormal():
-                self._receive_answer(apdu)
             case _:
                 raise AssociationError(
                     "unexpected-apdu", self._state.current.name.lower(), apdu_tag=opened.apdu[0]
@@ -394,7 +504,7 @@ class Client:
             error = handshake.initiate_error_of(aare.user_information)
             self._reject(aare.result, aare.diagnostic, error)
             return
-        accepted = handshake.accept(aare, self._settings, self._channel, self._challenge)
+        accepted = handshake.accept(aare, self._settings, self._channel, self._fresh.challenge)
         self._channel.commit(accepted.opened)
         self._channel.peer_title = accepted.server_title
         self._accepted = accepted
@@ -406,13 +516,15 @@ class Client:
             self._continue("hls")
 
     def _receive_proof(self, apdu: Apdu, opened: Opened) -> None:
-        pending, accepted, challenge = self._pending, self._accepted, self._challenge
+        pending, accepted = self._pending, self._accepted
         assert pending is not None
         assert accepted is not None
-        assert challenge is not None
+        assert accepted.challenge is not None
+        assert self._fresh.challenge is not None
+        assert isinstance(apdu, ActionResponse)
         if not isinstance(apdu, ActionResponseNormal) or apdu.invoke_id != pending.invoke_id:
             self._channel.commit(opened)
-            self._discard(apdu)
+            self._events.append(AnswerDiscarded(apdu.invoke_id))
         elif apdu.outcome.result != ActionResultCode.SUCCESS:
             self._channel.commit(opened)
             self._pending = None
@@ -424,15 +536,17 @@ class Client:
                 )
             )
         else:
-            counter = handshake.check_proof(
+            counter = check_proof(
+                self._settings,
                 self._channel,
-                self._channel.peer_title,
                 handshake.proof_of(apdu.outcome),
-                challenge,
-                opened.invocation_counter,
+                opened,
+                challenge=accepted.challenge,
+                own_challenge=self._fresh.challenge,
             )
             self._channel.commit(opened)
-            self._channel.commit_counter(counter)
+            if counter is not None:
+                self._channel.commit_counter(counter)
             self._pending = None
             self._open(Step.CONFIRM, accepted)
 
@@ -458,34 +572,33 @@ class Client:
             )
         )
 
-    def _receive_answer(self, apdu: GetResponse | ActionResponseNormal) -> None:
+    def _receive_notification(
+        self, apdu: DataNotification | EventNotification, protection: Protection
+    ) -> None:
+        self._events.append(NotificationReceived(apdu, protection))
+        if not isinstance(apdu, DataNotification) or not apdu.confirmed:
+            return
+        if len(self._confirms) < _MOST_CONFIRMS:  # what is never confirmed comes again
+            reply = Reply("confirm")
+            confirm = DataNotificationConfirm(apdu.long_invoke_id_and_priority)
+            needed = Protection(protection | self._settings.protection)
+            self._confirms.append(_Confirm(reply, confirm.encode(), needed))
+            self._events.append(ContinueNeeded(reply))
+
+    def _receive_answer(self, apdu: Answer) -> None:
         pending = self._pending
         awaited = self._state.current is State.AWAITING
-        if pending is None or not awaited or apdu.invoke_id != pending.invoke_id:
-            self._discard(apdu)
+        if pending is None or not awaited or not pending.is_answered_by(apdu):
+            self._events.append(AnswerDiscarded(apdu.invoke_id))
             return
-        match apdu:
-            case GetResponseWithDatablock() if pending.answered_by is GetResponseNormal:
-                self._receive_block(apdu, pending)
-            case GetResponseNormal() if pending.answered_by is GetResponseNormal:
-                if pending.blocks and apdu.result.result == DataAccessResult.SUCCESS:
-                    raise AssociationError("unexpected-apdu", "blocks are due")
-                self._complete_get(pending, apdu.result.result, apdu.result.octets)
-            case ActionResponseNormal() if pending.answered_by is ActionResponseNormal:
-                self._complete_action(pending, apdu)
-            case _:
-                self._discard(apdu)
-
-    def _receive_block(self, apdu: GetResponseWithDatablock, pending: Pending) -> None:
-        if apdu.result != DataAccessResult.SUCCESS:
-            self._complete_get(pending, apdu.result, b"")
-            return
-        pending.take(apdu, self._settings)
-        if apdu.last_block:
-            self._complete_get(pending, DataAccessResult.SUCCESS, bytes(pending.received))
-        else:
+        completed = pending.take(apdu, self._settings)
+        if completed is None:
             self._state.advance(Step.BLOCK)
             self._continue("block")
+        else:
+            self._state.advance(Step.ANSWER)
+            self._pending = None
+            self._events.append(completed)
 
     # --- events -----------------------------------------------------------------------------
 
@@ -495,12 +608,15 @@ class Client:
 
     def _open(self, step: Step, accepted: handshake.Accepted) -> None:
         self._state.advance(step)
+        self._conformance = accepted.initiate.conformance
         self._events.append(
             AssociationAccepted(
                 accepted.initiate.conformance,
                 accepted.initiate.server_max_receive_pdu_size,
                 self._channel.peer_title,
                 accepted.opened.protection,
+                accepted.aare.responding_ae_qualifier,
+                accepted.aare.responding_ae_invocation_id,
             )
         )
 
@@ -509,32 +625,3 @@ class Client:
     ) -> None:
         self._state.advance(Step.REJECT)
         self._events.append(AssociationRejected(result, diagnostic, initiate_error))
-
-    def _complete_get(self, pending: Pending, result: DataAccessResult, octets: bytes) -> None:
-        self._state.advance(Step.ANSWER)
-        self._pending = None
-        self._events.append(GetCompleted(pending.invoke_id, result, octets))
-
-    def _complete_action(self, pending: Pending, apdu: ActionResponseNormal) -> None:
-        returned = apdu.outcome.return_parameters
-        octets = b"" if returned is None else returned.octets
-        self._state.advance(Step.ANSWER)
-        self._pending = None
-        self._events.append(
-            ActionCompleted(
-                pending.invoke_id,
-                apdu.outcome.result,
-                octets,
-                None if returned is None or octets else returned.result,
-            )
-        )
-
-    def _discard(self, apdu: Apdu) -> None:
-        assert isinstance(apdu, Invoked)
-        self._events.append(AnswerDiscarded(apdu.invoke_id))
-
-
-def _access(selection: Selection | None) -> AccessSelection | None:
-    if selection is None:
-        return None
-    return AccessSelection(selection.selector, selection.to_data())

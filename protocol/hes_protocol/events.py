@@ -65,13 +65,17 @@ class AssociationAccepted:
     The association is open: the AARE accepted and, with HLS, the server proved who it is.
 
     `max_send_pdu_size` is the largest APDU that the server takes, 0 for no limit.
-    `server_system_title` is None where the server gave none.
+    `server_system_title` is None where the server gave none and none was expected; with the
+    other two it says who the server is, when a meter has dialled in. Nobody vouches for any of
+    them in an association that is neither authenticated nor ciphered.
     """
 
     conformance: Conformance
     max_send_pdu_size: int
     server_system_title: bytes | None
     protection: Protection
+    ae_qualifier: bytes | None = None
+    ae_invocation_id: int | None = None
 
 
 @attrs.frozen
@@ -243,9 +247,14 @@ ClientEvent: TypeAlias = (
 
 @attrs.frozen
 class AssociationOpened:
-    """The client of this SAP is authenticated and may ask; with HLS, after pass 4."""
+    """
+    The client of this SAP is authenticated and may ask; with HLS, after pass 4.
+
+    `user_id` is who of the client's people is asking, where the AARQ says so.
+    """
 
     client_sap: int
+    user_id: int | None = None
 
 
 @attrs.frozen

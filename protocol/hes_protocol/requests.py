@@ -47,11 +47,12 @@ class Associate:
     """
     Open the association of the settings: AARQ and, with HLS, passes 3 and 4.
 
-    `challenge` is CtoS in place of the settings'; needed for the second HLS association of one
-    `Client`, since a challenge is used once.
+    `challenge` is CtoS, `dedicated_key` the association's key, in place of the settings'; needed
+    for the second such association of one `Client`, since they are used once.
     """
 
     challenge: bytes | None = attrs.field(default=None, repr=False)
+    dedicated_key: bytes | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen

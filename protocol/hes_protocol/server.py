@@ -1,29 +1,32 @@
 """
 The server's (meter's) side of an association: bytes in, events out; replies in, bytes out.
 
-Owns which client SAP is associated how, the AARE with its diagnostics, the HLS handshake, the
-cutting of long answers into blocks, exception-responses, and how each APDU is protected. Does not
-own objects: a `GetRequested` is answered by the caller, in the simulator from its object model.
+Owns which client SAP is associated how, the AARE with its diagnostics, the HLS handshake, taking
+lists and ACCESS apart and putting blocks together and cutting them, exception-responses, and how
+each APDU is protected. Does not own objects: a `GetRequested` is answered by the caller, in the
+simulator from its object model.
 
-Rule 1: one request at a time: until the caller has sent its answer (or the `reply` of a
+Rule 1: one attribute or method at a time: until the caller has sent its answer (or the `reply` of a
 `ContinueNeeded`), `next_event` gives None and later APDUs wait in the link. Rule 2: a client never
 crashes the server: there is a reply, or a `RemoteProtocolError` and nothing has changed. Rule 3:
 tag, then invocation counter, then state. Each client SAP has an association of its own.
 
-Implements IEC 62056-5-3 (server side of clauses "AA establishment", GET, ACTION, security).
+Implements IEC 62056-5-3 (server side of clauses "AA establishment", GET, SET, ACTION, ACCESS,
+DataNotification, EventNotification, security).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
+from typing import Final
 
 from hes_protocol import _admission as admission
 from hes_protocol import _answers as answers
 from hes_protocol._channel import Channel
 from hes_protocol._server_session import Due, ServerSession, Turn
 from hes_protocol.acse import Aarq, Diagnostic, UserDiagnostic
-from hes_protocol.errors import LocalProtocolError, TruncatedError
+from hes_protocol.errors import LocalProtocolError, RemoteProtocolError, TruncatedError
 from hes_protocol.events import (
     ActionRequested,
     AssociationOpened,
@@ -47,10 +50,12 @@ from hes_protocol.requests import (
     SetResult,
 )
 from hes_protocol.security import SuiteKeys
-from hes_protocol.security.hls_gmac import check_challenge
+from hes_protocol.security.mechanisms import check_challenge
 from hes_protocol.security.suite0 import SYSTEM_TITLE_OCTETS
 from hes_protocol.settings import ServerAssociation, ServerLink
-from hes_protocol.xdlms.ciphered import CipherForm
+from hes_protocol.xdlms import DataNotificationConfirm, decode_apdu
+from hes_protocol.xdlms.ciphered import GENERAL_GLO, CipherForm
+from hes_protocol.xdlms.notification import DATA_NOTIFICATION_CONFIRM
 
 __all__ = [
     "ActionRequested",
@@ -77,6 +82,9 @@ __all__ = [
 ]
 
 
+_CONFIRMING_TAGS: Final = (DATA_NOTIFICATION_CONFIRM, GENERAL_GLO)
+
+
 class Server:
     """
     A logical device's associations over one link.
@@ -90,6 +98,7 @@ class Server:
         next_challenge: gives a fresh StoC, 8..64 octets, for each HLS association.
         client_counters: highest verified counter by client SAP; written after verification, so
             that the caller can keep it over connections.
+        broadcast_counters: the same under the broadcast key, for associations that have one.
     Raises: LocalProtocolError: no system title.
     """
 
@@ -103,6 +112,7 @@ class Server:
         next_counter: Callable[[], int],
         next_challenge: Callable[[], bytes],
         client_counters: MutableMapping[int, int],
+        broadcast_counters: MutableMapping[int, int] | None = None,
     ) -> None:
         if len(system_title) != SYSTEM_TITLE_OCTETS:
             raise LocalProtocolError("a system title has 8 octets")
@@ -113,6 +123,7 @@ class Server:
         self._next_counter = next_counter
         self._next_challenge = next_challenge
         self._client_counters = client_counters
+        self._broadcast_counters = {} if broadcast_counters is None else broadcast_counters
         self._keys: dict[int, SuiteKeys] = {}
         self._sessions: dict[int, ServerSession] = {}
         self._events: deque[ServerEvent] = deque()
@@ -120,6 +131,11 @@ class Server:
         self._due: Due | None = None
         self._due_sap: int | None = None
         self._due_ended = False
+        for sap, rules in associations.items():
+            if rules.pre_established:
+                self._sessions[sap] = ServerSession.standing(
+                    rules, self._channel(rules), client_counters, self._broadcast_counters
+                )
 
     def is_associated(self, client_sap: int) -> bool:
         """Whether this client's association is open, authentication included."""
@@ -176,14 +192,12 @@ class Server:
         Raises: LocalProtocolError: nobody asked, or not this; nothing has changed.
         """
         match reply:
-            case GetResult() | ActionResult():
+            case GetResult() | SetResult() | ActionResult():
                 return self._send_answer(reply)
             case Notify():
                 return self._send_notification(reply)
             case Reply():
                 return self._send_due(reply)
-            case _:
-                raise LocalProtocolError("this service comes with the next commits")
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -200,16 +214,18 @@ class Server:
         self._forget_released()
         return octets
 
-    def _send_answer(self, result: GetResult | ActionResult) -> bytes:
+    def _send_answer(self, result: ServiceResult) -> bytes:
         session = self._asking
         if session is None:
             raise LocalProtocolError("nobody has asked for this")
         if session not in self._sessions.values():  # its link has ended: nobody listens
             self._asking = None
             return b""
-        octets = self._link.wrap(session.answer(result))
-        self._asking = None
-        return octets
+        apdu, asked = session.answer(result)
+        self._events.extend(asked)
+        if not asked:
+            self._asking = None
+        return self._link.wrap(apdu) if apdu else b""
 
     def _send_notification(self, notify: Notify) -> bytes:
         rules = self._associations.get(notify.client_sap)
@@ -249,8 +265,7 @@ class Server:
         if octets[0] == Aarq.TAG:
             self._take(self._receive_aarq(Aarq.decode(octets), client_sap))
         elif session is None:
-            reply = Reply("exception", "no-association")
-            self._take(Turn(due=Due(reply, answers.not_associated)))
+            self._take(self._receive_unassociated(octets, client_sap))
         else:
             self._take(session.receive(octets))
             if session.is_asking:
@@ -261,6 +276,30 @@ class Server:
         self._due, self._due_sap = turn.due, self._link.peer_sap
         if turn.due is not None:
             self._events.append(ContinueNeeded(turn.due.reply))
+
+    def _receive_unassociated(self, octets: bytes, client_sap: int) -> Turn:
+        """A push may be confirmed without an association, as it may be sent."""
+        rules = self._associations.get(client_sap)
+        if rules is not None and octets[0] in _CONFIRMING_TAGS:
+            confirmed = self._confirmed(octets, rules)
+            if confirmed is not None:
+                return Turn((confirmed,))
+        reply = Reply("exception", "no-association")
+        return Turn(due=Due(reply, answers.not_associated))
+
+    def _confirmed(self, octets: bytes, rules: ServerAssociation) -> NotificationConfirmed | None:
+        channel = self._channel(rules)
+        try:
+            opened = channel.open(octets)
+            apdu = decode_apdu(opened.apdu)
+        except RemoteProtocolError:
+            return None
+        if not isinstance(apdu, DataNotificationConfirm):
+            return None
+        channel.commit(opened)
+        if channel.peer_counter is not None:
+            self._client_counters[rules.client_sap] = channel.peer_counter
+        return NotificationConfirmed(rules.client_sap, apdu.long_invoke_id)
 
     def _receive_aarq(self, aarq: Aarq, client_sap: int) -> Turn:
         """An association that stands is untouched until this one is admitted."""
@@ -273,7 +312,14 @@ class Server:
         if isinstance(decision, admission.Refused):
             return _refuse(client_sap, decision, rules)
         challenge = self._fresh_challenge(aarq) if decision.with_hls else None
-        session = ServerSession(rules, channel, decision, challenge, self._client_counters)
+        session = ServerSession(
+            rules,
+            channel,
+            decision,
+            challenge,
+            self._client_counters,
+            self._broadcast_counters,
+        )
         self._sessions[client_sap] = session
         return session.accept()
 
@@ -282,7 +328,11 @@ class Server:
         if sap not in self._keys and rules.encryption_key is not None:
             self._keys[sap] = SuiteKeys(rules.encryption_key, rules.authentication_key)
         channel = Channel(
-            self._keys.get(sap), self._system_title, rules.minimum_protection, self._next_counter
+            self._keys.get(sap),
+            self._system_title,
+            rules.minimum_protection,
+            self._next_counter,
+            broadcast_key=rules.broadcast_key,
         )
         channel.peer_counter = self._client_counters.get(sap)
         return channel

@@ -105,7 +105,8 @@ class ClientSettings:
             meters (Mikroelektronika) want it ciphered fully whatever protects the rest.
         cipher_form: how we cipher; an answer may come in any form that meets the policy. AARQ and
             RLRQ always go by the global key with the service's tag.
-        max_receive_pdu_size: the largest APDU that we offer to take, octets; 0 for no limit.
+        max_receive_pdu_size: the largest APDU that we offer to take, octets; 0 for no limit. In a
+            pre-established association it is also the largest that the server takes.
         conformance: proposed services.
         challenge: CtoS for HLS, 8..64 octets, fresh and random for each association.
         server_system_title: the title to expect; learnt from the AARE where None.
@@ -125,6 +126,7 @@ class ClientSettings:
             or do not answer it: the caller closes the link.
         plain_rlrq: RLRQ without user-information, for meters that take no other; else it is
             protected where the rest is.
+        high_priority: the priority bit of every request.
         max_result_octets: the most that the blocks of one answer may add up to.
         max_blocks: the most blocks that one answer may have.
     """
@@ -161,6 +163,7 @@ class ClientSettings:
     pre_established: bool = False
     no_rlrq: bool = False
     plain_rlrq: bool = False
+    high_priority: bool = True
     max_result_octets: int = 16 * 1024 * 1024
     max_blocks: int = 65_536
 
@@ -177,8 +180,9 @@ class ServerAssociation:
         hls_function: the manufacturer's f(challenge) for Mechanism.HLS.
         hls_object: object and method that take pass 3.
         encryption_key, authentication_key: 16 octets each; needed for ciphering and HLS_GMAC.
-        broadcast_key: global broadcast encryption key; without one, an APDU that was ciphered
-            with such a key is refused.
+        broadcast_key: global broadcast encryption key, for a pre-established association; without
+            one, an APDU that was ciphered with such a key is refused. Every meter of the group
+            knows it, so it opens no other association.
         minimum_protection: the least that each APDU of the client must have.
         reply_form: how answers are ciphered; as the request was, unless given.
         max_receive_pdu_size: the largest APDU that we take, octets, at least 64; 0 for no limit.
@@ -193,6 +197,8 @@ class ServerAssociation:
         no_rlrq: RLRQ is not answered, as some meters do not.
         plain_rlrq: RLRQ may come without user-information whatever the policy; anybody on the
             line can then end the association.
+        max_list_elements: the most attributes and methods that one request may name.
+        max_request_octets: the most that the blocks of one request may add up to.
     Raises: LocalProtocolError: a mechanism that is not implemented, or something missing for it.
     """
 
@@ -217,6 +223,8 @@ class ServerAssociation:
     empty_system_title: bool = False
     no_rlrq: bool = False
     plain_rlrq: bool = False
+    max_list_elements: int = 128
+    max_request_octets: int = 65_536
 
     def __attrs_post_init__(self) -> None:
         check_mechanism(self)
@@ -227,6 +235,10 @@ class ServerAssociation:
             raise LocalProtocolError("ciphering needs an encryption key")
         if (gmac or self.minimum_protection.authenticated) and self.authentication_key is None:
             raise LocalProtocolError("authentication needs an authentication key")
+        if self.broadcast_key is not None and (
+            not self.pre_established or self.encryption_key is None
+        ):
+            raise LocalProtocolError("a broadcast key is for a pre-established association")
 
 
 def check_mechanism(settings: ClientSettings | ServerAssociation) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from collections.abc import Callable
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
 from hes_protocol.axdr import Data, encode, write_length
 from hes_protocol.cosem.objects import Method
+from hes_protocol.errors import EncodingError
 from hes_protocol.xdlms.descriptor import (
     DataBlock,
     Invoked,
@@ -22,6 +24,8 @@ from hes_protocol.xdlms.results import ActionResultCode
 
 ACTION_REQUEST: Final = 0xC3
 ACTION_RESPONSE: Final = 0xC7
+
+_Read = TypeVar("_Read")
 
 
 def _write_methods(methods: tuple[Method, ...]) -> bytes:
@@ -122,7 +126,7 @@ class ActionResponseNormal(Invoked):
 
     def encode(self) -> bytes:
         """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
-        return self.header(ACTION_RESPONSE, 1) + _write_return(self.outcome)
+        return self.header(ACTION_RESPONSE, 1) + encode_action_return(self.outcome)
 
 
 @attrs.frozen
@@ -144,11 +148,7 @@ class ActionResponseWithList(Invoked):
 
     def encode(self) -> bytes:
         """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
-        return (
-            self.header(ACTION_RESPONSE, 3)
-            + write_length(len(self.outcomes))
-            + b"".join(map(_write_return, self.outcomes))
-        )
+        return self.header(ACTION_RESPONSE, 3) + encode_action_returns(self.outcomes)
 
 
 @attrs.frozen
@@ -187,10 +187,54 @@ def _read_return(reader: ApduReader, *, last: bool) -> ActionReturn:
     return ActionReturn(result, read_data_result(reader, last=last) if reader.present() else None)
 
 
-def _write_return(outcome: ActionReturn) -> bytes:
+def _read_returns(reader: ApduReader) -> tuple[ActionReturn, ...]:
+    return tuple(_read_return(reader, last=False) for _ in range(reader.length()))
+
+
+def encode_action_return(outcome: ActionReturn) -> bytes:
+    """How one method went: what the blocks of a long answer carry, joined."""
     returned = outcome.return_parameters
     parameters = b"\x00" if returned is None else b"\x01" + write_data_result(returned)
     return write_unsigned(outcome.result) + parameters
+
+
+def encode_action_returns(outcomes: tuple[ActionReturn, ...]) -> bytes:
+    """How the methods of a list went: what the blocks of a long answer carry, joined."""
+    return write_length(len(outcomes)) + b"".join(map(encode_action_return, outcomes))
+
+
+def decode_action_returns(octets: bytes) -> tuple[ActionReturn, ...]:
+    """
+    The outcomes of a list that came by blocks.
+
+    Raises: EncodingError: octets left over, a value that is none. TruncatedError. LimitError: a
+        value too deep.
+    """
+    return _only(octets, _read_returns)
+
+
+def decode_long_action_return(octets: bytes) -> ActionReturn:
+    """
+    The outcome of one method that came by blocks.
+
+    The standard leaves open what the blocks carry. Ours, and most, is all that a normal response
+    has behind its invoke id; openmuc's jDLMS leaves out the result, which must be SUCCESS where
+    there is something to return. No octets are both.
+
+    Raises: EncodingError, TruncatedError, LimitError: neither of them.
+    """
+    try:
+        return _only(octets, lambda reader: _read_return(reader, last=False))
+    except EncodingError:
+        returned = _only(octets, lambda reader: read_data_result(reader, last=False))
+        return ActionReturn(ActionResultCode.SUCCESS, returned)
+
+
+def _only(octets: bytes, read: Callable[[ApduReader], _Read]) -> _Read:
+    reader = ApduReader(octets, 0)
+    value = read(reader)
+    reader.end()
+    return value
 
 
 def decode_action_request(octets: bytes) -> ActionRequest:
@@ -248,9 +292,7 @@ def decode_action_response(octets: bytes) -> ActionResponse:
         case 2:
             response = ActionResponseWithPblock(read_block(reader), invoke_id_and_priority=invoke)
         case 3:
-            count = reader.length()
-            outcomes = tuple(_read_return(reader, last=False) for _ in range(count))
-            response = ActionResponseWithList(outcomes, invoke_id_and_priority=invoke)
+            response = ActionResponseWithList(_read_returns(reader), invoke_id_and_priority=invoke)
         case 4:
             response = ActionResponseNextPblock(reader.unsigned(4), invoke_id_and_priority=invoke)
         case _:

@@ -169,11 +169,29 @@ class GetResponseWithList(Invoked):
 
     def encode(self) -> bytes:
         """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
-        return (
-            self.header(GET_RESPONSE, 3)
-            + write_length(len(self.results))
-            + b"".join(map(write_data_result, self.results))
-        )
+        return self.header(GET_RESPONSE, 3) + encode_data_results(self.results)
+
+
+def encode_data_results(results: tuple[GetDataResult, ...]) -> bytes:
+    """The results of a list: what the blocks of a long one carry, joined."""
+    return write_length(len(results)) + b"".join(map(write_data_result, results))
+
+
+def _read_results(reader: ApduReader) -> tuple[GetDataResult, ...]:
+    return tuple(read_data_result(reader, last=False) for _ in range(reader.length()))
+
+
+def decode_data_results(octets: bytes) -> tuple[GetDataResult, ...]:
+    """
+    The results of a list that came by blocks.
+
+    Raises: EncodingError: octets left over, a value that is none. TruncatedError. LimitError: a
+        value too deep.
+    """
+    reader = ApduReader(octets, 0)
+    results = _read_results(reader)
+    reader.end()
+    return results
 
 
 GetRequest: TypeAlias = GetRequestNormal | GetRequestNext | GetRequestWithList
@@ -224,9 +242,7 @@ def decode_get_response(octets: bytes) -> GetResponse:
         case 2:
             response = _read_datablock(reader, invoke)
         case 3:
-            count = reader.length()
-            results = tuple(read_data_result(reader, last=False) for _ in range(count))
-            response = GetResponseWithList(results, invoke_id_and_priority=invoke)
+            response = GetResponseWithList(_read_results(reader), invoke_id_and_priority=invoke)
         case _:
             raise reader.error("unknown-choice", f"{choice} of GET-Response")
     reader.end()

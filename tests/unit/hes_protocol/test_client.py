@@ -525,6 +525,11 @@ class TestLateAndForeign:
         )
         assert hears(client, response) == [AnswerDiscarded(invoke_id)]
 
+    def test_a_get_answered_by_a_set_response(self) -> None:
+        client = opened()
+        invoke_id = asked(client, Get(CLOCK))
+        assert hears(client, bytes.fromhex("c501c100")) == [AnswerDiscarded(invoke_id)]
+
     def test_invoke_ids_go_round(self) -> None:
         client = opened()
         seen = []
@@ -574,7 +579,6 @@ def test_an_exception_when_nothing_is_pending_changes_nothing() -> None:
         Aarq(context_name(ApplicationContext.LOGICAL_NAME)).encode(),
         bytes.fromhex("0e010601"),
         bytes.fromhex("c403c100"),
-        bytes.fromhex("c501c100"),
         bytes.fromhex("c001c1 0008 0000010000ff 02 00"),
         bytes.fromhex("e0c000010000 00"),
         RESPONSE.encode(),
