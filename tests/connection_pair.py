@@ -35,6 +35,8 @@ from hes_protocol.server import (
     ServerAssociation,
     ServerEvent,
     ServerReply,
+    SetRequested,
+    SetResult,
 )
 from hes_protocol.wrapper import HEADER_OCTETS, WrapperFrame, WrapperLink
 
@@ -141,6 +143,8 @@ def answer_of(event: ServerEvent) -> ServerReply | None:
             return event.reply
         case GetRequested():
             return GetResult(event.invoke_id, octets=VALUE)
+        case SetRequested():
+            return SetResult(event.invoke_id)
         case ActionRequested():
             return ActionResult(event.invoke_id)
         case _:
@@ -213,8 +217,9 @@ class ConnectionPair:
         while (event := self.server.next_event()) is not None:
             self.server_events.append(event)
             reply = self.answer(event)
-            if reply is not None:
-                yield self.server.send(reply)
+            octets = b"" if reply is None else self.server.send(reply)
+            if octets:
+                yield octets
 
     def take_client_events(self) -> list[ClientEvent]:
         """The client's new events."""
