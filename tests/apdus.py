@@ -104,6 +104,10 @@ mechanism = st.sampled_from(Mechanism).map(mechanism_name) | st.binary(max_size=
 diagnostic = st.builds(Diagnostic, st.integers(-300, 300), st.sampled_from(DiagnosticSource))
 optional_text = st.none() | text
 optional_code = st.none() | st.integers(-(2**31), 2**31 - 1)
+optional_id = st.none() | st.integers(0, 2**31 - 1)
+optional_bits = st.none() | st.builds(
+    lambda unused, bits: bytes((unused,)) + bits, st.integers(0, 7), st.binary(min_size=1)
+)
 
 
 def some(strategy: st.SearchStrategy) -> st.SearchStrategy:
@@ -155,11 +159,16 @@ BY_NAME: dict[str, st.SearchStrategy[Apdu]] = {
         optional_text,
         optional_text,
         optional_text,
-        optional_code,
+        optional_id,
         st.booleans(),
         mechanism,
         optional_text,
         optional_text,
+        optional_bits,
+        optional_text,
+        optional_id,
+        optional_id,
+        optional_id,
         optional_text,
     ),
     "aare": st.builds(
@@ -169,11 +178,13 @@ BY_NAME: dict[str, st.SearchStrategy[Apdu]] = {
         diagnostic,
         optional_text,
         optional_text,
-        optional_code,
+        optional_id,
         st.booleans(),
         mechanism,
         optional_text,
         optional_text,
+        optional_bits,
+        optional_id,
         optional_text,
     ),
     "rlrq": st.builds(Rlrq, optional_code, optional_text),

@@ -1,14 +1,12 @@
 """
 The server's side of opening an association: whom it admits, and the AARE that says so.
 
-Pure functions over APDUs and rules; `server.py` owns the state. Order of the checks: context,
-mechanism, credentials, protection, and last what is proposed; the first that fails gives the
-diagnostic. IEC 62056-5-3, "Establishment of application associations".
+Pure functions over APDUs and rules; `server.py` owns the state. Order of the checks: version,
+context, mechanism, credentials, protection, and last what is proposed; the first that fails gives
+the diagnostic. IEC 62056-5-3, "Establishment of application associations".
 """
 
 from __future__ import annotations
-
-from hmac import compare_digest
 
 import attrs
 
@@ -19,14 +17,16 @@ from hes_protocol.acse import (
     ApplicationContext,
     AssociationResult,
     Diagnostic,
+    DiagnosticSource,
     Mechanism,
+    ProviderDiagnostic,
     UserDiagnostic,
     context_name,
 )
 from hes_protocol.errors import EncodingError, SecurityError
 from hes_protocol.security import Protection
-from hes_protocol.security.hls_gmac import check_challenge
-from hes_protocol.security.suite0 import SYSTEM_TITLE_OCTETS
+from hes_protocol.security.mechanisms import HLS, NEED_TITLES, check_challenge, verify_secret
+from hes_protocol.security.suite0 import KEY_OCTETS, SYSTEM_TITLE_OCTETS
 from hes_protocol.settings import MIN_PDU_SIZE, ServerAssociation
 from hes_protocol.xdlms import (
     ConfirmedService,
@@ -49,11 +49,25 @@ class Admitted:
     opened: Opened
     conformance: Conformance
     client_max_receive_pdu_size: int
+    dedicated_key: bytes | None = attrs.field(default=None, repr=False)
 
     @property
     def with_hls(self) -> bool:
         """Whether the client must still prove itself."""
-        return self.aarq.mechanism is Mechanism.HLS_GMAC
+        return self.aarq.mechanism in HLS
+
+
+def pre_established(rules: ServerAssociation) -> Admitted:
+    """What a pre-established association has agreed to, which no AARQ says."""
+    context = ApplicationContext.LOGICAL_NAME
+    if rules.encryption_key is not None:
+        context = ApplicationContext.LOGICAL_NAME_CIPHERED
+    return Admitted(
+        Aarq(context_name(context), calling_ap_title=rules.client_system_title),
+        Opened(b""),
+        rules.conformance,
+        rules.max_receive_pdu_size,
+    )
 
 
 @attrs.frozen
@@ -77,7 +91,9 @@ def admit(aarq: Aarq, rules: ServerAssociation, channel: Channel) -> Admitted | 
     Raises: EncodingError: user-information that is no APDU at all.
     """
     refused = (
-        _check_context(aarq, rules, channel)
+        _check_version(aarq)
+        or _check_pre_established(rules)
+        or _check_context(aarq, rules, channel)
         or _check_mechanism(aarq, rules)
         or _check_credentials(aarq, rules, channel)
     )
@@ -90,7 +106,7 @@ def admit(aarq: Aarq, rules: ServerAssociation, channel: Channel) -> Admitted | 
     initiate = decode_apdu(opened.apdu)
     if not isinstance(initiate, InitiateRequest):
         raise EncodingError("unexpected-apdu", "in user-information", apdu_tag=Aarq.TAG)
-    error_code = _initiate_error(initiate, rules)
+    error_code = _initiate_error(initiate, opened, rules)
     if error_code is not None:
         return Refused(Diagnostic(UserDiagnostic.NO_REASON_GIVEN), error_code)
     return Admitted(
@@ -98,7 +114,21 @@ def admit(aarq: Aarq, rules: ServerAssociation, channel: Channel) -> Admitted | 
         opened,
         initiate.conformance & rules.conformance,
         initiate.client_max_receive_pdu_size,
+        initiate.dedicated_key,
     )
+
+
+def _check_version(aarq: Aarq) -> Refused | None:
+    if aarq.version1:
+        return None
+    code = ProviderDiagnostic.NO_COMMON_ACSE_VERSION
+    return Refused(Diagnostic(code, DiagnosticSource.PROVIDER))
+
+
+def _check_pre_established(rules: ServerAssociation) -> Refused | None:
+    if rules.pre_established:
+        return _refused(UserDiagnostic.NO_REASON_GIVEN, "pre-established")
+    return None
 
 
 def _check_context(aarq: Aarq, rules: ServerAssociation, channel: Channel) -> Refused | None:
@@ -121,26 +151,37 @@ def _check_mechanism(aarq: Aarq, rules: ServerAssociation) -> Refused | None:
 
 def _check_credentials(aarq: Aarq, rules: ServerAssociation, channel: Channel) -> Refused | None:
     value = aarq.authentication_value or b""
-    if rules.mechanism is Mechanism.LLS and not compare_digest(value, rules.secret or b""):
+    if rules.mechanism is Mechanism.LLS and not verify_secret(rules.secret, value):
         return _refused(UserDiagnostic.AUTHENTICATION_FAILURE)
-    ciphered = aarq.context is ApplicationContext.LOGICAL_NAME_CIPHERED
-    if not ciphered and rules.mechanism is not Mechanism.HLS_GMAC:
-        return None
-    title = aarq.calling_ap_title
-    if title is None or len(title) != SYSTEM_TITLE_OCTETS or title == channel.system_title:
+    titled = aarq.context is ApplicationContext.LOGICAL_NAME_CIPHERED
+    if (titled or rules.mechanism in NEED_TITLES) and not _is_title(aarq.calling_ap_title, channel):
         return _refused(UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED)
-    if rules.mechanism is Mechanism.HLS_GMAC and not check_challenge(value):
+    if rules.mechanism in HLS and not check_challenge(value):
         return _refused(UserDiagnostic.AUTHENTICATION_FAILURE)
+    if rules.user_ids is not None and aarq.calling_ae_invocation_id not in rules.user_ids:
+        return _refused(UserDiagnostic.CALLING_AE_INVOCATION_IDENTIFIER_NOT_RECOGNIZED)
     return None
 
 
-def _initiate_error(initiate: InitiateRequest, rules: ServerAssociation) -> InitiateError | None:
+def _is_title(title: bytes | None, channel: Channel) -> bool:
+    return title is not None and len(title) == SYSTEM_TITLE_OCTETS and title != channel.system_title
+
+
+def _initiate_error(
+    initiate: InitiateRequest, opened: Opened, rules: ServerAssociation
+) -> InitiateError | None:
     if initiate.dlms_version < DLMS_VERSION:
         return InitiateError.DLMS_VERSION_TOO_LOW
     if not initiate.conformance & rules.conformance:
         return InitiateError.INCOMPATIBLE_CONFORMANCE
     if 0 < initiate.client_max_receive_pdu_size < MIN_PDU_SIZE:
         return InitiateError.PDU_SIZE_TOO_SHORT
+    key = initiate.dedicated_key
+    if key is None:
+        return None
+    # A key that anybody could read on the line is none.
+    if len(key) != KEY_OCTETS or key == rules.encryption_key or not opened.protection.encrypted:
+        return InitiateError.REFUSED_BY_THE_VDE_HANDLER
     return None
 
 
@@ -160,7 +201,9 @@ def acceptance(
     Raises: LocalProtocolError: no fresh counter.
     """
     aarq = admitted.aarq
-    titled = admitted.with_hls or aarq.context is ApplicationContext.LOGICAL_NAME_CIPHERED
+    ciphered = aarq.context is ApplicationContext.LOGICAL_NAME_CIPHERED
+    titled = admitted.with_hls or ciphered or aarq.calling_ap_title is not None
+    title = b"" if rules.empty_system_title else channel.system_title
     information = initiate_response(rules, admitted.conformance)
     return Aare(
         aarq.application_context_name,
@@ -168,11 +211,13 @@ def acceptance(
         Diagnostic(
             UserDiagnostic.AUTHENTICATION_REQUIRED if admitted.with_hls else UserDiagnostic.NULL
         ),
-        responding_ap_title=channel.system_title if titled else None,
+        responding_ap_title=title if titled else None,
         authentication_required=aarq.mechanism_name is not None,
         mechanism_name=aarq.mechanism_name,
         authentication_value=challenge,
-        user_information=channel.protect(information, admitted.opened.protection),
+        user_information=channel.protect(
+            information, admitted.opened.protection, admitted.opened.form
+        ),
     ).encode()
 
 

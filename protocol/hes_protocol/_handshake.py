@@ -19,19 +19,19 @@ from hes_protocol.acse import (
     context_name,
     mechanism_name,
 )
-from hes_protocol.axdr import Data, DataTag
+from hes_protocol.axdr import Data
 from hes_protocol.errors import (
     EncodingError,
     LocalProtocolError,
     RemoteProtocolError,
     SecurityError,
 )
-from hes_protocol.security import Protection, SuiteKeys, gmac_token, verify_gmac_token
-from hes_protocol.security.hls_gmac import check_challenge
-from hes_protocol.security.suite0 import SYSTEM_TITLE_OCTETS
-from hes_protocol.settings import REPLY_TO_HLS, ClientSettings, check_mechanism
+from hes_protocol.requests import Associate
+from hes_protocol.security import Protection, SuiteKeys
+from hes_protocol.security.mechanisms import HLS, NEED_TITLES, check_challenge
+from hes_protocol.security.suite0 import KEY_OCTETS, SYSTEM_TITLE_OCTETS
+from hes_protocol.settings import ClientSettings, check_mechanism
 from hes_protocol.xdlms import (
-    ActionRequestNormal,
     ActionReturn,
     ConfirmedService,
     ConfirmedServiceError,
@@ -43,9 +43,26 @@ from hes_protocol.xdlms.refusal import INITIATE
 
 
 @attrs.frozen
-class Accepted:
-    """What an AARE that accepts has agreed to; `opened` is its user-information."""
+class Fresh:
+    """What is new with each association: CtoS, and a dedicated key where there is to be one."""
 
+    challenge: bytes | None = attrs.field(default=None, repr=False)
+    dedicated_key: bytes | None = attrs.field(default=None, repr=False)
+
+    def values(self) -> set[bytes]:
+        """Both, as far as they are there."""
+        return {value for value in (self.challenge, self.dedicated_key) if value is not None}
+
+
+@attrs.frozen
+class Accepted:
+    """
+    What an AARE that accepts has agreed to.
+
+    `challenge` is StoC, None where no HLS is to follow; `opened` is its user-information.
+    """
+
+    aare: Aare
     initiate: InitiateResponse
     server_title: bytes | None
     challenge: bytes | None = attrs.field(repr=False)
@@ -69,12 +86,48 @@ def check_settings(settings: ClientSettings) -> None:
     title = settings.system_title
     if title is not None and len(title) != SYSTEM_TITLE_OCTETS:
         raise LocalProtocolError("a system title has 8 octets")
+    if settings.mechanism in NEED_TITLES and title is None:
+        raise LocalProtocolError(f"{settings.mechanism.name} needs a system title")
     kinds = (settings.protection, settings.initiate_protection, settings.minimum_protection)
     gmac = settings.mechanism is Mechanism.HLS_GMAC
     if (gmac or any(kinds)) and (settings.encryption_key is None or title is None):
         raise LocalProtocolError("ciphering needs an encryption key and a system title")
     if (gmac or any(kind.authenticated for kind in kinds)) and settings.authentication_key is None:
         raise LocalProtocolError("authentication needs an authentication key")
+    _check_dedicated(settings)
+    if settings.pre_established and any(kinds) and settings.server_system_title is None:
+        raise LocalProtocolError("no AARE will tell the server's system title")
+
+
+def _check_dedicated(settings: ClientSettings) -> None:
+    wanted = settings.cipher_form.dedicated or settings.dedicated_key is not None
+    if wanted and not settings.initiate_protection.encrypted:
+        raise LocalProtocolError("a dedicated key goes in an enciphered AARQ only")
+    if wanted and settings.pre_established:
+        raise LocalProtocolError("no AARQ will tell the dedicated key")
+
+
+def fresh_for(request: Associate, settings: ClientSettings, used: set[bytes]) -> Fresh:
+    """
+    What the association is to begin with: of the request, else of the settings.
+
+    Args: used: challenges and dedicated keys of earlier associations.
+    Raises: LocalProtocolError: missing, used before, or of a wrong length.
+    """
+    challenge = dedicated_key = None
+    if settings.mechanism in HLS:
+        challenge = request.challenge or settings.challenge
+        if challenge is None or challenge in used:
+            raise LocalProtocolError("HLS needs a challenge that was not used before")
+        if not check_challenge(challenge):
+            raise LocalProtocolError("a challenge has 8 to 64 octets")
+    if settings.cipher_form.dedicated or settings.dedicated_key is not None:
+        dedicated_key = request.dedicated_key or settings.dedicated_key
+        if dedicated_key is None or dedicated_key in used:
+            raise LocalProtocolError("a dedicated key is used for one association")
+        if len(dedicated_key) != KEY_OCTETS or dedicated_key == settings.encryption_key:
+            raise LocalProtocolError("a dedicated key has 16 octets of its own")
+    return Fresh(challenge, dedicated_key)
 
 
 def context_of(settings: ClientSettings) -> ApplicationContext:
@@ -84,34 +137,35 @@ def context_of(settings: ClientSettings) -> ApplicationContext:
     return ApplicationContext.LOGICAL_NAME
 
 
-def initiate_request(settings: ClientSettings) -> bytes:
+def initiate_request(settings: ClientSettings, dedicated_key: bytes | None = None) -> bytes:
     """The initiate-request that goes into AARQ and, in a ciphered context, RLRQ."""
     return InitiateRequest(
         conformance=settings.conformance,
         client_max_receive_pdu_size=settings.max_receive_pdu_size,
+        dedicated_key=dedicated_key,
     ).encode()
 
 
-def association_request(
-    settings: ClientSettings, channel: Channel, challenge: bytes | None
-) -> bytes:
+def association_request(settings: ClientSettings, channel: Channel, fresh: Fresh) -> bytes:
     """
     The AARQ.
 
-    Args: challenge: CtoS for HLS, None for other mechanisms.
-    Raises: LocalProtocolError: a challenge of a wrong length, no fresh counter.
+    Raises: LocalProtocolError: no fresh counter.
     """
     named = settings.mechanism is not Mechanism.NONE
-    value = settings.secret if settings.mechanism is Mechanism.LLS else challenge
-    if challenge is not None and not check_challenge(challenge):
-        raise LocalProtocolError("a challenge has 8 to 64 octets")
+    value = settings.secret if settings.mechanism is Mechanism.LLS else fresh.challenge
+    initiate = initiate_request(settings, fresh.dedicated_key)
     return Aarq(
         context_name(context_of(settings)),
+        called_ap_title=settings.called_ap_title,
+        called_ae_qualifier=settings.called_ae_qualifier,
         calling_ap_title=settings.system_title,
+        calling_ae_qualifier=settings.calling_ae_qualifier,
+        calling_ae_invocation_id=settings.user_id,
         authentication_required=named,
         mechanism_name=mechanism_name(settings.mechanism),
         authentication_value=value if named else None,
-        user_information=channel.protect(initiate_request(settings), settings.initiate_protection),
+        user_information=channel.protect(initiate, settings.initiate_protection),
     ).encode()
 
 
@@ -130,13 +184,13 @@ def accept(
     _check_mechanism(aare, settings)
     title = _server_title(aare, settings)
     server_challenge = None
-    if settings.mechanism is Mechanism.HLS_GMAC:
+    if settings.mechanism in HLS:
         server_challenge = _server_challenge(aare, challenge)
     opened = channel.open(aare.user_information or b"", peer_title=title)
     initiate = decode_apdu(opened.apdu)
     if not isinstance(initiate, InitiateResponse):
         raise EncodingError("unexpected-apdu", "in user-information", apdu_tag=Aare.TAG)
-    return Accepted(initiate, title, server_challenge, opened)
+    return Accepted(aare, initiate, title, server_challenge, opened)
 
 
 def _check_mechanism(aare: Aare, settings: ClientSettings) -> None:
@@ -144,21 +198,20 @@ def _check_mechanism(aare: Aare, settings: ClientSettings) -> None:
     asked, given = settings.mechanism, aare.mechanism
     omitted = aare.mechanism_name is None and asked in (Mechanism.NONE, Mechanism.LLS)
     more_wanted = (
-        aare.diagnostic.code == UserDiagnostic.AUTHENTICATION_REQUIRED
-        and asked is not Mechanism.HLS_GMAC
+        aare.diagnostic.code == UserDiagnostic.AUTHENTICATION_REQUIRED and asked not in HLS
     )
     if (given is not asked and not omitted) or more_wanted:
         raise SecurityError("mechanism-mismatch", apdu_tag=Aare.TAG)
 
 
 def _server_title(aare: Aare, settings: ClientSettings) -> bytes | None:
-    given, expected = aare.responding_ap_title, settings.server_system_title
+    # An empty title says as little as none.
+    given, expected = aare.responding_ap_title or None, settings.server_system_title
     if given is not None and expected is not None and given != expected:
         raise SecurityError("system-title-mismatch", apdu_tag=Aare.TAG)
-    title = expected if given is None else given
-    needed = settings.mechanism is Mechanism.HLS_GMAC or context_of(settings).ciphered
-    if not needed:
-        return title
+    if settings.mechanism not in NEED_TITLES and not context_of(settings).ciphered:
+        return given or expected
+    title = expected if given is None and settings.empty_system_title else given
     if title is None or len(title) != SYSTEM_TITLE_OCTETS or title == settings.system_title:
         raise SecurityError("system-title-mismatch", "none, or ours", apdu_tag=Aare.TAG)
     return title
@@ -192,46 +245,6 @@ def initiate_error(error: ConfirmedServiceError) -> int | None:
     return error.value
 
 
-def proof_request(channel: Channel, challenge: bytes, invoke_id_and_priority: int) -> bytes:
-    """
-    Pass 3: the ACTION that proves us, not yet ciphered. Draws the counter of the proof.
-
-    Args: challenge: StoC.
-    """
-    keys, title = channel.require_keys()
-    token = gmac_token(keys, title, channel.draw_counter(), challenge)
-    return ActionRequestNormal(
-        REPLY_TO_HLS,
-        Data(DataTag.OCTET_STRING, token),
-        invoke_id_and_priority=invoke_id_and_priority,
-    ).encode()
-
-
-def check_proof(
-    channel: Channel,
-    peer_title: bytes | None,
-    proof: Data | None,
-    challenge: bytes,
-    carried_by: int | None,
-) -> int:
-    """
-    Check the other side's proof: pass 4 for a client, pass 3 for a server. Changes nothing.
-
-    Args: peer_title: the prover's system title. proof: what the ACTION carries. challenge: what
-        we sent. carried_by: invocation counter of the APDU that carries it, None if plaintext.
-    Returns: the counter in the proof, to be committed.
-    Raises: SecurityError: no such proof, a wrong one, or a counter that is not fresh.
-    """
-    keys, _ = channel.require_keys()
-    if proof is None or proof.tag is not DataTag.OCTET_STRING or peer_title is None:
-        raise SecurityError("authentication-failed", "no proof")
-    counter = verify_gmac_token(keys, peer_title, proof.value, challenge)
-    known = -1 if channel.peer_counter is None else channel.peer_counter
-    if counter <= known or counter == carried_by:
-        raise SecurityError("counter-replayed", "in a proof")
-    return counter
-
-
 def proof_of(outcome: ActionReturn) -> Data | None:
     """The `Data` that a response carries, None for none."""
     returned = outcome.return_parameters
@@ -247,6 +260,6 @@ def release_information(settings: ClientSettings, channel: Channel) -> bytes | N
     Raises: LocalProtocolError: no fresh counter.
     """
     protection = settings.protection or settings.initiate_protection
-    if protection is Protection.PLAIN:
+    if protection is Protection.PLAIN or settings.plain_rlrq:
         return None
     return channel.protect(initiate_request(settings), Protection(protection))

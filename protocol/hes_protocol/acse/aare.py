@@ -21,6 +21,7 @@ _RESULT: Final = 0xA2
 _RESULT_SOURCE_DIAGNOSTIC: Final = 0xA3
 _RESPONDING_AP_TITLE: Final = 0xA4
 _RESPONDING_AE_QUALIFIER: Final = 0xA5
+_RESPONDING_AP_INVOCATION_ID: Final = 0xA6
 _RESPONDING_AE_INVOCATION_ID: Final = 0xA7
 _RESPONDER_ACSE_REQUIREMENTS: Final = 0x88
 _MECHANISM_NAME: Final = 0x89
@@ -46,16 +47,18 @@ def _read_diagnostic(element: Element) -> Diagnostic:
 
 
 _READERS: Final[fields.FieldReaders] = {
-    fields.PROTOCOL_VERSION: ("protocol_version", fields.read_octets),
+    fields.PROTOCOL_VERSION: ("protocol_version", fields.read_bit_string),
     fields.APPLICATION_CONTEXT_NAME: ("application_context_name", fields.read_oid),
     _RESULT: ("result", _read_result),
     _RESULT_SOURCE_DIAGNOSTIC: ("diagnostic", _read_diagnostic),
     _RESPONDING_AP_TITLE: ("responding_ap_title", fields.read_octet_string),
     _RESPONDING_AE_QUALIFIER: ("responding_ae_qualifier", fields.read_octet_string),
-    _RESPONDING_AE_INVOCATION_ID: ("responding_ae_invocation_id", fields.read_integer),
+    _RESPONDING_AP_INVOCATION_ID: ("responding_ap_invocation_id", fields.read_identifier),
+    _RESPONDING_AE_INVOCATION_ID: ("responding_ae_invocation_id", fields.read_identifier),
     _RESPONDER_ACSE_REQUIREMENTS: ("authentication_required", fields.read_requirements),
     _MECHANISM_NAME: ("mechanism_name", fields.read_octets),
     _RESPONDING_AUTHENTICATION_VALUE: ("authentication_value", fields.read_authentication_value),
+    fields.IMPLEMENTATION_INFORMATION: ("implementation_information", fields.read_octets),
     fields.USER_INFORMATION: ("user_information", fields.read_octet_string),
 }
 _REQUIRED: Final = ("application_context_name", "result", "diagnostic")
@@ -64,7 +67,7 @@ _REQUIRED: Final = ("application_context_name", "result", "diagnostic")
 @attrs.frozen
 class Aare:
     """
-    An AARE; optional elements that COSEM does not use are skipped in decoding.
+    An AARE with every element that the standard names; others are skipped in decoding.
 
     `responding_ap_title` is the server's system title, `authentication_value` StoC.
     """
@@ -82,6 +85,8 @@ class Aare:
     authentication_value: bytes | None = attrs.field(default=None, repr=False)
     user_information: bytes | None = attrs.field(default=None, repr=False)
     protocol_version: bytes | None = None
+    responding_ap_invocation_id: int | None = None
+    implementation_information: bytes | None = None
 
     @property
     def context(self) -> ApplicationContext | None:
@@ -119,11 +124,13 @@ class Aare:
             ber.write_element(_RESULT_SOURCE_DIAGNOSTIC, diagnostic),
             fields.write_octet_string(_RESPONDING_AP_TITLE, self.responding_ap_title),
             fields.write_octet_string(_RESPONDING_AE_QUALIFIER, self.responding_ae_qualifier),
-            fields.write_integer(_RESPONDING_AE_INVOCATION_ID, self.responding_ae_invocation_id),
+            fields.write_identifier(_RESPONDING_AP_INVOCATION_ID, self.responding_ap_invocation_id),
+            fields.write_identifier(_RESPONDING_AE_INVOCATION_ID, self.responding_ae_invocation_id),
             fields.write_requirements(_RESPONDER_ACSE_REQUIREMENTS, self.authentication_required),
             fields.write_octets(_MECHANISM_NAME, self.mechanism_name),
             fields.write_authentication_value(
                 _RESPONDING_AUTHENTICATION_VALUE, self.authentication_value
             ),
+            fields.write_octets(fields.IMPLEMENTATION_INFORMATION, self.implementation_information),
             fields.write_octet_string(fields.USER_INFORMATION, self.user_information),
         )

@@ -11,23 +11,32 @@ from hes_protocol.acse.names import ApplicationContext, Mechanism
 from hes_protocol.errors import EncodingError
 
 _CALLED_AP_TITLE: Final = 0xA2
+_CALLED_AE_QUALIFIER: Final = 0xA3
+_CALLED_AP_INVOCATION_ID: Final = 0xA4
+_CALLED_AE_INVOCATION_ID: Final = 0xA5
 _CALLING_AP_TITLE: Final = 0xA6
 _CALLING_AE_QUALIFIER: Final = 0xA7
+_CALLING_AP_INVOCATION_ID: Final = 0xA8
 _CALLING_AE_INVOCATION_ID: Final = 0xA9
 _SENDER_ACSE_REQUIREMENTS: Final = 0x8A
 _MECHANISM_NAME: Final = 0x8B
 _CALLING_AUTHENTICATION_VALUE: Final = 0xAC
 
 _READERS: Final[fields.FieldReaders] = {
-    fields.PROTOCOL_VERSION: ("protocol_version", fields.read_octets),
+    fields.PROTOCOL_VERSION: ("protocol_version", fields.read_bit_string),
     fields.APPLICATION_CONTEXT_NAME: ("application_context_name", fields.read_oid),
     _CALLED_AP_TITLE: ("called_ap_title", fields.read_octet_string),
+    _CALLED_AE_QUALIFIER: ("called_ae_qualifier", fields.read_octet_string),
+    _CALLED_AP_INVOCATION_ID: ("called_ap_invocation_id", fields.read_identifier),
+    _CALLED_AE_INVOCATION_ID: ("called_ae_invocation_id", fields.read_identifier),
     _CALLING_AP_TITLE: ("calling_ap_title", fields.read_octet_string),
     _CALLING_AE_QUALIFIER: ("calling_ae_qualifier", fields.read_octet_string),
-    _CALLING_AE_INVOCATION_ID: ("calling_ae_invocation_id", fields.read_integer),
+    _CALLING_AP_INVOCATION_ID: ("calling_ap_invocation_id", fields.read_identifier),
+    _CALLING_AE_INVOCATION_ID: ("calling_ae_invocation_id", fields.read_identifier),
     _SENDER_ACSE_REQUIREMENTS: ("authentication_required", fields.read_requirements),
     _MECHANISM_NAME: ("mechanism_name", fields.read_octets),
     _CALLING_AUTHENTICATION_VALUE: ("authentication_value", fields.read_authentication_value),
+    fields.IMPLEMENTATION_INFORMATION: ("implementation_information", fields.read_octets),
     fields.USER_INFORMATION: ("user_information", fields.read_octet_string),
 }
 
@@ -35,11 +44,12 @@ _READERS: Final[fields.FieldReaders] = {
 @attrs.frozen
 class Aarq:
     """
-    An AARQ; optional elements that COSEM does not use are skipped in decoding.
+    An AARQ with every element that the standard names; others are skipped in decoding.
 
     `application_context_name` and `mechanism_name` are object identifiers without tag and length;
     `context` and `mechanism` read them. `protocol_version` is the BIT STRING as sent.
-    `calling_ap_title` is the client's system title, `calling_ae_invocation_id` the user id.
+    `calling_ap_title` is the client's system title, `calling_ae_qualifier` its certificate in
+    other suites, `calling_ae_invocation_id` the user id.
     `authentication_value` is the LLS secret or CtoS and never prints.
     """
 
@@ -55,6 +65,16 @@ class Aarq:
     authentication_value: bytes | None = attrs.field(default=None, repr=False)
     user_information: bytes | None = attrs.field(default=None, repr=False)
     protocol_version: bytes | None = None
+    called_ae_qualifier: bytes | None = None
+    called_ap_invocation_id: int | None = None
+    called_ae_invocation_id: int | None = None
+    calling_ap_invocation_id: int | None = None
+    implementation_information: bytes | None = None
+
+    @property
+    def version1(self) -> bool:
+        """Whether version 1 of ACSE, the only one, is among those that are offered."""
+        return self.protocol_version is None or fields.first_bit(self.protocol_version)
 
     @property
     def context(self) -> ApplicationContext | None:
@@ -85,13 +105,18 @@ class Aarq:
             fields.write_octets(fields.PROTOCOL_VERSION, self.protocol_version),
             fields.write_oid(fields.APPLICATION_CONTEXT_NAME, self.application_context_name),
             fields.write_octet_string(_CALLED_AP_TITLE, self.called_ap_title),
+            fields.write_octet_string(_CALLED_AE_QUALIFIER, self.called_ae_qualifier),
+            fields.write_identifier(_CALLED_AP_INVOCATION_ID, self.called_ap_invocation_id),
+            fields.write_identifier(_CALLED_AE_INVOCATION_ID, self.called_ae_invocation_id),
             fields.write_octet_string(_CALLING_AP_TITLE, self.calling_ap_title),
             fields.write_octet_string(_CALLING_AE_QUALIFIER, self.calling_ae_qualifier),
-            fields.write_integer(_CALLING_AE_INVOCATION_ID, self.calling_ae_invocation_id),
+            fields.write_identifier(_CALLING_AP_INVOCATION_ID, self.calling_ap_invocation_id),
+            fields.write_identifier(_CALLING_AE_INVOCATION_ID, self.calling_ae_invocation_id),
             fields.write_requirements(_SENDER_ACSE_REQUIREMENTS, self.authentication_required),
             fields.write_octets(_MECHANISM_NAME, self.mechanism_name),
             fields.write_authentication_value(
                 _CALLING_AUTHENTICATION_VALUE, self.authentication_value
             ),
+            fields.write_octets(fields.IMPLEMENTATION_INFORMATION, self.implementation_information),
             fields.write_octet_string(fields.USER_INFORMATION, self.user_information),
         )

@@ -13,13 +13,14 @@ from typing import Any, Final, TypeAlias
 from hes_protocol.acse import ber
 from hes_protocol.acse.ber import Element
 from hes_protocol.acse.names import ApplicationContext, Mechanism
-from hes_protocol.errors import EncodingError
+from hes_protocol.errors import EncodingError, LocalProtocolError
 
 FieldReaders: TypeAlias = Mapping[int, tuple[str, Callable[[Element], Any]]]
 """By tag: the field's name, and what reads its value."""
 
 PROTOCOL_VERSION: Final = 0x80
 APPLICATION_CONTEXT_NAME: Final = 0xA1
+IMPLEMENTATION_INFORMATION: Final = 0x9D
 USER_INFORMATION: Final = 0xBE
 
 # 2.16.756.5.8.1 and .2: country 756, organisation 5, DLMS UA 8, context or mechanism.
@@ -27,6 +28,7 @@ _CONTEXT_PREFIX: Final = bytes.fromhex("60857405 0801")
 _MECHANISM_PREFIX: Final = bytes.fromhex("60857405 0802")
 _CHARSTRING: Final = 0x80
 _AUTHENTICATION_UNIT: Final = b"\x07\x80"
+_FIRST_BIT: Final = 0x80
 _MAX_AUTHENTICATION_VALUE: Final = 128
 
 
@@ -100,15 +102,40 @@ def read_integer(element: Element) -> int:
     return element.only(ber.INTEGER).integer()
 
 
+def read_identifier(element: Element) -> int:
+    """
+    An invocation identifier, which carries a user id of 0..255.
+
+    A single octet is taken for unsigned: many write ids above 127 without the zero in front.
+    """
+    integer = element.only(ber.INTEGER)
+    return integer.value[0] if len(integer.value) == 1 else integer.integer()
+
+
+def read_bit_string(element: Element) -> bytes:
+    """
+    An implicitly tagged BIT STRING: the number of unused bits, then the bits.
+
+    Raises: EncodingError: no such number, or more unused bits than there are.
+    """
+    value = element.value
+    if not value or value[0] > (7 if len(value) > 1 else 0):
+        raise EncodingError("bad-bit-string", offset=element.offset)
+    return value
+
+
+def first_bit(bit_string: bytes) -> bool:
+    """Whether the first bit is there and set: version1, or the authentication unit."""
+    return len(bit_string) > 1 and bool(bit_string[1] & _FIRST_BIT)
+
+
 def read_requirements(element: Element) -> bool:
     """
     Whether ACSE requirements ask for the authentication functional unit.
 
     Raises: EncodingError: no BIT STRING.
     """
-    if not element.value or element.value[0] > 7:
-        raise EncodingError("bad-bit-string", "of ACSE requirements", offset=element.offset)
-    return len(element.value) > 1 and bool(element.value[1] & 0x80)
+    return first_bit(read_bit_string(element))
 
 
 def read_authentication_value(element: Element) -> bytes:
@@ -143,6 +170,17 @@ def write_octet_string(tag: int, value: bytes | None) -> bytes:
 def write_integer(tag: int, value: int | None) -> bytes:
     """An explicitly tagged INTEGER, or nothing."""
     return b"" if value is None else ber.write_element(tag, ber.write_integer(value))
+
+
+def write_identifier(tag: int, value: int | None) -> bytes:
+    """
+    An invocation identifier, or nothing.
+
+    Raises: LocalProtocolError: it is negative.
+    """
+    if value is not None and value < 0:
+        raise LocalProtocolError("an invocation identifier is not negative")
+    return write_integer(tag, value)
 
 
 def write_requirements(tag: int, authentication: bool) -> bytes:

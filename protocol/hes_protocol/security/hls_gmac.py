@@ -14,6 +14,7 @@ from typing import Final
 
 from hes_protocol.errors import LocalProtocolError, SecurityError
 from hes_protocol.security.control import Protection
+from hes_protocol.security.mechanisms import check_challenge
 from hes_protocol.security.suite0 import (
     HEADER_OCTETS,
     SYSTEM_TITLE_OCTETS,
@@ -23,14 +24,7 @@ from hes_protocol.security.suite0 import (
 )
 
 TOKEN_OCTETS: Final = HEADER_OCTETS + TAG_OCTETS
-MIN_CHALLENGE_OCTETS: Final = 8
-MAX_CHALLENGE_OCTETS: Final = 64
 _CONTROL: Final = bytes((Protection.AUTHENTICATED,))
-
-
-def check_challenge(challenge: bytes) -> bool:
-    """Whether a challenge has a length that the standard allows, 8..64 octets."""
-    return MIN_CHALLENGE_OCTETS <= len(challenge) <= MAX_CHALLENGE_OCTETS
 
 
 def gmac_token(

@@ -33,8 +33,8 @@ from hes_protocol.errors import LocalProtocolError, SecurityError
 MIN_CHALLENGE_OCTETS: Final = 8
 MAX_CHALLENGE_OCTETS: Final = 64
 
-IMPLEMENTED: Final = frozenset({Mechanism.NONE, Mechanism.LLS, Mechanism.HLS_GMAC})
-"""Mechanisms that both state machines know."""
+IMPLEMENTED: Final = frozenset(Mechanism) - {Mechanism.HLS_ECDSA}
+"""Mechanisms of suite 0, which both state machines know."""
 
 HLS: Final = frozenset(mechanism for mechanism in Mechanism if mechanism >= Mechanism.HLS)
 """Mechanisms with passes 3 and 4."""
