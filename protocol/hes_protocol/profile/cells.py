@@ -19,12 +19,12 @@ from hes_protocol.cosem.date_time import LENGTH_OCTETS, CosemDateTime
 from hes_protocol.cosem.objects import CaptureObject
 from hes_protocol.profile.columns import BoolArray, Column, NullMeaning
 
-_NULLS: Final = frozenset({DataTag.NULL_DATA, DataTag.DONT_CARE})
+NULLS: Final = frozenset({DataTag.NULL_DATA, DataTag.DONT_CARE})
 _DELTAS: Final = frozenset(tag for tag in DataTag if tag.name.startswith("DELTA_"))
 # The octet of a BCD holds two digits: it is text, as the number it reads as would be a guess.
 _INTEGERS: Final = (INTEGER_TAGS | {DataTag.BOOLEAN}) - {DataTag.BCD}
-_FLOATS: Final = frozenset({DataTag.FLOAT32, DataTag.FLOAT64})
-_MAX_INT64: Final = (1 << 63) - 1
+FLOATS: Final = frozenset({DataTag.FLOAT32, DataTag.FLOAT64})
+MAX_INT64: Final = (1 << 63) - 1
 _MIN_INT64: Final = -(1 << 63)
 
 
@@ -45,16 +45,16 @@ def read_column(
     if null_means is NullMeaning.PREVIOUS and DataTag.NULL_DATA in tags:
         cells = _with_previous(cells)
         tags = {cell.tag for cell in cells}
-    if tags & _NULLS:
-        null = np.fromiter((cell.tag in _NULLS for cell in cells), np.bool_, len(cells))
-        values = [None if cell.tag in _NULLS else cell for cell in cells]
+    if tags & NULLS:
+        null = np.fromiter((cell.tag in NULLS for cell in cells), np.bool_, len(cells))
+        values = [None if cell.tag in NULLS else cell for cell in cells]
     else:
         null = np.zeros(len(cells), np.bool_)
         values = list(cells)
-    tags -= _NULLS
+    tags -= NULLS
     if tags <= _INTEGERS:
         return _integer_column(capture_object, values, null)
-    if tags <= _INTEGERS | _FLOATS:
+    if tags <= _INTEGERS | FLOATS:
         floats = [None if cell is None else float(cell.value) for cell in values]
         return Column(capture_object, "float", None, null, floats)
     return _text_column(capture_object, values, null)
@@ -64,7 +64,7 @@ def _integer_column(
     capture_object: CaptureObject, cells: Sequence[Data | None], null: BoolArray
 ) -> Column:
     numbers = [0 if cell is None else int(cell.value) for cell in cells]
-    if numbers and not _MIN_INT64 <= min(numbers) <= max(numbers) <= _MAX_INT64:
+    if numbers and not _MIN_INT64 <= min(numbers) <= max(numbers) <= MAX_INT64:
         return _text_column(capture_object, cells, null)
     return Column(capture_object, "integer", np.array(numbers, np.int64), null, None)
 
@@ -108,12 +108,12 @@ def _without_deltas(cells: Sequence[Data]) -> Sequence[Data]:
         if cell.tag in _DELTAS:
             if value is not None:
                 value += cell.value
-                if not _MIN_INT64 <= value <= _MAX_INT64:
+                if not _MIN_INT64 <= value <= MAX_INT64:
                     value = None
             current = NULL if value is None else Data(DataTag.LONG64, value)
         elif cell.tag in _INTEGERS:
             value = int(cell.value)
-        elif cell.tag not in _NULLS:
+        elif cell.tag not in NULLS:
             value = None
         resolved.append(current)
     return resolved
@@ -140,7 +140,7 @@ def _text(cell: Data, *, printable: bool) -> str:
         return str(value.hex())
     if cell.tag in _INTEGERS:
         return str(int(value))
-    if cell.tag in _FLOATS:
+    if cell.tag in FLOATS:
         return repr(value)
     return encode(cell).hex()
 

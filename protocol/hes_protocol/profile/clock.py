@@ -8,6 +8,8 @@ periodically, the clock may be null-data, since the time follows from the entry 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -16,7 +18,17 @@ from hes_protocol.axdr import Data, DataTag
 from hes_protocol.cosem.date_time import DEVIATION_UNSPECIFIED, LENGTH_OCTETS, STATUS_UNSPECIFIED
 from hes_protocol.profile.columns import BoolArray, Clock, Int64Array, UInt8Array
 
-_DATE_TIMES: Final = frozenset({DataTag.OCTET_STRING, DataTag.DATE_TIME})
+DATE_TIMES: Final = frozenset({DataTag.OCTET_STRING, DataTag.DATE_TIME})
+_INT16: Final = np.dtype(">i2")
+_UINT32: Final = np.dtype(">u4")
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+# What is no instant adds this, once for each part that is none: far below all years, also when
+# five such are added, and still within int64.
+_NONE_US: Final = -(1 << 60)
+_LEAST_US: Final = -(1 << 59)
+_TIME_PLACES: Final = np.array([0, 256, 512, 768])
+_ONES: Final = np.ones(4, np.int64)
+_FIRST: Final = np.zeros(1, np.intp)
 _NO_INSTANT: Final = b"\xff" * LENGTH_OCTETS
 _HOUR_S: Final = 3600
 _SECOND_US: Final = 1_000_000
@@ -42,28 +54,41 @@ def read_clock(cells: Sequence[Data], capture_period_s: int) -> Clock:
     """
     null = np.fromiter((cell.tag is DataTag.NULL_DATA for cell in cells), np.bool_, len(cells))
     octets = b"".join(
-        cell.value if cell.tag in _DATE_TIMES and len(cell.value) == LENGTH_OCTETS else _NO_INSTANT
+        cell.value if cell.tag in DATE_TIMES and len(cell.value) == LENGTH_OCTETS else _NO_INSTANT
         for cell in cells
     )
     table = np.frombuffer(octets, np.uint8).reshape(len(cells), LENGTH_OCTETS)
+    return clock_of(table, null, capture_period_s)
+
+
+def clock_of(table: UInt8Array, null: BoolArray | None, capture_period_s: int) -> Clock:
+    """
+    As `read_clock`, from octets.
+
+    Args: table: twelve octets for each row, wildcards where the cell is no date-time. null: where
+        it is null-data; None for nowhere.
+    """
+    rows = len(table)
     local_us, known = _instants(table)
-    deviation = (table[:, 9].astype(np.uint16) << 8 | table[:, 10]).astype(np.int16)
-    deviation_min = np.where(known, deviation, DEVIATION_UNSPECIFIED).astype(np.int32)
-    status = np.where(known, table[:, 11], STATUS_UNSPECIFIED).astype(np.uint8)
-    inferred = np.zeros(len(cells), np.bool_)
-    if capture_period_s > 0 and null.any():
-        # The last row before each that has a clock of its own, readable or not; -1: none.
-        index = np.arange(len(cells))
-        before = np.maximum.accumulate(np.where(null, -1, index))
-        inferred = null & (before >= 0)
-        inferred &= index - before <= _MAX_SPAN_US // (capture_period_s * _SECOND_US)
-        inferred[inferred] = known[before[inferred]]
-        source = before[inferred]
-        steps = index[inferred] - source
-        local_us[inferred] = _grid(local_us[source], steps, capture_period_s)
-        deviation_min[inferred] = deviation_min[source]
-        status[inferred] = status[source]
-        known = known | inferred
+    deviation_min = table[:, 9:11].view(_INT16)[:, 0].astype(np.int32)
+    status = table[:, 11].copy()
+    inferred = np.zeros(rows, np.bool_)
+    if np.count_nonzero(known) < rows:
+        deviation_min[~known] = DEVIATION_UNSPECIFIED
+        status[~known] = STATUS_UNSPECIFIED
+        if capture_period_s > 0 and null is not None and null.any():
+            # The last row before each that has a clock of its own, readable or not; -1: none.
+            index = np.arange(rows)
+            before = np.maximum.accumulate(np.where(null, -1, index))
+            inferred = null & (before >= 0)
+            inferred &= index - before <= _MAX_SPAN_US // (capture_period_s * _SECOND_US)
+            inferred[inferred] = known[before[inferred]]
+            source = before[inferred]
+            steps = index[inferred] - source
+            local_us[inferred] = _grid(local_us[source], steps, capture_period_s)
+            deviation_min[inferred] = deviation_min[source]
+            status[inferred] = status[source]
+            known = known | inferred
     return Clock(local_us, deviation_min, status, known, inferred)
 
 
@@ -87,15 +112,41 @@ def _instants(table: UInt8Array) -> tuple[Int64Array, BoolArray]:
     As `CosemDateTime.local`: a wildcard for seconds or hundredths counts as 0, any other is no
     instant.
     """
-    field = table.astype(np.int64)
-    year = field[:, 0] << 8 | field[:, 1]
-    month, day, hour, minute = (field[:, place] for place in (2, 3, 5, 6))
-    second = np.where(field[:, 7] == _UNSPECIFIED, 0, field[:, 7])
-    hundredths = np.where(field[:, 8] < 100, field[:, 8], 0)
-    known = (year >= 1) & (year <= 9999) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
-    known &= (hour < 24) & (minute < 60) & (second < 60)
-    months = np.where(known, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
-    days = months.astype("datetime64[D]") + np.where(known, day - 1, 0)
-    known &= days.astype("datetime64[M]") == months
-    seconds = days.astype(np.int64) * 86_400 + hour * 3600 + minute * 60 + second
-    return np.where(known, seconds * _SECOND_US + hundredths * 10_000, 0), known
+    local_us = _TIME_US[table[:, 5:9] + _TIME_PLACES].dot(_ONES)
+    dates = table[:, :4].view(_UINT32)[:, 0]
+    # Rows come in order: a date is read once for the rows of its day.
+    ends = (dates[1:] != dates[:-1]).nonzero()[0]
+    if len(ends):
+        starts = np.concatenate((_FIRST, ends + 1))
+        days = [_day_us(day) for day in dates[starts].tolist()]
+        local_us += np.repeat(np.array(days, np.int64), np.diff(starts, append=len(dates)))
+    elif len(dates):
+        local_us += _day_us(dates.item(0))
+    known = local_us > _LEAST_US
+    if np.count_nonzero(known) < len(known):
+        local_us[~known] = 0
+    return local_us, known
+
+
+@lru_cache(maxsize=4096)
+def _day_us(octets: int) -> int:
+    """Microseconds from 1970 to a day, given as year (16 bits), month, day; a sum that is none."""
+    try:
+        day = date(octets >> 16, octets >> 8 & 0xFF, octets & 0xFF)
+    except ValueError:
+        return _NONE_US
+    return (day.toordinal() - _EPOCH) * 86_400 * _SECOND_US
+
+
+def _time_table() -> Int64Array:
+    """What hour, minute, second and hundredths stand for, one after the other, by their octets."""
+    scales = ((3_600_000_000, 24), (60_000_000, 60), (1_000_000, 60), (10_000, 100))
+    table = np.full((len(scales), 256), _NONE_US, np.int64)
+    for row, (scale_us, count) in zip(table, scales, strict=True):
+        row[:count] = np.arange(count) * scale_us
+    table[2, _UNSPECIFIED] = 0
+    table[3, 100:] = 0
+    return table.ravel()
+
+
+_TIME_US: Final = _time_table()
