@@ -91,6 +91,9 @@ _ACTION_RESPONSES: Final = (
     ActionResponseWithPblock,
     ActionResponseWithList,
 )
+ANSWERS: Final = (*_GET_RESPONSES, *_SET_RESPONSES, *_ACTION_RESPONSES, AccessResponse)
+"""Everything that may answer a request."""
+
 _SUCCESS: Final = DataAccessResult.SUCCESS
 _NULL_DATA: Final = b"\x00"
 

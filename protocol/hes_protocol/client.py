@@ -26,12 +26,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-import attrs
-
 from hes_protocol import _handshake as handshake
-from hes_protocol import _requests as requests
 from hes_protocol._channel import Channel, Opened, room
-from hes_protocol._pending import Answer, Pending
+from hes_protocol._invocations import Confirm, Confirms, Invocations, is_confirmed
+from hes_protocol._pending import ANSWERS, Answer, Pending
 from hes_protocol._proofs import check_proof, make_proof
 from hes_protocol._state import AssociationState, State, Step
 from hes_protocol.acse import (
@@ -83,35 +81,19 @@ from hes_protocol.requests import (
 from hes_protocol.security import Protection
 from hes_protocol.settings import ClientSettings, Link
 from hes_protocol.xdlms import (
-    AccessResponse,
     ActionRequestNormal,
     ActionResponse,
-    ActionResponseNextPblock,
     ActionResponseNormal,
-    ActionResponseWithList,
-    ActionResponseWithPblock,
     ActionResultCode,
     Apdu,
     ConfirmedServiceError,
-    Conformance,
     DataNotification,
-    DataNotificationConfirm,
     EventNotification,
     ExceptionResponse,
-    GetResponseNormal,
-    GetResponseWithDatablock,
-    GetResponseWithList,
-    SetResponseDatablock,
-    SetResponseLastDatablock,
-    SetResponseLastDatablockWithList,
-    SetResponseNormal,
-    SetResponseWithList,
     decode_apdu,
 )
-from hes_protocol.xdlms.access import LONG_CONFIRMED, LONG_HIGH_PRIORITY, LONG_INVOKE_ID_MASK
 from hes_protocol.xdlms.action import ACTION_RESPONSE
 from hes_protocol.xdlms.ciphered import CipherForm
-from hes_protocol.xdlms.descriptor import CONFIRMED, HIGH_PRIORITY, INVOKE_ID_MASK
 from hes_protocol.xdlms.refusal import CONFIRMED_SERVICE_ERROR, EXCEPTION_RESPONSE
 
 __all__ = [
@@ -151,31 +133,6 @@ __all__ = [
 
 
 _ACTION_RESPONSE: Final = bytes((ACTION_RESPONSE,))
-_MOST_CONFIRMS: Final = 16
-_ANSWERS: Final = (
-    GetResponseNormal,
-    GetResponseWithDatablock,
-    GetResponseWithList,
-    SetResponseNormal,
-    SetResponseDatablock,
-    SetResponseLastDatablock,
-    SetResponseLastDatablockWithList,
-    SetResponseWithList,
-    ActionResponseNormal,
-    ActionResponseNextPblock,
-    ActionResponseWithPblock,
-    ActionResponseWithList,
-    AccessResponse,
-)
-
-
-@attrs.frozen(eq=False)
-class _Confirm:
-    """A notification that the server wants confirmed, and how to protect that."""
-
-    reply: Reply
-    apdu: bytes
-    protection: Protection
 
 
 class Client:
@@ -208,9 +165,8 @@ class Client:
         self._events: deque[ClientEvent] = deque()
         self._pending: Pending | None = None
         self._reply: Reply | None = None
-        self._confirms: list[_Confirm] = []
-        self._last_invoke_id = 0
-        self._last_long_invoke_id = 0
+        self._invocations = Invocations(settings.high_priority)
+        self._confirms = Confirms()
         self._max_send_pdu_size = 0
         self._conformance = settings.conformance
         self._fresh = handshake.Fresh()
@@ -330,37 +286,13 @@ class Client:
 
     def _send_request(self, request: ServiceRequest) -> bytes:
         self._state.require(Step.REQUEST)
-        self._check_offered(request)
-        confirmed = not isinstance(request, Set | Action) or request.confirmed
-        pending = self._next_pending(request, confirmed=confirmed)
-        apdu = requests.whole(request, pending.invoke)
-        longest = self._room(request)
-        if longest is not None and len(apdu) > longest:
-            if not confirmed:
-                raise LocalProtocolError("only what is confirmed goes by blocks")
-            pending.long_request = requests.by_blocks(
-                request, pending.invoke, longest, self._conformance
-            )
-            apdu = pending.long_request.block()
+        pending, apdu = self._invocations.prepare(request, self._conformance, self._room(request))
         octets = self._wrap(apdu)
-        self._use(pending)
-        if confirmed:
-            pending.advance()
+        self._invocations.use(pending)
+        if is_confirmed(request):
             self._pending = pending
             self._state.advance(Step.REQUEST)
         return octets
-
-    def _check_offered(self, request: ServiceRequest) -> None:
-        elements: tuple[object, ...]
-        match request:
-            case GetList(elements) | SetList(elements) | ActionList(elements):
-                offered = Conformance.MULTIPLE_REFERENCES & self._conformance
-            case Access(elements):
-                offered = Conformance.ACCESS & self._conformance
-            case _:
-                return
-        if not offered or not elements:
-            raise LocalProtocolError("an empty list, or the server takes none")
 
     def _room(self, request: ServiceRequest) -> int | None:
         if not self._max_send_pdu_size:
@@ -386,21 +318,16 @@ class Client:
 
     def _send_reply(self, reply: Reply) -> bytes:
         if reply is not self._reply:
-            return self._send_confirm(reply)
+            return self._send_confirm(self._confirms.find(reply))
         octets = self._send_proof() if self._pending is None else self._send_next(self._pending)
         self._reply = None
         return octets
 
-    def _send_confirm(self, reply: Reply) -> bytes:
-        for confirm in self._confirms:
-            if confirm.reply is reply:
-                protected = self._channel.protect(
-                    confirm.apdu, confirm.protection, CipherForm.GENERAL_GLO
-                )
-                octets = self._link.wrap(protected)
-                self._confirms.remove(confirm)
-                return octets
-        raise LocalProtocolError("this reply is not due")
+    def _send_confirm(self, confirm: Confirm) -> bytes:
+        protected = self._channel.protect(confirm.apdu, confirm.protection, CipherForm.GENERAL_GLO)
+        octets = self._link.wrap(protected)
+        self._confirms.remove(confirm)
+        return octets
 
     def _send_proof(self) -> bytes:
         self._state.require(Step.PROVE)
@@ -408,7 +335,7 @@ class Client:
         assert accepted is not None
         assert accepted.challenge is not None
         assert self._fresh.challenge is not None
-        pending = self._next_pending(None)
+        pending = self._invocations.next(None)
         proof = make_proof(
             self._settings,
             self._channel,
@@ -419,7 +346,7 @@ class Client:
             self._settings.hls_object, proof, invoke_id_and_priority=pending.invoke
         ).encode()
         octets = self._wrap(apdu)
-        self._use(pending)
+        self._invocations.use(pending)
         self._pending = pending
         self._state.advance(Step.PROVE)
         return octets
@@ -439,22 +366,6 @@ class Client:
                 f"{len(protected)} octets, and the server takes {self._max_send_pdu_size}"
             )
         return self._link.wrap(protected)
-
-    def _next_pending(self, request: ServiceRequest | None, *, confirmed: bool = True) -> Pending:
-        high = self._settings.high_priority
-        if isinstance(request, Access):
-            invoke_id = self._last_long_invoke_id + 1 & LONG_INVOKE_ID_MASK
-            flags = LONG_CONFIRMED | (LONG_HIGH_PRIORITY if high else 0)
-        else:
-            invoke_id = self._last_invoke_id + 1 & INVOKE_ID_MASK
-            flags = (CONFIRMED if confirmed else 0) | (HIGH_PRIORITY if high else 0)
-        return Pending(request, flags | invoke_id, invoke_id)
-
-    def _use(self, pending: Pending) -> None:
-        if isinstance(pending.request, Access):
-            self._last_long_invoke_id = pending.invoke_id
-        else:
-            self._last_invoke_id = pending.invoke_id
 
     # --- receiving --------------------------------------------------------------------------
 
@@ -478,7 +389,7 @@ class Client:
             self._receive_apdu(decode_apdu(opened.apdu), opened, trusted=True)
 
     def _receive_apdu(self, apdu: Apdu, opened: Opened, *, trusted: bool) -> None:
-        if isinstance(apdu, _ANSWERS):
+        if isinstance(apdu, ANSWERS):
             self._receive_answer(apdu)
             return
         match apdu:
@@ -576,14 +487,11 @@ class Client:
         self, apdu: DataNotification | EventNotification, protection: Protection
     ) -> None:
         self._events.append(NotificationReceived(apdu, protection))
-        if not isinstance(apdu, DataNotification) or not apdu.confirmed:
-            return
-        if len(self._confirms) < _MOST_CONFIRMS:  # what is never confirmed comes again
-            reply = Reply("confirm")
-            confirm = DataNotificationConfirm(apdu.long_invoke_id_and_priority)
+        if isinstance(apdu, DataNotification) and apdu.confirmed:
             needed = Protection(protection | self._settings.protection)
-            self._confirms.append(_Confirm(reply, confirm.encode(), needed))
-            self._events.append(ContinueNeeded(reply))
+            reply = self._confirms.add(apdu, needed)
+            if reply is not None:
+                self._events.append(ContinueNeeded(reply))
 
     def _receive_answer(self, apdu: Answer) -> None:
         pending = self._pending
