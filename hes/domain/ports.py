@@ -125,28 +125,70 @@ class CounterPort(Protocol):
     """Invocation counters: no (key, system title, counter) is ever used twice."""
 
     def reserve(
-        self, meter_id: UUID, client_sap: int, *, size: int, key_fingerprint: bytes | None = None
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        *,
+        size: int,
+        key_fingerprint: bytes | None = None,
+        above: int | None = None,
     ) -> CounterBlock:
         """
         Reserve the next `size` of our own counters for this association, durably, before use.
 
         What a caller does not use is discarded. `key_fingerprint` is that of the key they are for
-        (`Secrets.key_fingerprint`); None takes whichever key the association has now.
+        (`Secrets.key_fingerprint`); None takes whichever key the association has now. With `above`
+        the block lies above that counter, and above all that was given out; the regular counting
+        goes on where it was, past such blocks, until `keep` says that the leap was right.
         Raises: PermanentError: the counter would pass 2^32 - 1 and the key must be changed first.
             KeyUnavailableError: the association has no key, or has another one by now.
         """
 
-    def last_accepted(self, meter_id: UUID, client_sap: int) -> int | None:
-        """The highest counter accepted from the meter on this association, None if none yet."""
+    def keep(
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        counter: int,
+        *,
+        key_fingerprint: bytes | None = None,
+    ) -> None:
+        """
+        Count on from the blocks that were reserved above a hint, `counter` being in one of them.
 
-    def accept(self, meter_id: UUID, client_sap: int, counter: int) -> None:
+        To be called once the meter has taken it in an authenticated exchange.
+        """
+
+    def highest_reserved(
+        self, meter_id: UUID, client_sap: int, *, key_fingerprint: bytes | None = None
+    ) -> int | None:
+        """The last of our counters that was given out regularly, None: this key never counted."""
+
+    def last_accepted(
+        self, meter_id: UUID, client_sap: int, *, key_fingerprint: bytes | None = None
+    ) -> int | None:
+        """
+        The highest counter accepted from the meter on this association, None if none yet.
+
+        A counter belongs to its key: under another one the meter counts anew, perhaps from below.
+        Raises: KeyUnavailableError: the association has another key than `key_fingerprint`.
+        """
+
+    def accept(
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        counter: int,
+        *,
+        key_fingerprint: bytes | None = None,
+    ) -> None:
         """
         Remember a counter from a verified frame, once.
 
         A meter's frames may overtake each other on their connections, so a counter below the
         highest is accepted too, within a window. Whoever accepts only the highest of several
-        says nothing of those between. Raises: CounterReplayedError: it was accepted before
-        (`seen`), or lies below the window.
+        says nothing of those between. `key_fingerprint` is that of the key that verified it.
+        Raises: CounterReplayedError: it was accepted before (`seen`), or lies below the window.
+            KeyUnavailableError: the association has another key by now.
         """
 
 

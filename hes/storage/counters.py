@@ -8,6 +8,10 @@ highest accepted, `accepted_window` tells which of those right below were. A met
 answers in a session share the counter and travel on connections of their own, so that they
 overtake each other; as in RFC 4303, 3.4.3, each is accepted once, and none below the window.
 
+What a meter says of the counter that it expects, before anybody has authenticated it, is a hint:
+blocks above it are given out beside the regular counting (`hinted_from`..`hinted_to`), which goes
+on past them, and becomes the regular counting only by `keep`. Neither ever goes back.
+
 Source: IEC 62056-5-3 (Green Book), security suite 0: IV = system title, invocation counter.
 
 After the database was restored from a backup, both kinds are back where they were then, while the
@@ -27,23 +31,52 @@ from hes.domain.errors import (
     UnknownMeterError,
 )
 from hes.domain.ports import CounterBlock
-from hes.storage.database import Database
+from hes.storage.database import Connection, Database
 
 COUNTER_MAX: Final = 2**32 - 1
 WINDOW: Final = 1024
 """How far below the highest accepted counter others are still accepted (the column's bits)."""
 
+# The association's key, unless the caller holds another.
+_KEYED: Final = """meter_id = %(meter_id)s AND client_sap = %(client_sap)s
+  AND key_fingerprint = coalesce(%(key_fingerprint)s, key_fingerprint)"""
+
 # One statement, so that two processes that reserve at once get different blocks: the second waits
-# for the row and then adds to what the first has left. Counters begin at 1.
-_RESERVE: Final = """
+# for the row and then adds to what the first has left. Counters begin at 1. Where the next block
+# would reach those that were given out on a hint, it begins behind them.
+_MEETS_HINTED: Final = "coalesce(own.hinted_from <= own.reserved_to + %(size)s, false)"
+_FROM: Final = f"CASE WHEN {_MEETS_HINTED} THEN own.hinted_to ELSE own.reserved_to END"
+_RESERVE: Final = f"""
 INSERT INTO own_counter AS own (key_fingerprint, reserved_to)
-SELECT key_fingerprint, %(size)s FROM association
-WHERE meter_id = %(meter_id)s AND client_sap = %(client_sap)s AND key_fingerprint IS NOT NULL
-  AND key_fingerprint = coalesce(%(key_fingerprint)s, key_fingerprint)
-ON CONFLICT (key_fingerprint) DO UPDATE SET reserved_to = own.reserved_to + excluded.reserved_to
-WHERE own.reserved_to + excluded.reserved_to <= %(maximum)s
+SELECT key_fingerprint, %(size)s FROM association WHERE {_KEYED}
+ON CONFLICT (key_fingerprint) DO UPDATE
+SET reserved_to = {_FROM} + %(size)s,
+    hinted_from = CASE WHEN NOT {_MEETS_HINTED} THEN own.hinted_from END,
+    hinted_to = CASE WHEN NOT {_MEETS_HINTED} THEN own.hinted_to END
+WHERE {_FROM} + %(size)s <= %(maximum)s
 RETURNING own.reserved_to
-"""
+"""  # noqa: S608 - constants only
+
+_ABOVE: Final = "greatest(own.reserved_to, own.hinted_to, %(above)s)"
+_RESERVE_ABOVE: Final = f"""
+INSERT INTO own_counter AS own (key_fingerprint, reserved_to, hinted_from, hinted_to)
+SELECT key_fingerprint, 0, %(above)s::int8 + 1, %(above)s::int8 + %(size)s FROM association
+WHERE {_KEYED} AND %(above)s::int8 + %(size)s <= %(maximum)s
+ON CONFLICT (key_fingerprint) DO UPDATE
+SET hinted_from = coalesce(own.hinted_from, {_ABOVE} + 1), hinted_to = {_ABOVE} + %(size)s
+WHERE {_ABOVE} + %(size)s <= %(maximum)s
+RETURNING own.hinted_to
+"""  # noqa: S608 - constants only
+
+_HIGHEST: Final = f"""
+SELECT reserved_to FROM own_counter JOIN association USING (key_fingerprint) WHERE {_KEYED}
+"""  # noqa: S608 - constants only
+
+_KEEP: Final = f"""
+UPDATE own_counter SET reserved_to = hinted_to, hinted_from = NULL, hinted_to = NULL
+WHERE %(counter)s BETWEEN hinted_from AND hinted_to
+  AND key_fingerprint = (SELECT key_fingerprint FROM association WHERE {_KEYED})
+"""  # noqa: S608 - constants only
 
 _ACCEPT: Final = f"""
 UPDATE association
@@ -57,7 +90,8 @@ SET accepted_counter = greatest(accepted_counter, %(counter)s),
                 >> least(%(counter)s - accepted_counter, {WINDOW})::int4,
             0, 1)
     END
-WHERE meter_id = %(meter_id)s AND client_sap = %(client_sap)s AND CASE
+WHERE meter_id = %(meter_id)s AND client_sap = %(client_sap)s
+  AND key_fingerprint IS NOT DISTINCT FROM coalesce(%(key_fingerprint)s, key_fingerprint) AND CASE
     WHEN accepted_counter IS NULL OR %(counter)s > accepted_counter THEN true
     WHEN accepted_counter - %(counter)s >= {WINDOW} THEN false
     ELSE get_bit(accepted_window, (accepted_counter - %(counter)s)::int4) = 0
@@ -72,7 +106,13 @@ class CounterStore:
         self._database = database
 
     def reserve(
-        self, meter_id: UUID, client_sap: int, *, size: int, key_fingerprint: bytes | None = None
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        *,
+        size: int,
+        key_fingerprint: bytes | None = None,
+        above: int | None = None,
     ) -> CounterBlock:
         """
         Reserve the next `size` of our own counters; committed when this returns.
@@ -84,6 +124,7 @@ class CounterStore:
             size: how many, 1..2^32 - 1.
             key_fingerprint: of the key that the caller holds; None: whichever is kept now. A
                 session that still holds an old key must not use it with the new one's counters.
+            above: a counter that the meter hinted at, 0..2^32 - 1; the caller has capped it.
 
         Raises:
             KeyUnavailableError: the association has no encryption key, has another one than the
@@ -93,20 +134,22 @@ class CounterStore:
         """
         if not 1 <= size <= COUNTER_MAX:
             raise ValueError(f"a block of {size} counters")
+        if above is not None:
+            _check(above)
         values = {
             "meter_id": meter_id,
             "client_sap": client_sap,
             "size": size,
+            "above": above,
             "maximum": COUNTER_MAX,
             "key_fingerprint": key_fingerprint,
         }
+        statement = _RESERVE if above is None else _RESERVE_ABOVE
         with self._database.connection() as connection:
-            row = connection.execute(_RESERVE, values).fetchone()
+            row = connection.execute(statement, values).fetchone()
             if row is None:
                 keyed = connection.execute(
-                    "SELECT FROM association WHERE meter_id = %(meter_id)s"
-                    " AND client_sap = %(client_sap)s"
-                    " AND key_fingerprint = coalesce(%(key_fingerprint)s, key_fingerprint)",
+                    f"SELECT FROM association WHERE {_KEYED}",
                     values,
                 ).fetchone()
                 if keyed is None:
@@ -121,51 +164,126 @@ class CounterStore:
         last = int(row[0])
         return CounterBlock(last - size + 1, last)
 
-    def last_accepted(self, meter_id: UUID, client_sap: int) -> int | None:
+    def keep(
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        counter: int,
+        *,
+        key_fingerprint: bytes | None = None,
+    ) -> None:
+        """
+        Count on from the blocks above a hint; without effect if `counter` is in none of them.
+
+        All blocks above hints count as used from then on, also those of other meters with this
+        key.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        _check(counter)
+        with self._database.connection() as connection:
+            connection.execute(
+                _KEEP,
+                {
+                    "meter_id": meter_id,
+                    "client_sap": client_sap,
+                    "counter": counter,
+                    "key_fingerprint": key_fingerprint,
+                },
+            )
+
+    def highest_reserved(
+        self, meter_id: UUID, client_sap: int, *, key_fingerprint: bytes | None = None
+    ) -> int | None:
+        """
+        The last of our counters that was given out regularly, None if none ever was.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            row = connection.execute(
+                _HIGHEST,
+                {
+                    "meter_id": meter_id,
+                    "client_sap": client_sap,
+                    "key_fingerprint": key_fingerprint,
+                },
+            ).fetchone()
+        return int(row[0]) or None if row is not None else None
+
+    def last_accepted(
+        self, meter_id: UUID, client_sap: int, *, key_fingerprint: bytes | None = None
+    ) -> int | None:
         """
         The highest counter accepted from the meter, None if none yet.
 
         Raises:
             UnknownMeterError: there is no such association.
+            KeyUnavailableError: it has another key than `key_fingerprint`.
             StorageUnavailableError: the database is away.
         """
         with self._database.connection() as connection:
-            row = connection.execute(
-                "SELECT accepted_counter FROM association WHERE meter_id = %s AND client_sap = %s",
-                (meter_id, client_sap),
-            ).fetchone()
-        if row is None:
-            raise UnknownMeterError(f"meter {meter_id} has no association as client {client_sap}")
-        return None if row[0] is None else int(row[0])
+            return _accepted(connection, meter_id, client_sap, key_fingerprint)
 
-    def accept(self, meter_id: UUID, client_sap: int, counter: int) -> None:
+    def accept(
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        counter: int,
+        *,
+        key_fingerprint: bytes | None = None,
+    ) -> None:
         """
         Remember a counter from a verified frame, once.
 
         Args:
             counter: 0..2^32 - 1, as it stood in the security header.
+            key_fingerprint: of the key that verified it; a frame under the key from before must
+                not raise the counter of the new one. None: whichever is kept now.
 
         Raises:
             CounterReplayedError: it was accepted before (`seen`), or lies below the window.
             UnknownMeterError: there is no such association.
+            KeyUnavailableError: it has another key than `key_fingerprint`.
             StorageUnavailableError: the database is away.
         """
-        if not 0 <= counter <= COUNTER_MAX:
-            raise ValueError(f"no invocation counter: {counter}")
+        _check(counter)
         with self._database.connection() as connection:
             moved = connection.execute(
                 _ACCEPT,
-                {"meter_id": meter_id, "client_sap": client_sap, "counter": counter},
+                {
+                    "meter_id": meter_id,
+                    "client_sap": client_sap,
+                    "counter": counter,
+                    "key_fingerprint": key_fingerprint,
+                },
             ).rowcount
             if moved:
                 return
-            row = connection.execute(
-                "SELECT accepted_counter FROM association WHERE meter_id = %s AND client_sap = %s",
-                (meter_id, client_sap),
-            ).fetchone()
-        if row is None:
-            raise UnknownMeterError(f"meter {meter_id} has no association as client {client_sap}")
+            highest = _accepted(connection, meter_id, client_sap, key_fingerprint)
         raise CounterReplayedError(
-            f"meter {meter_id}, client {client_sap}: counter {counter} after {row[0]}",
-            seen=row[0] - counter < WINDOW,
+            f"meter {meter_id}, client {client_sap}: counter {counter} after {highest}",
+            seen=highest is not None and highest - counter < WINDOW,
         )
+
+
+def _check(counter: int) -> None:
+    if not 0 <= counter <= COUNTER_MAX:
+        raise ValueError(f"no invocation counter: {counter}")
+
+
+def _accepted(
+    connection: Connection, meter_id: UUID, client_sap: int, key_fingerprint: bytes | None
+) -> int | None:
+    row = connection.execute(
+        "SELECT accepted_counter, key_fingerprint FROM association"
+        " WHERE meter_id = %s AND client_sap = %s",
+        (meter_id, client_sap),
+    ).fetchone()
+    if row is None:
+        raise UnknownMeterError(f"meter {meter_id} has no association as client {client_sap}")
+    if key_fingerprint is not None and row[1] != key_fingerprint:
+        raise KeyUnavailableError(f"meter {meter_id}, client {client_sap}: has another key by now")
+    return None if row[0] is None else int(row[0])

@@ -207,26 +207,67 @@ class MeterChanges:
         self._set_due_work(changes)
 
     def _accepted_counters(self, changes: Sequence[MeterChange]) -> list[_Accepted]:
+        """
+        What goes on of the counters that were accepted from these meters.
+
+        A counter belongs to a key and a system title. Those that are replaced now are kept under
+        both, so that a key that comes back (restored by hand, or the meter did not take the new
+        one) does not bring frames back that were accepted under it.
+        """
+        changed = {change.meter.meter_id: change for change in changes}
         rows = self._connection.execute(
             "SELECT a.meter_id, a.key_fingerprint, m.system_title, a.accepted_counter,"
             "       a.accepted_window"
             " FROM association a JOIN meter m USING (meter_id)"
-            " WHERE a.meter_id = ANY(%s) ORDER BY a.accepted_counter NULLS FIRST",
-            ([change.meter.meter_id for change in changes],),
+            " WHERE a.meter_id = ANY(%s) AND a.accepted_counter IS NOT NULL"
+            " ORDER BY a.accepted_counter",
+            (list(changed),),
         ).fetchall()
-        accepted = {
-            (meter_id, fingerprint): (title, _Accepted(counter, window))
-            for meter_id, fingerprint, title, counter, window in rows
-        }
-        kept: list[_Accepted] = []
-        for change in changes:
-            title, last = accepted.get(
-                (change.meter.meter_id, change.wrapped.key_fingerprint), (None, _Accepted())
+        going_on: dict[UUID, _Accepted] = {}
+        replaced = []
+        for meter_id, fingerprint, title, counter, window in rows:
+            change = changed[meter_id]
+            # Another system title is another meter; one that becomes known is the same.
+            if fingerprint == change.wrapped.key_fingerprint and title in (
+                None,
+                change.meter.system_title,
+            ):
+                going_on[meter_id] = _Accepted(counter, window)
+            elif fingerprint is not None:
+                replaced.append((meter_id, fingerprint, title or b"", counter, window))
+        self._keep_replaced(replaced)
+        returning = [change for change in changes if change.meter.meter_id not in going_on]
+        going_on |= self._returned_counters(returning)
+        return [going_on.get(change.meter.meter_id, _Accepted()) for change in changes]
+
+    def _keep_replaced(self, rows: Sequence[tuple[UUID, bytes, bytes, int, str | None]]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO replaced_counter VALUES (%s, %s, %s, %s, %s)"
+                " ON CONFLICT (meter_id, key_fingerprint, system_title) DO UPDATE"
+                " SET accepted_counter = excluded.accepted_counter,"
+                "     accepted_window = excluded.accepted_window",
+                sorted(rows),
             )
-            # Another system title is another meter, whose counter is another one.
-            same = title in (None, change.meter.system_title)
-            kept.append(last if same else _Accepted())
-        return kept
+
+    def _returned_counters(self, changes: Sequence[MeterChange]) -> dict[UUID, _Accepted]:
+        """Counters under keys and titles that these meters have had before and have again."""
+        rows = self._connection.execute(
+            "DELETE FROM replaced_counter r"
+            " USING unnest(%s::uuid[], %s::bytea[], %s::bytea[])"
+            "     AS n (meter_id, fingerprint, title)"
+            " WHERE r.meter_id = n.meter_id AND r.key_fingerprint = n.fingerprint"
+            "   AND r.system_title IN (n.title, '')"
+            " RETURNING r.meter_id, r.accepted_counter, r.accepted_window, r.system_title",
+            (
+                [change.meter.meter_id for change in changes],
+                [change.wrapped.key_fingerprint for change in changes],
+                [change.meter.system_title or b"" for change in changes],
+            ),
+        ).fetchall()
+        # The one under the title itself comes last, and stands.
+        rows.sort(key=lambda row: len(row[3]))
+        return {meter_id: _Accepted(counter, window) for meter_id, counter, window, _ in rows}
 
     def _set_due_work(self, changes: Sequence[MeterChange]) -> None:
         self._connection.execute(

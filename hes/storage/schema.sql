@@ -90,8 +90,29 @@ CREATE TABLE association (
 CREATE TABLE own_counter (
     key_fingerprint bytea PRIMARY KEY,
     reserved_to int8 NOT NULL,
-    CONSTRAINT own_counter_range CHECK (reserved_to BETWEEN 0 AND 4294967295)
+    -- Counters above a gap: those given out on the word of a meter that nobody has authenticated
+    -- yet. All from the first to the last may be used up; `reserved_to` leaps over them when it
+    -- comes there, or to their end once an authenticated exchange has shown that the meter takes
+    -- them.
+    hinted_from int8,
+    hinted_to int8,
+    CONSTRAINT own_counter_range CHECK (reserved_to BETWEEN 0 AND 4294967295),
+    CONSTRAINT own_counter_hinted CHECK (
+        (hinted_from IS NULL) = (hinted_to IS NULL)
+        AND hinted_from > reserved_to AND hinted_to BETWEEN hinted_from AND 4294967295
+    )
 ) WITH (fillfactor = 70);
+
+-- The highest counters accepted from a meter under keys and system titles that it no longer has:
+-- when one of them comes back, what was accepted under it is still not accepted again. No title: ''.
+CREATE TABLE replaced_counter (
+    meter_id uuid NOT NULL REFERENCES meter,
+    key_fingerprint bytea NOT NULL,
+    system_title bytea NOT NULL,
+    accepted_counter int8 NOT NULL,
+    accepted_window bit(1024),
+    CONSTRAINT replaced_counter_pkey PRIMARY KEY (meter_id, key_fingerprint, system_title)
+);
 
 -- The system title under which this installation talks to meters: random, made once. Counters of a
 -- fresh database begin anew, so it must not share its title with one from before.

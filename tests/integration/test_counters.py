@@ -234,3 +234,150 @@ def test_replacing_a_meter_keeps_its_counter_as_long_as_key_and_title_stay(
     counters.accept(meter_id, 2, 9)
     add_meter("S1", ek=OTHER_EK, ak=AK, system_title="4845530000000002", client_sap=2)
     assert counters.last_accepted(meter_id, 2) is None
+
+
+def fingerprint(keys: KeyService, meter_id: UUID) -> bytes:
+    found = keys.secrets(meter_id, 1).key_fingerprint
+    assert found is not None
+    return found
+
+
+# --- hints ------------------------------------------------------------------------------------
+
+
+@pytest.mark.conformance("counter-bootstrap", "client")
+def test_a_block_above_a_hint_leaves_the_regular_counting_where_it_was(
+    counters: CounterStore, meter_id: UUID
+) -> None:
+    assert counters.highest_reserved(meter_id, 1) is None
+    assert counters.reserve(meter_id, 1, size=4, above=1000) == CounterBlock(1001, 1004)
+    assert counters.highest_reserved(meter_id, 1) is None
+    assert counters.reserve(meter_id, 1, size=10) == CounterBlock(1, 10)
+    assert counters.highest_reserved(meter_id, 1) == 10
+    # The same hint again, or a lower one: what was given out is not given out again.
+    assert counters.reserve(meter_id, 1, size=4, above=1000) == CounterBlock(1005, 1008)
+    assert counters.reserve(meter_id, 1, size=4, above=3) == CounterBlock(1009, 1012)
+    assert counters.reserve(meter_id, 1, size=1) == CounterBlock(11, 11)
+
+
+@pytest.mark.conformance("counter-bootstrap", "client")
+def test_a_leap_that_was_right_is_kept(counters: CounterStore, meter_id: UUID) -> None:
+    counters.reserve(meter_id, 1, size=5)
+    block = counters.reserve(meter_id, 1, size=4, above=1000)
+    for no_such in (5, 1000, 1005):
+        counters.keep(meter_id, 1, no_such)
+        assert counters.highest_reserved(meter_id, 1) == 5
+    counters.keep(meter_id, 1, block.first)
+    assert counters.highest_reserved(meter_id, 1) == 1004
+    assert counters.reserve(meter_id, 1, size=2) == CounterBlock(1005, 1006)
+    counters.keep(meter_id, 1, block.first)
+    assert counters.highest_reserved(meter_id, 1) == 1006
+
+
+def test_the_regular_counting_leaps_over_what_was_given_out_on_a_hint(
+    counters: CounterStore, meter_id: UUID
+) -> None:
+    counters.reserve(meter_id, 1, size=10, above=100)  # 101..110
+    assert counters.reserve(meter_id, 1, size=95) == CounterBlock(1, 95)
+    assert counters.reserve(meter_id, 1, size=5) == CounterBlock(96, 100)
+    assert counters.reserve(meter_id, 1, size=5) == CounterBlock(111, 115)
+    counters.reserve(meter_id, 1, size=10, above=200)
+    assert counters.reserve(meter_id, 1, size=100) == CounterBlock(211, 310)
+
+
+def test_hints_up_to_the_end_are_refused_and_waste_nothing(
+    counters: CounterStore, meter_id: UUID
+) -> None:
+    for above in (COUNTER_MAX, COUNTER_MAX - 3):
+        with pytest.raises(PermanentError, match="change the key"):
+            counters.reserve(meter_id, 1, size=4, above=above)
+    block = counters.reserve(meter_id, 1, size=4, above=COUNTER_MAX - 4)
+    assert block.last == COUNTER_MAX
+    with pytest.raises(PermanentError, match="change the key"):
+        counters.reserve(meter_id, 1, size=1, above=0)
+    assert counters.reserve(meter_id, 1, size=4) == CounterBlock(1, 4)
+    with pytest.raises(ValueError, match="counter"):
+        counters.reserve(meter_id, 1, size=4, above=-1)
+
+
+def test_a_hint_for_another_key_moves_nothing(
+    counters: CounterStore, keys: KeyService, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    old = fingerprint(keys, meter_id)
+    counters.reserve(meter_id, 1, size=4, above=100, key_fingerprint=old)
+    add_meter("S1", ek=OTHER_EK, ak=AK)
+    with pytest.raises(KeyUnavailableError):
+        counters.reserve(meter_id, 1, size=4, above=100, key_fingerprint=old)
+    counters.keep(meter_id, 1, 101, key_fingerprint=old)
+    assert counters.highest_reserved(meter_id, 1) is None
+    assert counters.highest_reserved(meter_id, 1, key_fingerprint=old) is None
+    add_meter("S1", ek=EK, ak=AK)
+    counters.keep(meter_id, 1, 101, key_fingerprint=old)
+    assert counters.highest_reserved(meter_id, 1) == 104
+
+
+def test_no_counter_is_given_out_twice_whatever_hints_come(
+    counters: CounterStore, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    """Hints, right and wrong, from threads, for two meters that share a key."""
+    twin = add_meter("S2", ek=EK, ak=AK)
+
+    def use(number: int) -> CounterBlock:
+        random = Random(number)
+        who = (meter_id, twin)[number % 2]
+        hint = random.choice((None, None, random.randrange(3000)))
+        block = counters.reserve(who, 1, size=random.randrange(1, 40), above=hint)
+        assert hint is None or block.first > hint
+        if random.random() < 0.3:
+            counters.keep(who, 1, random.choice((block.first, block.last, block.last + 1)))
+        return block
+
+    with ThreadPoolExecutor(8) as threads:
+        blocks = list(threads.map(use, range(400)))
+    assert not overlaps(blocks)
+
+
+# --- the meter's counter belongs to its key -----------------------------------------------------
+
+
+def test_a_frame_under_the_key_from_before_does_not_raise_the_new_keys_counter(
+    counters: CounterStore, keys: KeyService, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    """Users-ask, point 7: after a key change the meter counts from below."""
+    old = fingerprint(keys, meter_id)
+    counters.accept(meter_id, 1, 90_000, key_fingerprint=old)
+    add_meter("S1", ek=OTHER_EK, ak=AK)
+    new = fingerprint(keys, meter_id)
+    # A push that was verified just before the key was changed comes here just after.
+    with pytest.raises(KeyUnavailableError):
+        counters.accept(meter_id, 1, 90_001, key_fingerprint=old)
+    with pytest.raises(KeyUnavailableError):
+        counters.last_accepted(meter_id, 1, key_fingerprint=old)
+    assert counters.last_accepted(meter_id, 1, key_fingerprint=new) is None
+    counters.accept(meter_id, 1, 1, key_fingerprint=new)
+    assert counters.last_accepted(meter_id, 1) == 1
+
+
+def test_what_was_accepted_under_a_key_that_comes_back_is_not_accepted_again(
+    counters: CounterStore, meter_id: UUID, add_meter: AddMeter
+) -> None:
+    for counter in (500, 498):
+        counters.accept(meter_id, 1, counter)
+    add_meter("S1", ek=OTHER_EK, ak=AK)
+    counters.accept(meter_id, 1, 3)
+    add_meter("S1", ek=EK, ak=AK)
+    assert counters.last_accepted(meter_id, 1) == 500
+    for counter in (500, 498):
+        with pytest.raises(CounterReplayedError):
+            counters.accept(meter_id, 1, counter)
+    counters.accept(meter_id, 1, 499)
+    counters.accept(meter_id, 1, 501)
+    add_meter("S1", ek=OTHER_EK, ak=AK)
+    assert counters.last_accepted(meter_id, 1) == 3
+    add_meter("S1", ek=EK, ak=AK, system_title="4845530000000001")  # the title becomes known
+    assert counters.last_accepted(meter_id, 1) == 501
+    counters.accept(meter_id, 1, 507)
+    add_meter("S1", ek=EK, ak=AK, system_title="4845530000000002")  # another device
+    counters.accept(meter_id, 1, 2)
+    add_meter("S1", ek=EK, ak=AK, system_title="4845530000000001")
+    assert counters.last_accepted(meter_id, 1) == 507

@@ -93,6 +93,7 @@ class FakeStorage:
     secrets: dict[UUID, Secrets] = attrs.field(factory=dict)
     work: dict[UUID, Work] = attrs.field(factory=dict)
     own_counters: dict[UUID, int] = attrs.field(factory=dict)
+    hinted: dict[UUID, tuple[int, int]] = attrs.field(factory=dict)
     accepted: dict[UUID, int] = attrs.field(factory=dict)
     seen: dict[UUID, set[int]] = attrs.field(factory=dict)
     knowledge: dict[UUID, MeterKnowledge] = attrs.field(factory=dict)
@@ -226,35 +227,86 @@ class FakeKeys:
 
 @attrs.frozen
 class FakeCounters:
-    """`CounterPort`."""
+    """`CounterPort`; every meter has a key of its own."""
 
     storage: FakeStorage
 
     def reserve(
-        self, meter_id: UUID, client_sap: int, *, size: int, key_fingerprint: bytes | None = None
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        *,
+        size: int,
+        key_fingerprint: bytes | None = None,
+        above: int | None = None,
     ) -> CounterBlock:
-        self.storage.enter("reserve")
-        kept = self.storage.secrets.get(meter_id, Secrets()).key_fingerprint
-        if key_fingerprint not in (None, kept):
-            raise KeyUnavailableError("the key was changed")
-        last = self.storage.own_counters.get(meter_id, 0) + size
+        self._enter("reserve", meter_id, key_fingerprint)
+        own, hinted = self.storage.own_counters, self.storage.hinted
+        last = own.get(meter_id, 0)
+        first_hinted, last_hinted = hinted.get(meter_id, (None, 0))
+        if above is not None:
+            last = max(last, last_hinted, above) + size
+        elif first_hinted is not None and first_hinted <= last + size:
+            last = last_hinted + size
+        else:
+            last += size
         if last > _COUNTER_MAX:
             raise PermanentError("used up")
-        self.storage.own_counters[meter_id] = last
+        if above is not None:
+            hinted[meter_id] = (first_hinted or last - size + 1, last)
+        else:
+            own[meter_id] = last
+            if last > last_hinted:
+                hinted.pop(meter_id, None)
         return CounterBlock(last - size + 1, last)
 
-    def last_accepted(self, meter_id: UUID, client_sap: int) -> int | None:
-        self.storage.enter("last_accepted")
+    def keep(
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        counter: int,
+        *,
+        key_fingerprint: bytes | None = None,
+    ) -> None:
+        self._enter("keep", meter_id, key_fingerprint)
+        first, last = self.storage.hinted.get(meter_id, (1, 0))
+        if first <= counter <= last:
+            self.storage.own_counters[meter_id] = last
+            del self.storage.hinted[meter_id]
+
+    def highest_reserved(
+        self, meter_id: UUID, client_sap: int, *, key_fingerprint: bytes | None = None
+    ) -> int | None:
+        self.storage.enter("highest_reserved")
+        return self.storage.own_counters.get(meter_id)
+
+    def last_accepted(
+        self, meter_id: UUID, client_sap: int, *, key_fingerprint: bytes | None = None
+    ) -> int | None:
+        self._enter("last_accepted", meter_id, key_fingerprint)
         return self.storage.accepted.get(meter_id)
 
-    def accept(self, meter_id: UUID, client_sap: int, counter: int) -> None:
-        self.storage.enter("accept")
+    def accept(
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        counter: int,
+        *,
+        key_fingerprint: bytes | None = None,
+    ) -> None:
+        self._enter("accept", meter_id, key_fingerprint)
         last = self.storage.accepted.get(meter_id, -1)
         seen = self.storage.seen.setdefault(meter_id, set()) | {last}
         if counter in seen or counter <= last - _WINDOW:
             raise CounterReplayedError(str(counter), seen=counter > last - _WINDOW)
         self.storage.seen[meter_id] = seen | {counter}
         self.storage.accepted[meter_id] = max(counter, last)
+
+    def _enter(self, method: str, meter_id: UUID, key_fingerprint: bytes | None) -> None:
+        self.storage.enter(method)
+        kept = self.storage.secrets.get(meter_id, Secrets()).key_fingerprint
+        if key_fingerprint not in (None, kept):
+            raise KeyUnavailableError("the key was changed")
 
 
 @attrs.frozen

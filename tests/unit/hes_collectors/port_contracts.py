@@ -15,9 +15,9 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from hes.domain.errors import CounterReplayedError, LeaseLostError
+from hes.domain.errors import CounterReplayedError, KeyUnavailableError, LeaseLostError
 from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
-from hes.domain.ports import Sender, SessionOutcome, SessionPhase, SessionReport
+from hes.domain.ports import CounterBlock, Sender, SessionOutcome, SessionPhase, SessionReport
 from hes.domain.readings import (
     ChannelKey,
     IntegerRows,
@@ -127,6 +127,26 @@ def counters_are_used_once(ports: Ports, meter_id: UUID, now: Callable[[], datet
     counters.accept(meter_id, 1, 4999)
 
 
+def leaps_are_kept_once_they_are_right(
+    ports: Ports, meter_id: UUID, now: Callable[[], datetime]
+) -> None:
+    """Blocks above a hint leave the regular counting alone until somebody says that they stand."""
+    counters = ports.counters
+    assert counters.highest_reserved(meter_id, 1) is None
+    assert counters.reserve(meter_id, 1, size=4, above=100) == CounterBlock(101, 104)
+    assert counters.reserve(meter_id, 1, size=4, above=100) == CounterBlock(105, 108)
+    assert counters.reserve(meter_id, 1, size=4) == CounterBlock(1, 4)
+    counters.keep(meter_id, 1, 4)
+    assert counters.highest_reserved(meter_id, 1) == 4
+    counters.keep(meter_id, 1, 102)
+    assert counters.highest_reserved(meter_id, 1) == 108
+    assert counters.reserve(meter_id, 1, size=4) == CounterBlock(109, 112)
+    assert counters.reserve(meter_id, 1, size=4, above=120) == CounterBlock(121, 124)
+    assert counters.reserve(meter_id, 1, size=9) == CounterBlock(125, 133)
+    with pytest.raises(KeyUnavailableError):
+        counters.accept(meter_id, 1, 1, key_fingerprint=b"another")
+
+
 def knowledge_is_kept(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
     """What was learnt comes back as it was, and is replaced as a whole."""
     assert ports.knowledge.load(meter_id) is None
@@ -198,6 +218,7 @@ CONTRACTS = (
     leases_tell_the_marks,
     batches_are_stored_once,
     counters_are_used_once,
+    leaps_are_kept_once_they_are_right,
     knowledge_is_kept,
     a_system_title_is_pinned_once,
     sessions_are_recorded,
