@@ -40,7 +40,7 @@ class Part:
     octets: bytes
     begin: int
     rows: int
-    index: _Index | None
+    index: _Index | slice | None
 
     def view(self, place: int, dtype: Any) -> npt.NDArray[Any]:
         """The contents of the cells at `place`, as numbers of `dtype`, not copied."""
@@ -105,8 +105,8 @@ def take_apart(octets: bytes, width: int) -> list[Part] | None:
 
 def _by_shape(octets: bytes, begin: int, rows: int, width: int) -> list[Part] | None:
     end = len(octets)
-    # By shape: runs of rows, as octets and as (first row, rows).
-    found: dict[RowTemplate, tuple[list[bytes], list[tuple[int, int]]]] = {}
+    # By shape: runs of rows, as (first row, rows, where they begin).
+    found: dict[RowTemplate, list[tuple[int, int, int]]] = {}
     row, last = 0, None
     while row < rows:
         template = template_at(octets, begin, width)
@@ -117,14 +117,16 @@ def _by_shape(octets: bytes, begin: int, rows: int, width: int) -> list[Part] | 
             run = _run(template, octets, begin, min(rows - row, (end - begin) // template.octets))
         if template not in found and len(found) == _MAX_SHAPES:
             return None
-        pieces, places = found.setdefault(template, ([], []))
-        behind = begin + run * template.octets
-        pieces.append(octets[begin:behind])
-        places.append((row, run))
-        begin, row, last = behind, row + run, template
+        runs = found.setdefault(template, [])
+        if template is last:
+            first, before, start = runs.pop()
+            runs.append((first, before + run, start))
+        else:
+            runs.append((row, run, begin))
+        begin, row, last = begin + run * template.octets, row + run, template
     if begin != end:
         return None
-    return [_part(template, *pieces) for template, pieces in found.items()]
+    return [_part(template, octets, runs) for template, runs in found.items()]
 
 
 def _run(template: RowTemplate, octets: bytes, begin: int, rows: int) -> int:
@@ -140,10 +142,14 @@ def _run(template: RowTemplate, octets: bytes, begin: int, rows: int) -> int:
     return run
 
 
-def _part(template: RowTemplate, pieces: list[bytes], places: list[tuple[int, int]]) -> Part:
-    firsts, runs = np.array(places, np.intp).T
-    rows = int(runs.sum())
+def _part(template: RowTemplate, octets: bytes, runs: list[tuple[int, int, int]]) -> Part:
+    if len(runs) == 1:
+        ((first, count, begin),) = runs
+        return Part(template, octets, begin, count, slice(first, first + count))
+    joined = b"".join([octets[begin : begin + count * template.octets] for _, count, begin in runs])
+    firsts, counts, _ = np.array(runs, np.intp).T
+    rows = int(counts.sum())
     # Each run's rows count on from its first one.
-    before = np.repeat(np.cumsum(runs) - runs, runs)
-    index = np.repeat(firsts, runs) + np.arange(rows) - before
-    return Part(template, b"".join(pieces), 0, rows, index)
+    before = np.repeat(counts.cumsum() - counts, counts)
+    index = np.repeat(firsts, counts) + np.arange(rows) - before
+    return Part(template, joined, 0, rows, index)

@@ -140,7 +140,7 @@ def _cells(parts: Sequence[Part], place: int, rows: int) -> Sequence[Data]:
         return parts[0].cells(place)
     cells = [NULL] * rows
     for part in parts:
-        assert part.index is not None
-        for row, cell in zip(part.index.tolist(), part.cells(place), strict=True):
+        numbers = np.arange(rows)[part.index].tolist()
+        for row, cell in zip(numbers, part.cells(place), strict=True):
             cells[row] = cell
     return cells
