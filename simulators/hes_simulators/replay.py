@@ -1,8 +1,8 @@
 """
 Captured pushes, sent again as their meters would: one connection for each.
 
-Owns the choice of records (what stood on a stream: HDLC or wrapper frames, pushed by a meter) and
-the sending. What the other side makes of them is not its business; a push has no answer.
+Owns the choice of records (what stood on a stream: HDLC, wrapper or M-Bus frames, pushed by a
+meter) and the sending. What the other side makes of them is not its business; a push has no answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 import trio
 
-_STREAMS: Final = frozenset({"hdlc", "wrapper"})
+_STREAMS: Final = frozenset({"hdlc", "wrapper", "mbus-dlms", "mbus"})
 # Kinds of the captures' own that a meter sends unasked; a record without a kind is one, too.
 _PUSHES: Final = frozenset({"push", "segmented", "stream", None})
 _CONNECT_S: Final = 5.0

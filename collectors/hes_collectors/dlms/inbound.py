@@ -1,5 +1,5 @@
 """
-The inbound side: a TCP listener for meters that push, in wrapper or HDLC frames.
+The inbound side: a TCP listener for meters that push, in wrapper, HDLC or M-Bus frames.
 
 Rule 1: a connection costs little and not for ever: limits in total and per source, a deadline for
 each message as a whole, one for idling, a small budget of bad frames. Rule 2: a connection holds
@@ -221,7 +221,8 @@ class _Connection:
         """
         self._messages += 1
         arrival = Arrival(self._peer, message, self._context.now(), self._connection_id)
-        intake = Intake(self._context.ports, arrival, self._context.push_layouts)
+        context = self._context
+        intake = Intake(context.ports, arrival, context.push_layouts, context.models)
         gate, failures = self._context.gate, 0
         while True:
             try:

@@ -15,9 +15,11 @@ Synchronous: runs in a worker thread. Does not own frames, connections or retrie
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID, uuid4, uuid5
 
@@ -46,8 +48,8 @@ from hes_protocol.errors import (
     RemoteProtocolError,
     SecurityError,
 )
-from hes_protocol.models import PushLayout
-from hes_protocol.push import Push, PushValue, plain_text, read_push
+from hes_protocol.models import Model, PushLayout
+from hes_protocol.push import Push, PushValue, plain_text, read_event, read_push
 from hes_protocol.security import Protection
 from hes_protocol.security.suite0 import (
     SYSTEM_TITLE_OCTETS,
@@ -58,10 +60,12 @@ from hes_protocol.security.suite0 import (
 )
 from hes_protocol.xdlms import Ciphered, DataNotification, EventNotification, decode_apdu
 from hes_protocol.xdlms.block_transfer import GENERAL_BLOCK_TRANSFER
-from hes_protocol.xdlms.ciphered import GENERAL_GLO
+from hes_protocol.xdlms.ciphered import GENERAL_GLO, GLO_TAGS
+from hes_protocol.xdlms.notification import EVENT_NOTIFICATION
 
 _CLASS_CLOCK: Final = 8
-# general-ciphering, general-signing, general-block-transfer: meters push so, we cannot read it yet.
+# general-ciphering, general-signing, general-block-transfer that came in pieces of sessions: meters
+# push so, we cannot read it yet.
 _LATER: Final = frozenset({0xDD, 0xDF, GENERAL_BLOCK_TRANSFER})
 
 
@@ -113,12 +117,20 @@ class Intake:
     One push.
 
     Args: ports: storage. arrival: the push. layouts: known of pushes that name nothing.
+        models: known of meters by their model's name, their own layouts go first.
     """
 
-    def __init__(self, ports: Ports, arrival: Arrival, layouts: tuple[PushLayout, ...]) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        arrival: Arrival,
+        layouts: tuple[PushLayout, ...],
+        models: Mapping[str, Model] = MappingProxyType({}),
+    ) -> None:
         self._ports = ports
         self._arrival = arrival
         self._layouts = layouts
+        self._models = models
         self._batch_key = uuid4()
         self._in_doubt = False
         self._accepted = False
@@ -137,11 +149,19 @@ class Intake:
         if octets and octets[0] in _LATER:
             return self._quarantine(self._by_line(), Sender(self._arrival.peer), "unsupported-apdu")
         apdu = decode_apdu(octets)
-        if isinstance(apdu, DataNotification):
+        if isinstance(apdu, (DataNotification, EventNotification)):
             return self._take_plain(apdu)
         if isinstance(apdu, Ciphered) and apdu.tag == GENERAL_GLO:
-            return self._take_ciphered(apdu)
-        if isinstance(apdu, (Ciphered, EventNotification)):
+            title = apdu.system_title or b""
+            if len(title) != SYSTEM_TITLE_OCTETS:
+                raise EncodingError("bad-system-title", f"{len(title)} octets", offset=1)
+            return self._take_ciphered(apdu, title, self._ports.inbound.by_system_title(title))
+        if isinstance(apdu, Ciphered) and apdu.tag == GLO_TAGS[EVENT_NOTIFICATION]:
+            # It names nobody: the line does, or nobody can open it.
+            meter = self._by_line()
+            if meter is not None and meter.system_title is not None:
+                return self._take_ciphered(apdu, meter.system_title, meter)
+        if isinstance(apdu, Ciphered):
             return self._quarantine(self._by_line(), Sender(self._arrival.peer), "unsupported-apdu")
         raise EncodingError("unexpected-apdu", "no push", offset=0, apdu_tag=octets[0])
 
@@ -150,7 +170,7 @@ class Intake:
 
     # --- plain ------------------------------------------------------------------------------
 
-    def _take_plain(self, notification: DataNotification) -> PushResult:
+    def _take_plain(self, notification: DataNotification | EventNotification) -> PushResult:
         push = self._read(notification)
         sender = Sender(self._arrival.peer, None, push.identities)
         meter = self._ports.inbound.by_sender(sender)
@@ -159,16 +179,13 @@ class Intake:
         if meter.association.policy is not Policy.PLAIN:
             return self._security(meter, "policy-violated", "plain push under a stricter policy")
         self._believed = True
+        push = self._read(notification, meter)
         return self._publish(meter, sender, push, Quality.UNAUTHENTICATED)
 
     # --- ciphered ---------------------------------------------------------------------------
 
-    def _take_ciphered(self, apdu: Ciphered) -> PushResult:
-        title = apdu.system_title or b""
-        if len(title) != SYSTEM_TITLE_OCTETS:
-            raise EncodingError("bad-system-title", f"{len(title)} octets", offset=1)
+    def _take_ciphered(self, apdu: Ciphered, title: bytes, meter: Meter | None) -> PushResult:
         sender = Sender(self._arrival.peer, title)
-        meter = self._ports.inbound.by_system_title(title)
         if meter is None:
             return self._quarantine(None, sender, "unknown-meter")
         policy = meter.association.policy
@@ -239,19 +256,25 @@ class Intake:
                 return self._quarantine(meter, sender, f"undecodable: {error.code}")
             # Without a tag nothing else tells that the key is wrong.
             return self._security(meter, "undecipherable", error.code)
-        if not isinstance(apdu, DataNotification):
+        if not isinstance(apdu, (DataNotification, EventNotification)):
             return self._quarantine(meter, sender, "unsupported-apdu")
         self._believed = True
-        push = self._read(apdu)
+        push = self._read(apdu, meter)
         quality = 0 if opened.authenticated else Quality.UNAUTHENTICATED
         return self._publish(meter, sender, push, quality)
 
     # --- both -------------------------------------------------------------------------------
 
-    def _read(self, notification: DataNotification) -> Push:
+    def _read(
+        self, notification: DataNotification | EventNotification, meter: Meter | None = None
+    ) -> Push:
+        if isinstance(notification, EventNotification):
+            return read_event(notification)
         octets = notification.date_time
         date_time = None if octets is None else CosemDateTime.from_octets(octets)
-        return read_push(notification.body, date_time, self._layouts)
+        model = self._models.get((meter and meter.model) or "")
+        own = model.push if model is not None else ()
+        return read_push(notification.body, date_time, (*own, *self._layouts))
 
     def _publish(self, meter: Meter, sender: Sender, push: Push, quality: int) -> PushResult:
         nameless = unnamed(push)

@@ -95,6 +95,7 @@ class SessionPushes:
         self._meter = meter
         self._session_id = session_id
         self._layouts = context.push_layouts
+        self._models = context.models
         self._metrics = context.metrics
         self._now: Callable[[], datetime] = context.now
         self._inbound = context.ports.inbound
@@ -132,7 +133,7 @@ class SessionPushes:
         if len(self._waiting) >= _MOST_WAITING:
             raise LimitError("too-many-notifications", f"more than {_MOST_WAITING} pushes")
         arrival = Arrival(self._peer, Message(apdu, frame), self._now(), self._session_id)
-        self._waiting.append((arrival, Intake(self._ports, arrival, self._layouts)))
+        self._waiting.append((arrival, Intake(self._ports, arrival, self._layouts, self._models)))
 
     def store(self) -> None:
         """

@@ -57,6 +57,12 @@ class MBusReassembler:
         """What has come of the APDUs whose last piece has not, by (address, STSAP, DTSAP)."""
         return {sender: bytes(pieces.joined) for sender, pieces in self._senders.items()}
 
+    def begins_anew(self, frame: MBusFrame) -> bool:
+        """Whether this frame drops what its sender has sent before: piece 0 that was not due."""
+        pieces = self._senders.get((frame.address, frame.source_sap, frame.destination_sap))
+        due = 0 if pieces is None else pieces.next_sequence % _SEQUENCES
+        return frame.sequence == 0 != due
+
     def receive_frame(self, frame: MBusFrame) -> bytes | None:
         """
         Take one frame.
@@ -69,7 +75,7 @@ class MBusReassembler:
         """
         sender = (frame.address, frame.source_sap, frame.destination_sap)
         pieces = self._senders.get(sender)
-        if pieces is not None and frame.sequence == 0 != pieces.next_sequence % _SEQUENCES:
+        if self.begins_anew(frame):
             self._discard(sender)
             pieces = None
         if pieces is None:

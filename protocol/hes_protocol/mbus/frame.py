@@ -55,17 +55,18 @@ class MBusFrame:
 
     def to_octets(self) -> bytes:
         """
-        The frame as it is sent.
+        The frame as it is sent; a length above 255 as those meters write it that send such.
 
-        Raises: LocalProtocolError: more than eight bits can say.
+        Raises: LocalProtocolError: longer than that can tell, or more than four bits of sequence.
         """
         length = FIELDS_OCTETS + len(self.data)
-        if length > MAX_LENGTH or not 0 <= self.sequence <= _SEQUENCE:
+        if length > MAX_LENGTH + OVERFLOW or not 0 <= self.sequence <= _SEQUENCE:
             raise LocalProtocolError(f"a frame of {length} octets, piece {self.sequence}")
         information = self.sequence | (_LAST if self.last else 0)
         fields = (self.control, self.address, information, self.source_sap, self.destination_sap)
         body = bytes(fields) + self.data
-        return bytes((START, length, length, START)) + body + bytes((sum(body) & 0xFF, STOP))
+        told = length & MAX_LENGTH
+        return bytes((START, told, told, START)) + body + bytes((sum(body) & 0xFF, STOP))
 
 
 def ends_frame(octets: bytes | bytearray, length: int) -> bool:

@@ -15,7 +15,7 @@ All of these may be mixed and nested. No value is dropped: what has no name is a
 """
 
 from hes_protocol.push.identities import names_meter
-from hes_protocol.push.reading import Push, read_push
+from hes_protocol.push.reading import Push, read_event, read_push
 from hes_protocol.push.values import PushValue, instant, plain_text
 
-__all__ = ["Push", "PushValue", "instant", "names_meter", "plain_text", "read_push"]
+__all__ = ["Push", "PushValue", "instant", "names_meter", "plain_text", "read_event", "read_push"]

@@ -24,6 +24,7 @@ from hes_protocol.push.values import (
     logical_name,
     plain_text,
 )
+from hes_protocol.xdlms.notification import EventNotification
 
 _MAX_BARE: Final = 255
 
@@ -86,6 +87,36 @@ def read_push(
         captured_at=clock or (date_time if date_time and date_time.local() else None),
         layout=None if layout is None else layout.model,
     )
+
+
+def read_event(event: EventNotification) -> Push:
+    """
+    Take an event apart: one attribute's value, or its members as far as they are named.
+
+    Args: event: an event-notification.
+    Returns: the values, stamped with the time of the event if it gives one.
+    Source: IEC 62056-5-3, EventNotification.
+    """
+    attribute = event.attribute
+    if elements_of(event.value) is None:
+        own = PushValue(attribute.obis, attribute.class_id, attribute.index, event.value)
+        values = [own] if event.value.tag is not DataTag.NULL_DATA else []
+    else:
+        values = list(read_values(event.value))
+        nameless = [v for v in values if v.obis is None and v.class_id != CLASS_CLOCK]
+        if len(nameless) == 1:
+            # A row of an event log: when, and what. What happened is the log's value.
+            own = attrs.evolve(
+                nameless[0],
+                obis=attribute.obis,
+                class_id=attribute.class_id,
+                attribute_index=attribute.index,
+            )
+            values = [own if value is nameless[0] else value for value in values]
+    moment = None if event.time is None else CosemDateTime.from_octets(event.time)
+    clock = next((t for v in values if v.class_id == CLASS_CLOCK and (t := instant(v.data))), None)
+    told = moment if moment is not None and moment.local() is not None else None
+    return Push(tuple(values), tuple(identities(values)), told or clock)
 
 
 def _shape(elements: Sequence[Data], count: int | None) -> PushShape:

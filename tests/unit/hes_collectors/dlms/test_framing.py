@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from hes_collectors.dlms import InboundLimits
 from hes_collectors.dlms.framing import Framer, HdlcFramer, Message, WrapperFramer, framer_for
+from hes_protocol._general_blocks import one_way
 from hes_protocol.errors import FramingError, LimitError, RemoteProtocolError
 from hes_protocol.hdlc import Control, ControlKind, HdlcAddress, HdlcFrame
+from hes_protocol.mbus import MBusFragmenter, MBusFrame
+from hes_protocol.wrapper import WrapperFrame
 from tests.unit.hes_collectors.pushes import hdlc, notification, wrapped
 
 APDU = notification()
@@ -33,11 +37,21 @@ def read(framer: Framer, octets: bytes, slice_octets: int) -> tuple[list[Message
     return messages, errors
 
 
+def blocks(apdu: bytes, size: int) -> list[bytes]:
+    """As Landis+Gyr sends them: streaming, window 0, nobody acknowledges."""
+    return [block.encode() for block in one_way(apdu, size)]
+
+
 STREAMS = {
     "wrapper": wrapped(APDU) * 3,
     "hdlc": hdlc(APDU) * 3,
     "segments of UI frames": hdlc(APDU, segment_octets=20) * 3,
     "segments of I frames": hdlc(APDU, segment_octets=20, kind=ControlKind.I) * 3,
+    "mbus": MBusFragmenter().to_octets(APDU) * 3,
+    "pieces of M-Bus": MBusFragmenter(max_data=20).to_octets(APDU) * 3,
+    "blocks on HDLC": b"".join(hdlc(block) for block in blocks(APDU, 30)) * 3,
+    "blocks on M-Bus": b"".join(MBusFragmenter().to_octets(b) for b in blocks(APDU, 30)) * 3,
+    "blocks in the wrapper": b"".join(wrapped(block) for block in blocks(APDU, 30)) * 3,
 }
 
 
@@ -208,3 +222,57 @@ def test_segments_of_i_frames_that_look_like_llc_keep_their_frames() -> None:
     messages, errors = read(HdlcFramer(LIMITS), octets, 10_000)
     assert errors == []
     assert messages == [Message(b"a\xe6\xe7\x00b", octets)]
+
+
+@pytest.mark.conformance("mbus", "client")
+def test_a_lost_piece_of_mbus_costs_its_push_only() -> None:
+    pieces = list(MBusFragmenter(max_data=20).frames(APDU))
+    stream = b"".join(piece.to_octets() for piece in pieces[:1] + pieces[2:] + pieces)
+    framer = framer_for(0x68, LIMITS)
+    messages, errors = read(framer, stream, 7)
+    assert [message.apdu for message in messages] == [APDU]
+    assert errors == ["bad-sequence"] * (len(pieces) - 2)
+    assert messages[0].frames == MBusFragmenter(max_data=20).to_octets(APDU)
+
+
+def test_an_interrupted_push_of_mbus_leaves_nothing_behind() -> None:
+    pieces = list(MBusFragmenter(max_data=20).frames(APDU))
+    stream = b"".join(piece.to_octets() for piece in pieces[:2] + pieces)
+    messages, errors = read(framer_for(0x68, LIMITS), stream, 1000)
+    assert [message.frames for message in messages] == [
+        b"".join(piece.to_octets() for piece in pieces)
+    ]
+    assert errors == []
+
+
+def test_pieces_of_mbus_that_never_end_are_refused() -> None:
+    limits = attrs.evolve(LIMITS, max_apdu_octets=1000)
+    stream = b"".join(
+        MBusFrame(b"x" * 200, number % 16, last=False).to_octets() for number in range(10)
+    )
+    framer = framer_for(0x68, limits)
+    _, errors = read(framer, stream, 1000)
+    assert errors[0] == "too-long"
+
+
+def test_blocks_of_two_senders_do_not_mix_and_a_gap_costs_one_push() -> None:
+    ours, theirs = blocks(APDU, 40), blocks(notification(date_time=bytes(12)), 40)
+    mixed = b""
+    for one, other in zip(ours, theirs, strict=False):
+        mixed += wrapped(one) + WrapperFrame(2, 16, other).to_octets()
+    mixed += b"".join(WrapperFrame(2, 16, block).to_octets() for block in theirs[len(ours) :])
+    framer = framer_for(0, LIMITS)
+    messages, errors = read(framer, mixed, 1000)
+    assert [m.apdu for m in messages] == [APDU, notification(date_time=bytes(12))]
+    assert errors == []
+    gap = b"".join(hdlc(block) for block in ours[:1] + ours[2:3] + ours)
+    messages, errors = read(framer_for(0x7E, LIMITS), gap, 1000)
+    assert [m.apdu for m in messages] == [APDU]
+    assert errors == ["block-missing"]
+
+
+def test_blocks_that_never_end_are_refused() -> None:
+    limits = attrs.evolve(LIMITS, max_apdu_octets=1000)
+    stream = b"".join(hdlc(block) for block in blocks(bytes(3000), 200)[:-1])
+    _, errors = read(framer_for(0x7E, limits), stream, 10_000)
+    assert errors[0] == "too-long"

@@ -14,17 +14,19 @@ from structlog.testing import capture_logs
 from hes.domain.errors import PermanentError, StorageUnavailableError
 from hes.domain.meters import Mechanism, Meter, Policy, Secrets
 from hes.domain.quality import Quality
+from hes.models import models as all_models
 from hes_collectors.dlms.framing import Message
 from hes_collectors.dlms.intake import Arrival, Intake, PushOutcome, PushResult, session_id
 from hes_protocol.axdr.data import Data, DataTag, array, structure
-from hes_protocol.cosem import CosemDateTime
+from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.cosem.objects import Attribute
 from hes_protocol.errors import EncodingError, RemoteProtocolError
-from hes_protocol.security import Protection
+from hes_protocol.security import Protection, SuiteKeys, protect
 from hes_protocol.xdlms import Ciphered, EventNotification, GeneralBlockTransfer
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.pushes import (
     ENERGY,
+    METER_TITLE,
     ciphered,
     notification,
     octets,
@@ -220,7 +222,7 @@ def test_a_push_whose_attempt_died_between_counter_and_commit_may_come_again() -
         b"\x0f\x00",
         notification(array(Data(DataTag.DOUBLE_LONG_UNSIGNED, 9))),
         notification(array(structure(octets(ENERGY), Data(DataTag.NULL_DATA)))),
-        EventNotification(Attribute(1, ENERGY, 2), Data(DataTag.UNSIGNED, 1)).encode(),
+        EventNotification(Attribute(1, ENERGY, 2), Data(DataTag.NULL_DATA)).encode(),
     ],
 )
 def test_what_was_no_reading_is_not_kept_again_when_it_is_repeated(apdu: bytes) -> None:
@@ -321,7 +323,6 @@ def test_a_full_quarantine_refuses() -> None:
     "apdu",
     [
         GeneralBlockTransfer(False, True, 0, 1, 0, b"block").encode(),
-        EventNotification(Attribute(1, ENERGY, 2), Data(DataTag.UNSIGNED, 1)).encode(),
         Ciphered(0xCA, b"\x30\0\0\0\1" + bytes(20)).encode(),
         b"\xdd\x00\x00",
         b"\xdf\x00\x00",
@@ -336,8 +337,8 @@ def test_what_cannot_be_read_yet_is_kept(apdu: bytes) -> None:
 
 def test_what_is_inside_may_be_unreadable_too() -> None:
     storage = storage_with(meter())
-    event = EventNotification(Attribute(1, ENERGY, 2), Data(DataTag.UNSIGNED, 1)).encode()
-    assert take(storage, ciphered(7, apdu=event)).cause == "unsupported-apdu"
+    block = GeneralBlockTransfer(False, True, 0, 1, 0, b"block").encode()
+    assert take(storage, ciphered(7, apdu=block)).cause == "unsupported-apdu"
     assert take(storage, ciphered(8, apdu=b"\x0f\x00")).cause == "undecodable: truncated"
     # Both were verified, so neither may come again.
     assert storage.accepted == {METER_ID: 8}
@@ -463,3 +464,70 @@ def test_a_push_published_twice_is_stored_once() -> None:
 def test_sessions_of_several_meters_on_one_connection_differ() -> None:
     assert session_id(CONNECTION_ID, METER_ID) == session_id(CONNECTION_ID, METER_ID)
     assert session_id(CONNECTION_ID, METER_ID) != session_id(CONNECTION_ID, UUID(int=2))
+
+
+EVENT_AT = CosemDateTime(2026, 7, 1, 3, 12, 0, 0, 0, -120, 0x80)
+ALARM = Obis.parse("0.0.97.98.20.255")
+LOG = Obis.parse("0.0.99.98.7.255")
+
+
+@pytest.mark.conformance("event-notification", "client")
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        (Attribute(1, ALARM, 2), Data(DataTag.DOUBLE_LONG_UNSIGNED, 4)),
+        (
+            Attribute(7, LOG, 2),
+            array(
+                structure(
+                    Data(DataTag.OCTET_STRING, EVENT_AT.to_octets()), Data(DataTag.UNSIGNED, 4)
+                )
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("own_time", [EVENT_AT.to_octets(), None])
+def test_an_event_becomes_a_reading_of_its_object(
+    attribute: Attribute, value: Data, own_time: bytes | None
+) -> None:
+    storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER)))
+    result = take(storage, EventNotification(attribute, value, own_time).encode())
+    assert (result.outcome, result.unnamed) == (PushOutcome.STORED, 0)
+    [channel] = {key for key, _ in storage.values}
+    assert (channel.obis, channel.class_id) == (attribute.obis, attribute.class_id)
+
+
+@pytest.mark.conformance("event-notification", "client")
+def test_a_ciphered_event_is_opened_for_the_meter_on_the_line() -> None:
+    event = EventNotification(Attribute(1, ALARM, 2), Data(DataTag.UNSIGNED, 1)).encode()
+    content = protect(SuiteKeys(EK, AK), METER_TITLE, Protection.AUTHENTICATED_ENCRYPTED, 7, event)
+    apdu = Ciphered(0xCA, content).encode()
+    storage = storage_with(attrs.evolve(meter(), peer=str(PEER)))
+    assert take(storage, apdu).outcome is PushOutcome.STORED
+    assert storage.accepted == {METER_ID: 7}
+    assert take(storage, apdu).cause == "counter-replayed"
+    nobody = storage_with(meter())
+    assert take(nobody, apdu).cause == "unsupported-apdu"
+
+
+def test_an_event_that_names_nothing_is_kept() -> None:
+    values = structure(Data(DataTag.UNSIGNED, 1), Data(DataTag.UNSIGNED, 2))
+    storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER)))
+    result = take(storage, EventNotification(Attribute(1, ALARM, 2), values).encode())
+    assert (result.outcome, result.cause) == (PushOutcome.QUARANTINED, "unnamed-values")
+
+
+def test_a_plain_event_under_a_stricter_policy_is_a_security_event() -> None:
+    storage = storage_with(attrs.evolve(meter(), peer=str(PEER)))
+    event = EventNotification(Attribute(1, ALARM, 2), Data(DataTag.UNSIGNED, 1)).encode()
+    assert take(storage, event).cause == "policy-violated"
+    assert storage.values == {}
+
+
+def test_a_bare_list_is_named_where_the_model_of_the_meter_is_known() -> None:
+    models = {"kaifa-ma": next(known for known in all_models() if known.name == "kaifa-ma")}
+    apdu = notification(structure(Data(DataTag.DOUBLE_LONG_UNSIGNED, 1500)))
+    for model, cause in ((None, "unnamed-values"), ("kaifa-ma", None), ("other", "unnamed-values")):
+        storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER), model=model))
+        arrival = Arrival(PEER, Message(apdu, wrapped(apdu)), START, CONNECTION_ID)
+        assert Intake(storage.ports(), arrival, (), models).run().cause == cause

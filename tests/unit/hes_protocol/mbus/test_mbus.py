@@ -79,6 +79,7 @@ def test_a_length_that_has_overflown_is_told_by_the_end_of_the_frame(
     data = (b"\x16\x00\x68\x16\x17" * 150)[:octets]
     stream = overflown(data) + MBusFrame(b"rest", 1).to_octets()
     assert receive(stream, size) == [MBusFrame(data, last=False), MBusFrame(b"rest", 1)]
+    assert MBusFrame(data, last=False).to_octets() == overflown(data)
 
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
@@ -179,7 +180,7 @@ def test_what_cannot_be_sent() -> None:
     with pytest.raises(LocalProtocolError):
         MBusFragmenter(max_data=251).to_octets(b"x")
     with pytest.raises(LocalProtocolError):
-        MBusFrame(bytes(251)).to_octets()
+        MBusFrame(bytes(507)).to_octets()
 
 
 @given(st.lists(st.sampled_from([b"\x68", b"\x16", b"\x68\x16\x16\x68", b"\x01"]), max_size=300))
