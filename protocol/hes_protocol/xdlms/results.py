@@ -111,9 +111,17 @@ class Conformance(IntFlag):
 
 DEFAULT_CONFORMANCE: Final = (
     Conformance.GENERAL_PROTECTION
+    | Conformance.PRIORITY_MGMT_SUPPORTED
     | Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ
+    | Conformance.BLOCK_TRANSFER_WITH_SET_OR_WRITE
+    | Conformance.BLOCK_TRANSFER_WITH_ACTION
+    | Conformance.MULTIPLE_REFERENCES
     | Conformance.DATA_NOTIFICATION
+    | Conformance.ACCESS
     | Conformance.GET
+    | Conformance.SET
     | Conformance.SELECTIVE_ACCESS
+    | Conformance.EVENT_NOTIFICATION
     | Conformance.ACTION
 )
+"""What both state machines do without being asked for more."""
