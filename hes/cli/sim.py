@@ -105,6 +105,7 @@ def run(context: click.Context, /, **options: Any) -> None:
             max_receive_pdu_size=options["pdu"],
             profile_days=options["profile_days"],
             seed=options["seed"],
+            hdlc=options["hdlc"],
         )
     except (NetworkError, FleetError, ValueError) as error:
         raise click.UsageError(str(error)) from None
@@ -133,9 +134,8 @@ def _refuse_unsupported(options: dict[str, Any]) -> None:
         raise click.UsageError(f"--security {options['security']} is not supported yet")
     if options["suite"] != "0":
         raise click.UsageError(f"--suite {options['suite']} is not supported yet")
-    for name in ("hdlc", "scenario"):
-        if options[name]:
-            raise click.UsageError(f"--{name} is not supported yet")
+    if options["scenario"]:
+        raise click.UsageError("--scenario is not supported yet")
 
 
 async def _run(fleet: Fleet, truth: TruthLog | None, keys_out: Path | None) -> None:

@@ -12,6 +12,7 @@ behaviour, so a meter of no model, or of one without the flag, is taken at the s
     deviation = "refused"                 # or "required": of the bounds of a range
     null_means = "previous"               # or "missing": a null cell of a profile
     hls_object = "0.0.40.0.1.255"         # where reply_to_HLS_authentication is, for every client
+    hdlc_address = { physical = 17, size = 4 }    # lower part and octets of its HDLC address
     counter_object = { 32 = "0.0.43.1.2.255", 48 = "0.0.43.1.3.255" }     # or by client SAP
 """
 
@@ -57,6 +58,14 @@ class ByClient:
 
 
 @attrs.frozen
+class HdlcAddressing:
+    """How a model's HDLC address goes on behind the logical device; `size` is 1, 2 or 4 octets."""
+
+    physical: int | None = None
+    size: int | None = None
+
+
+@attrs.frozen
 class Quirks:
     """
     The flags of one model.
@@ -73,6 +82,7 @@ class Quirks:
     null_means: NullMeaning | None = None
     hls_object: ByClient = ByClient()
     counter_object: ByClient = ByClient()
+    hdlc_address: HdlcAddressing = HdlcAddressing()
 
 
 STANDARD: Final = Quirks()
@@ -124,6 +134,17 @@ def _by_client(value: Any) -> ByClient:
     return ByClient(None, {_sap(client): _obis(obis) for client, obis in value.items()})
 
 
+def _hdlc_address(value: Any) -> HdlcAddressing:
+    if not isinstance(value, dict) or not value or value.keys() - {"physical", "size"}:
+        raise ValueError("no table of physical and size")
+    physical, size = value.get("physical"), value.get("size")
+    if physical is not None and (type(physical) is not int or not 0 <= physical < 1 << 14):
+        raise ValueError(f"{physical!r} is no physical device")
+    if size not in (None, 1, 2, 4) or (size == 1 and physical is not None):
+        raise ValueError(f"{size!r} is no size that fits")
+    return HdlcAddressing(physical, size)
+
+
 def _sap(text: str) -> int:
     if not text.isdecimal() or int(text) > _SAP_MAX:
         raise ValueError(f"{text!r} is no client SAP")
@@ -145,4 +166,5 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "null_means": _one_of(NullMeaning),
     "hls_object": _by_client,
     "counter_object": _by_client,
+    "hdlc_address": _hdlc_address,
 }

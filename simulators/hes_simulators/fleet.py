@@ -59,6 +59,7 @@ class FleetSettings:
         profile_days: depth of the load profile's buffer.
         seed: all curves and keys follow from it.
         zone: of the meters; one with the European summer time rule.
+        hdlc: whether they speak HDLC over TCP instead of the wrapper.
         idle_timeout_s: a client that sends no whole APDU for so long is dropped.
         max_connections: more at once are closed unheard.
     Raises: NetworkError, FleetError: more meters than addresses or ports.
@@ -73,6 +74,7 @@ class FleetSettings:
     profile_days: int = 7
     seed: int = 1
     zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo("Europe/Berlin"))
+    hdlc: bool = False
     idle_timeout_s: float = 60.0
     max_connections: int = 8192
 
@@ -129,6 +131,7 @@ class Fleet:
             now=now,
             next_challenge=next_challenge,
             first_counter=first_counter(start_number),
+            hdlc=settings.hdlc,
         )
         self._meters: dict[int, Meter] = {}
 
@@ -243,7 +246,7 @@ class Fleet:
             "system_title": identity.system_title.hex(),
             "address": address,
             "port": port,
-            "transport": "wrapper",
+            "transport": "hdlc" if settings.hdlc else "wrapper",
             "client_sap": MANAGEMENT_SAP,
             "server_sap": SERVER_SAP,
             "mechanism": settings.security.value,

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from hes_protocol.acse.names import Mechanism
+from hes_protocol.hdlc import HdlcAddress, HdlcServerLink, LinkParameters
 from hes_protocol.security.control import Protection
 from hes_protocol.server import (
     ActionRequested,
@@ -25,6 +26,9 @@ from hes_protocol.server import (
     GetResult,
     Server,
     ServerAssociation,
+    ServerLink,
+    SetRequested,
+    SetResult,
 )
 from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
@@ -35,6 +39,7 @@ from hes_simulators.objects import Context, ObjectModel
 
 # A request is never longer than this, even with a large PDU: no SET of big values yet.
 _MAX_REQUEST_OCTETS: Final = 2048
+_LINK_OFFER: Final = LinkParameters(512, 512, 4, 4)
 
 
 class Security(StrEnum):
@@ -58,7 +63,8 @@ class MeterKind:
     What all meters of a fleet share.
 
     `now` is the meters' clock, aware UTC; `next_challenge` gives a fresh HLS challenge;
-    `first_counter` is where each meter's own invocation counter begins.
+    `first_counter` is where each meter's own invocation counter begins; `hdlc` that they speak
+    HDLC instead of the wrapper.
     """
 
     seed: int
@@ -69,6 +75,7 @@ class MeterKind:
     now: Callable[[], datetime]
     next_challenge: Callable[[], bytes]
     first_counter: int
+    hdlc: bool = False
     loads: LoadModel = attrs.field(
         default=attrs.Factory(lambda self: LoadModel(self.seed, self.zone), takes_self=True)
     )
@@ -101,7 +108,7 @@ class Meter:
         """The protocol's side of a new connection to this meter."""
         return Server(
             self._associations,
-            WrapperLink(SERVER_SAP, max_apdu=_MAX_REQUEST_OCTETS),
+            self._link(),
             server_sap=SERVER_SAP,
             system_title=self.identity.system_title,
             next_counter=self._draw_counter,
@@ -109,12 +116,27 @@ class Meter:
             client_counters=self.client_counters,
         )
 
+    def _link(self) -> ServerLink:
+        if self.kind.hdlc:
+            return HdlcServerLink(
+                HdlcAddress(SERVER_SAP), _LINK_OFFER, max_apdu=_MAX_REQUEST_OCTETS
+            )
+        return WrapperLink(SERVER_SAP, max_apdu=_MAX_REQUEST_OCTETS)
+
     def get(self, request: GetRequested) -> GetResult:
         """Answer a GET by the object model."""
         answer = self._read(request)
         if isinstance(answer, DataAccessResult):
             return GetResult(request.invoke_id, answer)
         return GetResult(request.invoke_id, octets=answer)
+
+    def set(self, request: SetRequested) -> SetResult:
+        """Answer a SET: nothing that the meter has may be written."""
+        wanted = request.attribute
+        found = self.kind.objects.find(wanted.class_id, wanted.obis, request.client_sap)
+        if isinstance(found, DataAccessResult):
+            return SetResult(request.invoke_id, found)
+        return SetResult(request.invoke_id, DataAccessResult.READ_WRITE_DENIED)
 
     def action(self, request: ActionRequested) -> ActionResult:
         """Answer an ACTION: what the protocol does not answer itself, nobody may invoke."""

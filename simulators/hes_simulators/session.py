@@ -13,13 +13,17 @@ import attrs
 import trio
 
 from hes_protocol.server import (
+    ActionRequested,
     AssociationOpened,
     AssociationRefused,
     AssociationReleased,
     ContinueNeeded,
     GetRequested,
+    NotificationConfirmed,
+    Server,
     ServerEvent,
     ServerReply,
+    SetRequested,
 )
 from hes_simulators.meter import Meter
 
@@ -51,14 +55,29 @@ async def serve_stream(
     """
     server = meter.server()
     with trio.move_on_after(idle_timeout_s) as scope:
-        while data := await stream.receive_some(_RECEIVE_OCTETS):
-            server.receive_data(bytes(data))
+        while data := await _receive(stream, server):
+            server.receive_data(data)
             while (event := server.next_event()) is not None:
                 scope.deadline = trio.current_time() + idle_timeout_s
                 reply = _reply(event, meter, summary)
                 if reply is not None:
-                    await stream.send_all(server.send(reply))
+                    await _write(stream, server.send(reply))
+            await _write(stream, server.data_to_send())
     summary.timed_out = scope.cancelled_caught
+
+
+async def _receive(stream: trio.abc.Stream, server: Server) -> bytes:
+    """What the client sends; meanwhile the link may find that it has waited long enough."""
+    while (waiting_s := server.timeout_s) is not None:
+        with trio.move_on_after(waiting_s):
+            return bytes(await stream.receive_some(_RECEIVE_OCTETS))
+        await _write(stream, server.handle_timeout())
+    return bytes(await stream.receive_some(_RECEIVE_OCTETS))
+
+
+async def _write(stream: trio.abc.Stream, octets: bytes) -> None:
+    if octets:
+        await stream.send_all(octets)
 
 
 def _reply(event: ServerEvent, meter: Meter, summary: SessionSummary) -> ServerReply | None:
@@ -72,8 +91,10 @@ def _reply(event: ServerEvent, meter: Meter, summary: SessionSummary) -> ServerR
             summary.associations += 1
         case AssociationRefused():
             summary.refusals += 1
-        case AssociationReleased():
-            pass
-        case _:
+        case SetRequested():
+            return meter.set(event)
+        case ActionRequested():
             return meter.action(event)
+        case AssociationReleased() | NotificationConfirmed():
+            pass
     return None

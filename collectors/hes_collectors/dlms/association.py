@@ -7,10 +7,10 @@ from __future__ import annotations
 from typing import Final
 
 from hes.domain.errors import KeyUnavailableError
-from hes.domain.meters import Mechanism, Meter, Policy, Secrets, Transport
+from hes.domain.meters import Mechanism, Meter, Policy, Secrets
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
-from hes_collectors.dlms.outcomes import MechanismUnsupportedError, TransportUnsupportedError
+from hes_collectors.dlms.outcomes import MechanismUnsupportedError
 from hes_protocol.acse.names import Mechanism as MechanismId
 from hes_protocol.client import Client, ClientSettings, Link
 from hes_protocol.cosem.objects import Method
@@ -49,13 +49,10 @@ def client_for(
     Whoever authenticates by GMAC also protects every APDU fully; what is accepted from the meter
     is the association's policy.
 
-    Raises: TransportUnsupportedError: not over the wrapper. MechanismUnsupportedError: a mechanism
-        or suite that is not built yet. KeyUnavailableError: the association needs a key or a
-        secret that is not kept.
+    Raises: MechanismUnsupportedError: a mechanism or suite that is not built yet.
+        KeyUnavailableError: the association needs a key or a secret that is not kept.
     """
     association = meter.association
-    if meter.transport is not Transport.WRAPPER:
-        raise TransportUnsupportedError("outbound sessions run over the wrapper only")
     if association.mechanism in _UNSUPPORTED or association.suite != 0:
         raise MechanismUnsupportedError(
             f"mechanism {association.mechanism.name}, suite {association.suite}"

@@ -8,7 +8,9 @@ from then on however slowly it drips in. Does not own phases, nor closing the st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -16,9 +18,12 @@ import trio.abc
 
 from hes_collectors.dlms.counters import OwnCounters
 from hes_collectors.dlms.gate import LeaseGuard
+from hes_collectors.dlms.links import HeardLink
 from hes_collectors.dlms.outcomes import ConnectionLostError, MeterRefusedError
 from hes_protocol.client import (
+    AccessCompleted,
     ActionCompleted,
+    ActionListCompleted,
     AnswerDiscarded,
     AssociationAccepted,
     AssociationRejected,
@@ -28,39 +33,33 @@ from hes_protocol.client import (
     ContinueNeeded,
     ExceptionReceived,
     GetCompleted,
+    GetListCompleted,
     NotificationReceived,
     Release,
     Reply,
+    SetCompleted,
+    SetListCompleted,
 )
-from hes_protocol.errors import LimitError
-from hes_protocol.wrapper import WrapperFrame, WrapperLink
+from hes_protocol.errors import FramingError, LimitError
 from hes_protocol.xdlms.results import ServiceError
 
 _RECEIVE_OCTETS: Final = 65536
 _MOST_DISCARDED: Final = 8
+_FAREWELL_S: Final = 2.0
 _SECURITY_ERRORS: Final = (ServiceError.DECIPHERING_ERROR, ServiceError.INVOCATION_COUNTER_ERROR)
 
 Answer = (
-    AssociationAccepted | AssociationRejected | GetCompleted | ActionCompleted | AssociationReleased
+    AssociationAccepted
+    | AssociationRejected
+    | GetCompleted
+    | SetCompleted
+    | ActionCompleted
+    | GetListCompleted
+    | SetListCompleted
+    | ActionListCompleted
+    | AccessCompleted
+    | AssociationReleased
 )
-
-
-class HeardLink(WrapperLink):
-    """A wrapper link that remembers the APDU it gave last: what a push is kept by."""
-
-    last_apdu = b""
-
-    def next_apdu(self) -> bytes | None:
-        """As of the wrapper link."""
-        apdu = super().next_apdu()
-        if apdu is not None:
-            self.last_apdu = apdu
-        return apdu
-
-    def last_frame(self) -> bytes:
-        """The frame that carried it."""
-        assert self.destination is not None  # a client's link has a peer
-        return WrapperFrame(self.destination, self.source, self.last_apdu).to_octets()
 
 
 class AnswerTooLongError(LimitError):
@@ -171,20 +170,33 @@ class Exchange:
         await self._send(Release())
         while not isinstance(await self._next_event(), AssociationReleased):
             pass
+        with suppress(FramingError, ConnectionLostError, trio.BrokenResourceError):
+            await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        """The link's own end; the association is over already, whatever comes of it."""
+        await self._write(self._link.disconnect())
+        with trio.move_on_after(_FAREWELL_S):
+            while self._link.timeout_s is not None:
+                await self._receive()
 
     def _begin(self) -> None:
         self._evidence = bytearray()
         self._discarded = 0
 
     async def _send(self, outgoing: ClientRequest | Reply) -> None:
-        octets = self._client.send(outgoing)
-        self.octets_out += len(octets)
-        await self._stream.send_all(octets)
+        await self._write(self._client.send(outgoing))
+
+    async def _write(self, octets: bytes) -> None:
+        if octets:
+            self.octets_out += len(octets)
+            await self._stream.send_all(octets)
 
     async def _next_event(self) -> Answer | ContinueNeeded:
         while True:
             event = self._client.next_event()
             if event is None:
+                await self._write(self._client.data_to_send())
                 await self._receive()
             elif isinstance(event, NotificationReceived):
                 self._on_push(self._link.last_apdu, self._link.last_frame())
@@ -198,7 +210,15 @@ class Exchange:
                 return event
 
     async def _receive(self) -> None:
-        data = await self._stream.receive_some(_RECEIVE_OCTETS)
+        """Take what comes; where the link has waited long enough, it says its word again."""
+        data: bytes | bytearray | None = None
+        waiting_s = self._link.timeout_s
+        with trio.move_on_after(math.inf if waiting_s is None else waiting_s):
+            data = await self._stream.receive_some(_RECEIVE_OCTETS)
+        if data is None:
+            self._guard.check_lease()
+            await self._write(self._link.handle_timeout())
+            return
         if not data:
             raise ConnectionLostError("the meter closed the connection")
         self.octets_in += len(data)

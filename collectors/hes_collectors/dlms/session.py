@@ -31,8 +31,9 @@ from hes_collectors.dlms.addresses import canonical
 from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
-from hes_collectors.dlms.exchange import Exchange, HeardLink
+from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.gate import LeaseGuard
+from hes_collectors.dlms.links import link_for
 from hes_collectors.dlms.outcomes import (
     DONE,
     MeterRefusedError,
@@ -174,7 +175,7 @@ class OutboundSession:
             needed=is_ciphered(meter),
             key_fingerprint=known.secrets.key_fingerprint,
         )
-        link = HeardLink(meter.association.client_sap, meter.association.server_sap)
+        link = link_for(meter, context.quirks_of(meter))
         client = client_for(context, meter, known.secrets, known.server_counter, counters, link)
         with trio.fail_after(context.settings.deadlines.connect_s):
             stream = await context.connect(meter.address, meter.port, context.settings)

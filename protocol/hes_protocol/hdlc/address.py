@@ -32,6 +32,18 @@ class HdlcAddress:
     lower: int | None = None
     size: int = attrs.field(default=attrs.Factory(_size, takes_self=True))
 
+    @classmethod
+    def of(cls, upper: int, lower: int | None = None, size: int | None = None) -> HdlcAddress:
+        """
+        The address of a logical device or a SAP, with as much around it as `size` wants.
+
+        Args: lower: physical device; 0 where the size has one and nothing is said.
+            size: octets; None for the smallest that fits.
+        """
+        if lower is None and (upper >= 0x80 or (size or 1) > 1):
+            lower = 0
+        return cls(upper, lower) if size is None else cls(upper, lower, size)
+
     def to_octets(self) -> bytes:
         """
         The octets as sent; the lowest bit of each says whether it is the last.

@@ -16,7 +16,7 @@ import attrs
 
 from hes_protocol.errors import FramingError, LocalProtocolError, TruncatedError
 from hes_protocol.hdlc.address import HdlcAddress
-from hes_protocol.hdlc.control import Control
+from hes_protocol.hdlc.control import Control, ControlKind
 from hes_protocol.hdlc.crc import fcs16
 
 FLAG: Final = 0x7E
@@ -57,6 +57,26 @@ class HdlcFrame:
             octets += self.information
             octets += fcs16(octets).to_bytes(2, "little")
         return b"\x7e" + octets + b"\x7e"
+
+    @classmethod
+    def unnumbered(
+        cls,
+        destination: HdlcAddress,
+        source: HdlcAddress,
+        information: bytes,
+        max_information: int = 128,
+    ) -> list[HdlcFrame]:
+        """UI frames that carry an information field without a link."""
+        return [
+            cls(
+                destination,
+                source,
+                Control(ControlKind.UI),
+                place + max_information < len(information),
+                information[place : place + max_information],
+            )
+            for place in range(0, len(information), max_information)
+        ]
 
     @classmethod
     def from_octets(cls, octets: bytes | bytearray) -> HdlcFrame:

@@ -24,7 +24,7 @@ from hes_protocol.hdlc.mailbox import Mailbox
 from hes_protocol.hdlc.parameters import LinkParameters
 from hes_protocol.hdlc.reassembler import HdlcReassembler
 from hes_protocol.hdlc.receiver import HdlcReceiver
-from hes_protocol.hdlc.station import Station, longest_information, unnumbered_frames
+from hes_protocol.hdlc.station import Station, longest_information
 
 MAX_CLIENTS: Final = 8
 
@@ -101,8 +101,7 @@ class HdlcServerLink:
         station = self._stations.get(client_sap)
         if station is not None:
             return self._unasked(station.peer, apdu)
-        lower = None if client_sap < 0x80 else 0
-        return self._unasked(HdlcAddress(client_sap, lower), apdu)
+        return self._unasked(HdlcAddress.of(client_sap), apdu)
 
     def data_to_send(self) -> bytes:
         """What the link has to say before octets are waited for: UA, DM, segments, RR."""
@@ -124,7 +123,7 @@ class HdlcServerLink:
         parameters = self._offer if station is None else station.parameters
         longest = longest_information(self.server, client, parameters)
         information = llc.add(apdu, response=True)
-        frames = unnumbered_frames(self.server, client, information, longest)
+        frames = HdlcFrame.unnumbered(client, self.server, information, longest)
         return b"".join(frame.to_octets() for frame in frames)
 
     def _is_busy(self, station: Station) -> bool:

@@ -196,20 +196,3 @@ def longest_information(ours: HdlcAddress, peers: HdlcAddress, parameters: LinkP
     """What fits the information field of one of our frames, octets."""
     room = MAX_FRAME_OCTETS - _AROUND_INFORMATION - ours.size - peers.size
     return min(parameters.max_information_transmit, room)
-
-
-def unnumbered_frames(
-    ours: HdlcAddress, peers: HdlcAddress, information: bytes, max_information: int
-) -> list[HdlcFrame]:
-    """UI frames that carry an information field without a link."""
-    places = range(0, len(information), max_information)
-    return [
-        HdlcFrame(
-            peers,
-            ours,
-            Control(ControlKind.UI),
-            place + max_information < len(information),
-            information[place : place + max_information],
-        )
-        for place in places
-    ]

@@ -50,7 +50,9 @@ def _loads() -> LoadModel:
     return LoadModel(1, ZONE)
 
 
-def meter_kind(security: sim.Security, pdu_octets: int = 1024) -> sim.MeterKind:
+def meter_kind(
+    security: sim.Security, pdu_octets: int = 1024, *, hdlc: bool = False
+) -> sim.MeterKind:
     """A kind of household meter whose clock is the test's."""
     random = Random(3)
     return sim.MeterKind(
@@ -62,6 +64,7 @@ def meter_kind(security: sim.Security, pdu_octets: int = 1024) -> sim.MeterKind:
         now=wall_clock,
         next_challenge=lambda: random.randbytes(16),
         first_counter=1000,
+        hdlc=hdlc,
         loads=_loads(),
         objects=household_model(PROFILE_DAYS),
     )
@@ -106,8 +109,10 @@ class SimulatedMeter:
         index: int = 0,
         security: sim.Security = sim.Security.GMAC,
         pdu_octets: int = 1024,
+        *,
+        hdlc: bool = False,
     ) -> SimulatedMeter:
-        return cls(sim.Meter.of(meter_kind(security, pdu_octets), index))
+        return cls(sim.Meter.of(meter_kind(security, pdu_octets, hdlc=hdlc), index))
 
     @property
     def meter_id(self) -> UUID:
@@ -141,7 +146,7 @@ class SimulatedMeter:
             meter_id=self.meter_id,
             serial=self.meter.identity.serial,
             timezone=ZONE.key,
-            transport=Transport.WRAPPER,
+            transport=Transport.HDLC if self.meter.kind.hdlc else Transport.WRAPPER,
             association=Association(
                 mechanism=mechanisms[security],
                 policy=Policy.AUTHENTICATED_ENCRYPTED if gmac else Policy.PLAIN,
@@ -192,10 +197,15 @@ class SimulatedMeter:
             reply = self._reply(event)
             if reply is None:
                 continue
-            octets = self.fault.tamper(self.answers, server.send(reply))
-            self.answers += 1
-            if octets is not None:
-                await self._send(stream, octets)
+            await self._say(stream, server.send(reply))
+        if said := server.data_to_send():
+            await self._say(stream, said)
+
+    async def _say(self, stream: trio.abc.Stream, answer: bytes) -> None:
+        octets = self.fault.tamper(self.answers, answer)
+        self.answers += 1
+        if octets:
+            await self._send(stream, octets)
 
     def _push(self, server: Server, notification: DataNotification) -> bytes:
         gmac = self.meter.kind.security is sim.Security.GMAC

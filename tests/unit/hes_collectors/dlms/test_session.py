@@ -84,15 +84,43 @@ def truth(meter: SimulatedMeter) -> dict[tuple[Any, str], Any]:
     }
 
 
+PATIENT = Deadlines(request_s=60.0, associate_s=60.0, release_s=30.0)
+
+# --- over HDLC --------------------------------------------------------------------------------
+
+
+@pytest.mark.conformance("hdlc-tcp", "client", "server")
+async def test_over_hdlc_what_is_lost_on_the_line_is_asked_for_again(
+    autojump_clock: MockClock,
+) -> None:
+    meter = SimulatedMeter.of(pdu_octets=300, hdlc=True)
+    meter.fault.tamper = lambda n, octets: None if n % 5 == 3 else octets
+    meter.fault.slice_octets = 50
+    storage = storage_with(meter)
+    result = await session(storage, meter, deadlines=PATIENT)
+    assert (result.report.outcome, result.read) == (SessionOutcome.OK, True)
+    assert stored(storage) == truth(meter)
+
+
+async def test_a_silent_line_is_given_up(autojump_clock: MockClock) -> None:
+    meter = SimulatedMeter.of(hdlc=True)
+    meter.fault.tamper = lambda n, octets: None if n > 10 else octets
+    storage = storage_with(meter)
+    result = await session(storage, meter, deadlines=PATIENT)
+    assert (result.report.phase, result.report.cause) == (SessionPhase.REQUEST, "no-answer")
+    assert meter.answers > 12
+
+
 # --- a session that goes well -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("security", list(sim.Security))
 @pytest.mark.parametrize("pdu_octets", [128, 1024])
+@pytest.mark.parametrize("hdlc", [False, True], ids=["wrapper", "hdlc"])
 async def test_a_first_session_learns_and_stores_all_that_the_meter_captured(
-    security: sim.Security, pdu_octets: int, autojump_clock: MockClock
+    security: sim.Security, pdu_octets: int, hdlc: bool, autojump_clock: MockClock
 ) -> None:
-    meter = SimulatedMeter.of(0, security, pdu_octets)
+    meter = SimulatedMeter.of(0, security, pdu_octets, hdlc=hdlc)
     storage = storage_with(meter)
     result = await session(storage, meter)
     report = result.report
@@ -361,10 +389,11 @@ def pushed(storage: FakeStorage) -> set[str]:
 
 @pytest.mark.parametrize("security", [sim.Security.NONE, sim.Security.GMAC])
 @pytest.mark.parametrize("moment", ["clock", "profile", "hang", "release"])
+@pytest.mark.parametrize("hdlc", [False, True], ids=["wrapper", "hdlc"])
 async def test_a_push_between_answers_is_stored_whatever_follows(
-    moment: str, security: sim.Security, autojump_clock: MockClock
+    moment: str, security: sim.Security, hdlc: bool, autojump_clock: MockClock
 ) -> None:
-    meter = SimulatedMeter.of(0, security)
+    meter = SimulatedMeter.of(0, security, hdlc=hdlc)
     storage = storage_with(meter)
     await session(storage, meter)
     await trio.sleep(900)
@@ -751,7 +780,7 @@ async def test_an_untrusted_exception_ends_the_session(autojump_clock: MockClock
 @pytest.mark.parametrize(
     ("change", "cause", "outcome"),
     [
-        ({"transport": Transport.HDLC}, "transport-unsupported", SessionOutcome.APPLICATION),
+        ({"server_sap": 0x4000}, "transport-unsupported", SessionOutcome.APPLICATION),
         ({"mechanism": Mechanism.HLS}, "mechanism-unsupported", SessionOutcome.APPLICATION),
         ({"mechanism": Mechanism.HLS_ECDSA}, "mechanism-unsupported", SessionOutcome.APPLICATION),
         ({"suite": 1}, "mechanism-unsupported", SessionOutcome.APPLICATION),
@@ -760,13 +789,10 @@ async def test_an_untrusted_exception_ends_the_session(autojump_clock: MockClock
 async def test_what_is_not_built_is_not_tried(
     change: dict[str, Any], cause: str, outcome: SessionOutcome, autojump_clock: MockClock
 ) -> None:
-    meter = SimulatedMeter.of()
+    meter = SimulatedMeter.of(hdlc=True)
     storage = storage_with(meter)
     known = storage.meters[meter.meter_id]
-    if "transport" in change:
-        known = attrs.evolve(known, **change)
-    else:
-        known = attrs.evolve(known, association=attrs.evolve(known.association, **change))
+    known = attrs.evolve(known, association=attrs.evolve(known.association, **change))
     storage.meters[meter.meter_id] = known
     result = await session(storage, meter)
     assert (result.report.cause, result.report.outcome) == (cause, outcome)
