@@ -117,6 +117,7 @@ class CollectorSettings:
     associate_s: Seconds = 10.0
     request_s: Seconds = 15.0
     session_s: Seconds = 120.0
+    max_counter_jump: Count = 1_000_000
     max_inbound: Count = 5000
     max_inbound_per_source: Count = 100
 

@@ -170,6 +170,7 @@ def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSetti
         worker_threads=threads,
         lease_s=told.lease_s,
         read_every_s=told.read_every_s,
+        max_counter_jump=told.max_counter_jump,
         deadlines=Deadlines(
             connect_s=told.connect_s,
             associate_s=told.associate_s,

@@ -5,6 +5,9 @@ Uniqueness of (key, own system title, counter) rests on one rule: a block is res
 before its first counter is used, and what a lease does not use is discarded (architecture.md
 section 5). A block is not kept for the next session: between two of our leases another collector
 may have used a higher block, and the meter would refuse the rest of ours.
+
+A meter may say that it expects higher counters than ours (`bootstrap`). What it says so is a hint:
+blocks above it are used, and the regular counting follows only when the meter has shown who it is.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ class OwnCounters:
         self._key_fingerprint = key_fingerprint
         self._next = 0
         self._last = -1
+        self._above: int | None = None
 
     @property
     def ready(self) -> bool:
@@ -65,12 +69,40 @@ class OwnCounters:
                 self._meter.association.client_sap,
                 size=self._context.settings.counter_block_size,
                 key_fingerprint=self._key_fingerprint,
+                above=self._above,
             )
         except KeyUnavailableError:
             raise
         except PermanentError as error:
             raise CounterExhaustedError(str(error)) from error
         self._next, self._last = block.first, block.last
+
+    @property
+    def highest(self) -> int:
+        """The last one that was taken, or lay in a block whose rest is discarded; -1: none."""
+        return self._next - 1
+
+    def leap(self, above: int) -> None:
+        """Count on above `above`; what is left of the block at hand is discarded."""
+        self._next = self._last + 1
+        self._above = above
+
+    async def keep(self) -> None:
+        """
+        The meter has taken counters from above a hint, and has shown who it is: they stand.
+
+        Raises: StorageUnavailableError.
+        """
+        if self._above is None:
+            return
+        await self._context.outbound_threads.run(
+            self._context.ports.counters.keep,
+            self._meter.meter_id,
+            self._meter.association.client_sap,
+            self._next - 1,
+            key_fingerprint=self._key_fingerprint,
+        )
+        self._above = None
 
     def take(self) -> int:
         """

@@ -81,7 +81,8 @@ class CollectorSettings:
     `holder` names it in leases. `first_read_days` is how far back a profile is read of which
     nothing is committed yet; `rows_per_request` cuts long ranges, so that each piece is committed
     before the next is asked for; `max_result_octets` is the most that one answer may hold.
-    `counter_block_size` invocation counters are reserved at a time.
+    `counter_block_size` invocation counters are reserved at a time; `max_counter_jump` is how far
+    above ours the counter may lie that a meter says it expects.
     """
 
     holder: str
@@ -102,6 +103,7 @@ class CollectorSettings:
     first_read_days: float = 14.0
     rows_per_request: int = 96
     counter_block_size: int = 64
+    max_counter_jump: int = 1_000_000
     storage_retry_s: float = 5.0
     shutdown_s: float = 5.0
 

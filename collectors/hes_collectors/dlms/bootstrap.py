@@ -1,0 +1,127 @@
+"""
+The invocation counter that a meter expects, asked of its public client before we have any to go by.
+
+A meter that has been talked to before (by another head-end, or before a restore) refuses our
+counters as replayed. Its public client (SAP 16, no security) shows the last one that it took. Rule
+1: nobody vouches for that number, so it is a hint. Rule 2: a hint moves our counter up, never
+down, and no further than the cap; beyond that it is a security event and not used. Rule 3: it
+stands only once the meter has shown in an authenticated exchange who it is (`OwnCounters.keep`).
+Rule 4: a meter that does not answer as a public client is talked to without a hint.
+
+Source: IEC 62056-6-2, class_id 1; IEC 62056-6-1, 0-b:43.1.e, invocation counter objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import trio
+
+from hes.domain.meters import Association, Meter, Secrets
+from hes_collectors.dlms.association import client_for
+from hes_collectors.dlms.context import Context
+from hes_collectors.dlms.counters import OwnCounters
+from hes_collectors.dlms.exchange import Exchange
+from hes_collectors.dlms.gate import LeaseGuard
+from hes_collectors.dlms.learning import read
+from hes_collectors.dlms.links import link_for
+from hes_collectors.dlms.outcomes import ConnectionLostError, MeterRefusedError
+from hes_protocol.client import Associate, AssociationAccepted
+from hes_protocol.cosem import Obis
+from hes_protocol.errors import RemoteProtocolError
+from hes_protocol.quirks import Quirks
+
+PUBLIC_SAP: Final = 16
+_CLASS_DATA: Final = 1
+_COUNTER_MAX: Final = 2**32 - 1
+_MOST_OCTETS: Final = 16_384
+# What a meter may do wrong as a public client and still be talked to.
+_NO_ANSWER: Final = (
+    trio.TooSlowError,
+    trio.BrokenResourceError,
+    ConnectionLostError,
+    MeterRefusedError,
+    RemoteProtocolError,
+)
+
+
+def counter_objects(quirks: Quirks, client_sap: int) -> tuple[Obis, ...]:
+    """
+    Where the counter of a client may be.
+
+    Without a model's word both places that meters use: instance 0, and the one that has the
+    client's SAP in value group E. Of two answers the higher one is no worse a hint.
+    """
+    known = quirks.counter_object.get(client_sap)
+    if known is not None:
+        return (known,)
+    return tuple(Obis(bytes((0, 0, 43, 1, e, 255))) for e in dict.fromkeys((0, client_sap & 0xFF)))
+
+
+async def ask_counter(
+    context: Context, meter: Meter, guard: LeaseGuard, on_push: Callable[[bytes, bytes], None]
+) -> int | None:
+    """
+    Ask a meter's public client for the highest counter that it has taken from us.
+
+    Opens a connection of its own, within the deadlines of the settings.
+
+    Returns: the hint, None where there is none. Raises: OSError, AddressNotAllowedError,
+        trio.TooSlowError: no connection. LeaseLostError, StorageUnavailableError: nothing more may
+        be sent.
+    """
+    assert meter.address is not None, "only meters with an address are leased"
+    assert meter.port is not None
+    deadlines = context.settings.deadlines
+    with trio.fail_after(deadlines.connect_s):
+        stream = await context.connect(meter.address, meter.port, context.settings)
+    try:
+        with trio.fail_after(deadlines.associate_s):
+            return await _ask(context, meter, guard, stream, on_push)
+    except _NO_ANSWER:
+        return None
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.aclose_forcefully(stream)
+
+
+async def _ask(
+    context: Context,
+    meter: Meter,
+    guard: LeaseGuard,
+    stream: trio.abc.Stream,
+    on_push: Callable[[bytes, bytes], None],
+) -> int | None:
+    own = meter.association
+    public = attrs.evolve(
+        meter, association=Association(client_sap=PUBLIC_SAP, server_sap=own.server_sap)
+    )
+    quirks = context.quirks_of(meter)
+    link = link_for(public, quirks)
+    counters = OwnCounters(context, public, needed=False)
+    exchange = Exchange(
+        stream,
+        link,
+        client_for(context, public, Secrets(), None, counters, link),
+        counters,
+        guard,
+        context.settings.deadlines.request_s,
+        _MOST_OCTETS,
+        on_push,
+    )
+    if not isinstance(await exchange.ask(Associate()), AssociationAccepted):
+        return None
+    answers = [
+        await read(exchange, _CLASS_DATA, obis, 2)
+        for obis in counter_objects(quirks, own.client_sap)
+    ]
+    found = [
+        answer.value
+        for answer in answers
+        if answer is not None and type(answer.value) is int and 0 <= answer.value <= _COUNTER_MAX
+    ]
+    with trio.move_on_after(context.settings.deadlines.release_s):
+        await exchange.release()
+    return max(found, default=None)
