@@ -15,24 +15,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple, NoReturn
 
 import attrs
 
 from hes_protocol.axdr import write_length
 from hes_protocol.errors import LocalProtocolError, SecurityError
 from hes_protocol.security import Protection, SuiteKeys, protect, unprotect
+from hes_protocol.security.control import CONTROLS, SUPPORTED, SecurityControl
 from hes_protocol.security.suite0 import HEADER_OCTETS, SYSTEM_TITLE_OCTETS, TAG_OCTETS
 from hes_protocol.xdlms.ciphered import (
+    DEDICATED,
+    FORMS,
     GENERAL_DED,
     GENERAL_GLO,
     PLAIN_TAGS,
     Ciphered,
     CipherForm,
-    decode_ciphered,
+    split_ciphered,
 )
 
 _CIPHERED_TAGS: Final = frozenset({GENERAL_GLO, GENERAL_DED, *PLAIN_TAGS})
+_BROADCAST: Final = 0x40
 
 
 class KeyKind(Enum):
@@ -42,17 +46,26 @@ class KeyKind(Enum):
     BROADCAST = auto()
     DEDICATED = auto()
 
+    # Enum's own hashes the name, in Python: keys are looked up for every APDU.
+    __hash__ = object.__hash__
 
-@attrs.frozen
-class Opened:
-    """A received APDU after policy, tag and counter; `form` and `key` say how it was ciphered."""
 
-    apdu: bytes = attrs.field(repr=False)
+class Opened(NamedTuple):
+    """
+    A received APDU after policy, tag and counter; `form` and `key` say how it was ciphered.
+
+    A tuple for the reason that `Unprotected` is one.
+    """
+
+    apdu: bytes
     protection: Protection = Protection.PLAIN
     authenticated: bool = False
     invocation_counter: int | None = None
     form: CipherForm = CipherForm.GLO
     key: KeyKind = KeyKind.UNICAST
+
+    def __repr__(self) -> str:
+        return f"Opened(protection={self.protection!r}, form={self.form!r}, key={self.key!r})"
 
 
 @attrs.define
@@ -96,6 +109,7 @@ class Channel:
                 self._keys[KeyKind.BROADCAST] = keys.with_encryption_key(broadcast_key)
         self.system_title = system_title
         self.minimum = minimum
+        self._allowed = _ALLOWED[minimum]
         self.peer_title: bytes | None = None
         self._peer = {kind: _Peer() for kind in KeyKind}
         self._next_counter = next_counter
@@ -205,47 +219,35 @@ class Channel:
                     "policy-violated", "plaintext", apdu_tag=octets[0] if octets else None
                 )
             return Opened(octets)
-        ciphered = decode_ciphered(octets)
-        kind, title = self._check_header(ciphered, peer_title or self.peer_title)
-        opened = unprotect(self._keys[kind], title, ciphered.content)
+        tag, named, content = split_ciphered(octets)
+        if content[0] not in self._allowed:
+            self._refuse(content[0], tag)
+        kind = _kind(tag, content[0])
+        keys = self._keys.get(kind)
+        if keys is None:
+            raise SecurityError("key-missing", "no key of this kind", apdu_tag=tag)
+        title = self._title_of(named, peer_title or self.peer_title, tag)
+        plaintext, control, counter, authenticated = unprotect(keys, title, content)
         known = self._peer[kind]
-        if opened.invocation_counter <= max(known.verified, known.unverified):
-            raise SecurityError("counter-replayed", apdu_tag=ciphered.tag)
-        self._check_inner(ciphered, opened.plaintext)
-        return Opened(
-            opened.plaintext,
-            opened.control.protection,
-            opened.authenticated,
-            opened.invocation_counter,
-            ciphered.form,
-            kind,
-        )
+        if counter <= known.verified or counter <= known.unverified:
+            raise SecurityError("counter-replayed", apdu_tag=tag)
+        _check_inner(tag, plaintext)
+        return Opened(plaintext, control.protection, authenticated, counter, FORMS[tag], kind)
 
-    def _check_header(self, ciphered: Ciphered, peer_title: bytes | None) -> tuple[KeyKind, bytes]:
-        control = ciphered.control
+    def _refuse(self, octet: int, tag: int) -> NoReturn:
+        control = SecurityControl.from_octet(octet)
         if not control.protection.covers(self.minimum):
-            raise SecurityError("policy-violated", "weaker protection", apdu_tag=ciphered.tag)
-        if control.suite != 0:
-            raise SecurityError("suite-unsupported", f"suite {control.suite}")
-        kind = _kind(ciphered)
-        if kind not in self._keys:
-            raise SecurityError("key-missing", "no key of this kind", apdu_tag=ciphered.tag)
-        title = ciphered.system_title or peer_title
-        if title is None or (peer_title is not None and title != peer_title):
-            raise SecurityError("system-title-mismatch", apdu_tag=ciphered.tag)
+            raise SecurityError("policy-violated", "weaker protection", apdu_tag=tag)
+        raise SecurityError("suite-unsupported", f"suite {control.suite}", apdu_tag=tag)
+
+    def _title_of(self, named: bytes | None, known: bytes | None, tag: int) -> bytes:
+        title = named or known
+        if title is None or (known is not None and title != known):
+            raise SecurityError("system-title-mismatch", apdu_tag=tag)
         if title == self.system_title:
             # Our own APDUs come back: with the same key their tags would verify.
-            raise SecurityError("system-title-mismatch", "our own", apdu_tag=ciphered.tag)
-        return kind, title
-
-    def _check_inner(self, ciphered: Ciphered, plaintext: bytes) -> None:
-        # The outer tag is not authenticated: what it says must not decide what the APDU is.
-        inner = plaintext[0] if plaintext else None
-        wrong = inner != ciphered.plain_tag if ciphered.plain_tag is not None else inner is None
-        if wrong or is_ciphered(plaintext):
-            raise SecurityError(
-                "policy-violated", "another APDU than its tag says", apdu_tag=ciphered.tag
-            )
+            raise SecurityError("system-title-mismatch", "our own", apdu_tag=tag)
+        return title
 
     def commit(self, opened: Opened) -> None:
         """Accept what `open` gave: its counter, if it had one, is used up."""
@@ -264,12 +266,32 @@ class Channel:
         peer.verified = max(peer.verified, counter)
 
 
-def _kind(ciphered: Ciphered) -> KeyKind:
-    if not ciphered.control.broadcast:
-        return KeyKind.DEDICATED if ciphered.dedicated else KeyKind.UNICAST
-    if ciphered.dedicated:
-        raise SecurityError("key-missing", "dedicated and broadcast", apdu_tag=ciphered.tag)
+def _kind(tag: int, octet: int) -> KeyKind:
+    if not octet & _BROADCAST:
+        return KeyKind.DEDICATED if tag in DEDICATED else KeyKind.UNICAST
+    if tag in DEDICATED:
+        raise SecurityError("key-missing", "dedicated and broadcast", apdu_tag=tag)
     return KeyKind.BROADCAST
+
+
+def _check_inner(tag: int, plaintext: bytes) -> None:
+    # The outer tag is not authenticated: what it says must not decide what the APDU is.
+    due = PLAIN_TAGS.get(tag)
+    inner = plaintext[0] if plaintext else None
+    if inner is None or inner in _CIPHERED_TAGS or (due is not None and inner != due):
+        raise SecurityError("policy-violated", "another APDU than its tag says", apdu_tag=tag)
+
+
+def _allowed(minimum: Protection) -> frozenset[int]:
+    """The security control octets of suite 0 that meet a policy."""
+    return frozenset(
+        octet
+        for octet in SUPPORTED
+        if CONTROLS[octet].suite == 0 and CONTROLS[octet].protection.covers(minimum)
+    )
+
+
+_ALLOWED: Final = {minimum: _allowed(minimum) for minimum in Protection}
 
 
 def room(limit: int, protection: Protection, form: CipherForm) -> int:

@@ -30,6 +30,9 @@ class State(Enum):
     BLOCKWISE = auto()  # a block has been given, asking for the next one is due
     RELEASING = auto()  # RLRQ under way
 
+    # Enum's own hashes the name, in Python: the table is looked into at every step.
+    __hash__ = object.__hash__
+
 
 class Step(Enum):
     """What moves an association."""
@@ -49,6 +52,8 @@ class Step(Enum):
     ABANDON = auto()  # the request is given up
     RELEASE = auto()  # RLRQ
     RELEASED = auto()  # RLRE
+
+    __hash__ = object.__hash__
 
 
 TRANSITIONS: Final[Mapping[State, Mapping[Step, State]]] = {
