@@ -60,11 +60,8 @@ class Element:
         return int.from_bytes(self.value, "big", signed=True)
 
 
-def _read_tag(octets: bytes, offset: int, base: int) -> tuple[int, int]:
-    tag = octets[offset]
-    offset += 1
-    if tag & _HIGH_TAG_NUMBER != _HIGH_TAG_NUMBER:
-        return tag, offset
+def _read_high_tag(octets: bytes, offset: int, base: int) -> tuple[int, int]:
+    tag = octets[offset - 1]
     for _ in range(_MAX_TAG_OCTETS):
         if offset >= len(octets):
             raise TruncatedError("truncated", "within a tag", offset=base + offset)
@@ -74,6 +71,15 @@ def _read_tag(octets: bytes, offset: int, base: int) -> tuple[int, int]:
         if octet < 0x80:
             return tag, offset
     raise EncodingError("bad-tag", "a tag of more than four octets", offset=base + offset)
+
+
+def _read_long_length(octets: bytes, offset: int, base: int) -> tuple[int, int]:
+    try:
+        return read_length(octets, offset)
+    except TruncatedError as exc:
+        raise TruncatedError("truncated", "within a length", offset=base + offset) from exc
+    except EncodingError as exc:
+        raise EncodingError("bad-length", exc.detail, offset=base + offset) from exc
 
 
 def read_element(octets: bytes, offset: int, *, base: int = 0) -> tuple[Element, int]:
@@ -86,17 +92,19 @@ def read_element(octets: bytes, offset: int, *, base: int = 0) -> tuple[Element,
     Raises: TruncatedError: it ends behind `octets`. EncodingError: a tag or length that is none.
     Source: ISO/IEC 8825-1, 8.1.2 and 8.1.3.
     """
-    if offset >= len(octets):
+    end = len(octets)
+    if offset >= end:
         raise TruncatedError("truncated", "an element is due", offset=base + offset)
-    tag, offset = _read_tag(octets, offset, base)
-    try:
-        length, start = read_length(octets, offset)
-    except TruncatedError as exc:
-        raise TruncatedError("truncated", "within a length", offset=base + offset) from exc
-    except EncodingError as exc:
-        raise EncodingError("bad-length", exc.detail, offset=base + offset) from exc
+    tag = octets[offset]
+    offset += 1
+    if tag & _HIGH_TAG_NUMBER == _HIGH_TAG_NUMBER:
+        tag, offset = _read_high_tag(octets, offset, base)
+    if offset < end and octets[offset] < 0x80:
+        length, start = octets[offset], offset + 1
+    else:
+        length, start = _read_long_length(octets, offset, base)
     behind = start + length
-    if behind > len(octets):
+    if behind > end:
         raise TruncatedError(
             "truncated", f"0x{tag:02x} is longer than what is around it", offset=base + start
         )
