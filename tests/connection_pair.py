@@ -12,7 +12,16 @@ from typing import Any
 
 import attrs
 
-from hes_protocol.acse import Mechanism
+from hes_protocol.acse import (
+    Aare,
+    Aarq,
+    ApplicationContext,
+    AssociationResult,
+    Diagnostic,
+    Mechanism,
+    UserDiagnostic,
+    context_name,
+)
 from hes_protocol.axdr import Data, DataTag, encode
 from hes_protocol.client import (
     Associate,
@@ -39,6 +48,7 @@ from hes_protocol.server import (
     SetResult,
 )
 from hes_protocol.wrapper import HEADER_OCTETS, WrapperFrame, WrapperLink
+from hes_protocol.xdlms import Conformance, InitiateRequest, InitiateResponse, decode_apdu
 
 ENCRYPTION_KEY = bytes(range(0x10, 0x20))
 AUTHENTICATION_KEY = bytes(range(0xA0, 0xB0))
@@ -57,6 +67,8 @@ BUFFER = Attribute(7, Obis.parse("1.0.99.1.0.255"), 2)
 CAPTURE = Method(7, Obis.parse("1.0.99.1.0.255"), 2)
 VALUE = encode(Data(DataTag.OCTET_STRING, bytes(range(256)) * 2))
 
+# All but general blocks, which have tests of their own.
+ALL_CONFORMANCE = Conformance(0xFFFFFF) & ~Conformance.GENERAL_BLOCK_TRANSFER
 PROTECTIONS = tuple(Protection)
 PROTECTED = (Protection.AUTHENTICATED, Protection.AUTHENTICATED_ENCRYPTED)
 
@@ -134,6 +146,62 @@ def events_of(peer: Client | Server) -> list[Any]:
     while (event := peer.next_event()) is not None:
         events.append(event)
     return events
+
+
+def client_hears(client: Client, *apdus: Any) -> list[Any]:
+    """The client's events after APDUs of the server, as octets or to be encoded."""
+    for apdu in apdus:
+        octets = apdu if isinstance(apdu, bytes) else apdu.encode()
+        client.receive_data(to_client(octets))
+    return events_of(client)
+
+
+def server_hears(server: Server, *apdus: Any, client_sap: int = CLIENT_SAP) -> list[Any]:
+    """The server's events after APDUs of the client, as octets or to be encoded."""
+    for apdu in apdus:
+        octets = apdu if isinstance(apdu, bytes) else apdu.encode()
+        server.receive_data(to_server(octets, client_sap))
+    return events_of(server)
+
+
+def server_says(server: Server, *apdus: Any, client_sap: int = CLIENT_SAP) -> Any:
+    """The APDU with which the server answers by itself."""
+    event = server_hears(server, *apdus, client_sap=client_sap)[-1]
+    assert isinstance(event, ContinueNeeded)
+    return decode_apdu(apdu_of(server.send(event.reply)))
+
+
+def opened_client(
+    conformance: Conformance = ALL_CONFORMANCE, pdu_size: int = 500, **changes: Any
+) -> Client:
+    """A client with an open plain association."""
+    client = make_client(client_settings(conformance=conformance, **changes))
+    client.send(Associate())
+    response = InitiateResponse(conformance=conformance, server_max_receive_pdu_size=pdu_size)
+    client_hears(
+        client,
+        Aare(
+            context_name(ApplicationContext.LOGICAL_NAME),
+            AssociationResult.ACCEPTED,
+            Diagnostic(UserDiagnostic.NULL),
+            user_information=response.encode(),
+        ),
+    )
+    return client
+
+
+def opened_server(
+    conformance: Conformance = ALL_CONFORMANCE, pdu_size: int = 200, **changes: Any
+) -> Server:
+    """A server with an open plain association."""
+    server = make_server(server_association(conformance=ALL_CONFORMANCE, **changes))
+    request = InitiateRequest(conformance=conformance, client_max_receive_pdu_size=pdu_size)
+    server_says(
+        server,
+        Aarq(context_name(ApplicationContext.LOGICAL_NAME), user_information=request.encode()),
+    )
+    events_of(server)
+    return server
 
 
 def answer_of(event: ServerEvent) -> ServerReply | None:

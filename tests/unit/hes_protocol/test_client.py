@@ -82,6 +82,7 @@ from tests.connection_pair import (
     make_client,
     to_client,
 )
+from tests.connection_pair import client_hears as hears
 
 CONFORMANCE = Conformance.GET | Conformance.ACTION
 RESPONSE = InitiateResponse(conformance=CONFORMANCE, server_max_receive_pdu_size=500)
@@ -91,14 +92,6 @@ ACCEPTED = Aare(
     Diagnostic(UserDiagnostic.NULL),
     user_information=RESPONSE.encode(),
 )
-
-
-def hears(client: Client, *apdus: Any) -> list[Any]:
-    """The events that APDUs from the server lead to."""
-    for apdu in apdus:
-        octets = apdu if isinstance(apdu, bytes) else apdu.encode()
-        client.receive_data(to_client(octets))
-    return events_of(client)
 
 
 def opened(**changes: Any) -> Client:

@@ -32,7 +32,6 @@ from hes_protocol.server import (
     AssociationOpened,
     AssociationRefused,
     AssociationReleased,
-    ContinueNeeded,
     GetRequested,
     GetResult,
     Notify,
@@ -81,6 +80,8 @@ from tests.connection_pair import (
     server_association,
     to_server,
 )
+from tests.connection_pair import server_hears as hears
+from tests.connection_pair import server_says as says
 
 ALL = Conformance(0xFFFFFF)
 INITIATE = InitiateRequest(conformance=ALL, client_max_receive_pdu_size=200)
@@ -102,21 +103,6 @@ NOT_ASSOCIATED = ExceptionResponse(
 )
 NOT_SUPPORTED = ExceptionResponse(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED)
 KEYS = SuiteKeys(ENCRYPTION_KEY, AUTHENTICATION_KEY)
-
-
-def hears(server: Server, *apdus: Any, client_sap: int = CLIENT_SAP) -> list[Any]:
-    """The events that APDUs from the client lead to."""
-    for apdu in apdus:
-        octets = apdu if isinstance(apdu, bytes) else apdu.encode()
-        server.receive_data(to_server(octets, client_sap))
-    return events_of(server)
-
-
-def says(server: Server, *apdus: Any, client_sap: int = CLIENT_SAP) -> Any:
-    """The APDU with which the server answers by itself."""
-    event = hears(server, *apdus, client_sap=client_sap)[-1]
-    assert isinstance(event, ContinueNeeded)
-    return decode_apdu(apdu_of(server.send(event.reply)))
 
 
 def opened(aarq: Aarq = PLAIN, **changes: Any) -> Server:
