@@ -21,6 +21,7 @@ from hes_protocol.push.values import (
     description,
     elements_of,
     instant,
+    is_push_setup,
     scaler_unit,
 )
 
@@ -53,21 +54,26 @@ def read_described(elements: Sequence[Data], count: int | None = None) -> list[P
         return None
     # A list of one that is cut may be any; a whole one has as many values as objects.
     expected = len(elements) if count is None else count
-    if expected == len(told):
+    own = is_push_setup(told[0][1])
+    if expected == len(told) and own:
         return _values(told[1:], elements[1:])  # the list is its own first value
     if expected == len(told) + 1:
         return _values(told, elements[1:])
     if expected == 2:
         inner = elements_of(elements[1]) if len(elements) == 2 else ()
-        return _rows(told, inner or ())
+        return _inside(told[1:] if own else told, told, inner or ())
     return None
 
 
-def _rows(told: list[Description], inner: Sequence[Data]) -> list[PushValue] | None:
-    """Values in a sequence of their own: one row, or several."""
-    for names in (told, told[1:]):
-        if names and len(inner) == len(names):
-            return _values(names, inner)
+def _inside(
+    behind: list[Description], told: list[Description], inner: Sequence[Data]
+) -> list[PushValue] | None:
+    """Values in a sequence of their own: several rows of all objects, or one."""
+    cells = elements_of(inner[0]) if inner else None
+    if cells is None or len(cells) != len(told):
+        if len(inner) in (len(told), len(behind)):
+            return _values(told if len(inner) == len(told) else behind, inner)
+        return None
     found: list[PushValue] = []
     for row in inner:
         cells = elements_of(row)
