@@ -68,6 +68,8 @@ def answer_to(
         conformance: whether it may be cut.
     Returns: the APDU, and what is left of it where it is a block.
     """
+    if conformance & Conformance.GENERAL_BLOCK_TRANSFER and not _service_blocks(job, conformance):
+        room = None
     match job.request:
         case GetRequestNormal() | GetRequestWithList() as request:
             got = cast("tuple[GetDataResult, ...]", results)
@@ -87,6 +89,17 @@ def answer_to(
             invoke = request.invoke_id_and_priority
             outcomes = cast("tuple[ActionReturn, ...]", results)
             return _action_response(invoke, outcomes, room, conformance, listed=listed)
+
+
+def _service_blocks(job: Job, conformance: Conformance) -> bool:
+    """Whether the answer can go by blocks of its service."""
+    match job.request:
+        case GetRequestNormal() | GetRequestWithList():
+            return bool(conformance & Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ)
+        case AccessRequest():
+            return False
+        case _:
+            return bool(conformance & Conformance.BLOCK_TRANSFER_WITH_ACTION)
 
 
 def _get_response(

@@ -15,10 +15,12 @@ import attrs
 
 from hes_protocol._general_blocks import BlockExchange, one_way
 from hes_protocol.errors import AssociationError, LimitError, LocalProtocolError
+from hes_protocol.settings import ServerAssociation
 from hes_protocol.xdlms import BlockAssembler
 from hes_protocol.xdlms.assembler import is_one_way
 from hes_protocol.xdlms.block_transfer import (
     GENERAL_BLOCK_TRANSFER,
+    MAX_WINDOW,
     GeneralBlockTransfer,
     decode_general_block_transfer,
 )
@@ -45,6 +47,8 @@ class BlockLayer:
     _pushes: BlockAssembler = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        if not 0 <= self.window <= MAX_WINDOW:
+            raise LocalProtocolError(f"a window has at most {MAX_WINDOW} blocks")
         self._pushes = BlockAssembler(self.max_octets, self.max_blocks)
 
     def begin(self, *, negotiated: bool, limit: int) -> None:
@@ -78,8 +82,8 @@ class BlockLayer:
 
         Raises: LocalProtocolError: longer than the server takes, and it knows no blocks.
         """
-        self._exchange = None
         if self._fits(apdu):
+            self._exchange = None
             return (apdu,)
         return self._load(self._new(), apdu)
 
@@ -87,19 +91,19 @@ class BlockLayer:
         """
         A server's answer as APDUs for the link: later blocks come by `blocks`.
 
-        Raises: LocalProtocolError: longer than the client takes, and it knows no blocks.
+        What is too long for a client that knows no blocks goes whole: whoever made it knows why.
         """
         exchange = self._exchange
         if exchange is not None and exchange.is_complete:
             return self._load(exchange, apdu)
+        if self._negotiated and not self._fits(apdu):
+            return self._load(self._new(), apdu)
         self._exchange = None
-        if self._fits(apdu):
-            return (apdu,)
-        return self._load(self._new(), apdu)
+        return (apdu,)
 
     def push(self, apdu: bytes) -> tuple[bytes, ...]:
-        """An unconfirmed APDU as APDUs for the link, by one-way blocks where it is too long."""
-        if self._limit is None or len(apdu) <= self._limit:
+        """What nobody asked for as APDUs for the link, by one-way blocks where it is too long."""
+        if not self._negotiated or self._limit is None or len(apdu) <= self._limit:
             return (apdu,)
         return tuple(block.encode() for block in one_way(apdu, self._limit))
 
@@ -166,6 +170,8 @@ class BlockLayer:
         exchange = self._exchange
         if exchange is None or not exchange.follows(block):
             exchange = self._new()
+        if exchange.is_behind(block):
+            return None
         try:
             whole = exchange.take(block)
         except LimitError:
@@ -179,8 +185,17 @@ class BlockLayer:
         return whole
 
     def _inner(self, apdu: bytes | None) -> bytes | None:
-        if apdu is not None and apdu[:1] == _TAG:
+        if apdu is not None and apdu[:1] in (_TAG, b""):
             raise AssociationError(
-                "unexpected-apdu", "blocks in blocks", apdu_tag=GENERAL_BLOCK_TRANSFER
+                "unexpected-apdu",
+                "blocks in blocks" if apdu else "nothing in blocks",
+                apdu_tag=GENERAL_BLOCK_TRANSFER,
             )
         return apdu
+
+
+def unassociated(rules: ServerAssociation) -> BlockLayer:
+    """For the pushes of a server to a client that has no association and negotiated nothing."""
+    layer = BlockLayer(rules.general_blocks, 0, 0, server=True)
+    layer.begin(negotiated=rules.general_blocks > 0, limit=rules.max_receive_pdu_size)
+    return layer

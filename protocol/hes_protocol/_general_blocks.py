@@ -96,10 +96,12 @@ class BlockExchange:
     _opening: GeneralBlockTransfer | None = attrs.field(default=None, init=False, repr=False)
     _complete: bool = attrs.field(default=False, init=False)
     _due: bool = attrs.field(default=False, init=False)
+    _server: bool = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.window <= MAX_WINDOW:
             raise LocalProtocolError("a window has 1 to 63 blocks")
+        self._server = self.answering
 
     @property
     def is_due(self) -> bool:
@@ -124,11 +126,17 @@ class BlockExchange:
         is ciphered, a client with a constant invoke id may ask the same again.
         """
         opening = self._opening
+        if self._server and self._apdu is not None and not self._complete and block.block_data:
+            return False  # what we are answering came whole
         if opening is None or block.block_number != 1:
             return True
         same = opening.last_block == block.last_block and opening.block_data == block.block_data
         answered = self._complete and self._apdu is not None and self._sent >= self._last
         return same and (not answered or not block.block_data or is_ciphered(block.block_data))
+
+    def is_behind(self, block: GeneralBlockTransfer) -> bool:
+        """Whether a late block of an exchange that was given up comes into this one."""
+        return not self._taken and block.block_number_ack > self._sent
 
     # --- what we send -----------------------------------------------------------------------
 

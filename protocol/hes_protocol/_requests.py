@@ -188,6 +188,17 @@ class LongRequest:
         self.given_blocks += 1
 
 
+def blocks_of(request: ServiceRequest) -> Conformance:
+    """What the server must know so that the request can go by blocks of its service; or NONE."""
+    match request:
+        case Set() | SetList():
+            return Conformance.BLOCK_TRANSFER_WITH_SET_OR_WRITE
+        case Action() | ActionList():
+            return Conformance.BLOCK_TRANSFER_WITH_ACTION
+        case _:
+            return Conformance.NONE
+
+
 def by_blocks(
     request: ServiceRequest, invoke: int, room: int, conformance: Conformance
 ) -> LongRequest:

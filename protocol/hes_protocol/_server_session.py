@@ -15,6 +15,7 @@ import attrs
 
 from hes_protocol import _admission as admission
 from hes_protocol import _answers as answers
+from hes_protocol._block_layer import BlockLayer
 from hes_protocol._channel import Channel, KeyKind, Opened, room
 from hes_protocol._proofs import check_proof, make_proof
 from hes_protocol._services import Said, Services
@@ -35,12 +36,14 @@ from hes_protocol.xdlms import (
     ActionRequestNormal,
     ActionResultCode,
     Apdu,
+    Conformance,
     DataNotificationConfirm,
     decode_apdu,
 )
 from hes_protocol.xdlms.ciphered import CipherForm
 from hes_protocol.xdlms.notification import DATA_NOTIFICATION_CONFIRM
 
+_MAX_BLOCKS: Final = 65_536
 _CONFIRM: Final = bytes((DATA_NOTIFICATION_CONFIRM,))
 
 
@@ -53,12 +56,13 @@ class Due:
     """
     What is to be sent next.
 
-    `build` makes the APDU when it is sent and not before, since it may draw a counter; `sent`
-    takes the step that sending it means, and says what has happened.
+    `build` makes what the link is to carry when it is sent and not before, since it may draw a
+    counter: one APDU, or several blocks; `sent` takes the step that sending it means, and says
+    what has happened.
     """
 
     reply: Reply
-    build: Callable[[], bytes]
+    build: Callable[[], tuple[bytes, ...]]
     sent: Callable[[], tuple[ServerEvent, ...]] = _nothing
 
 
@@ -101,6 +105,13 @@ class ServerSession:
         self._state = AssociationState()
         self._services = Services(rules, admitted.conformance, self._state)
         self._asked_by = admitted.opened
+        self.blocks = BlockLayer(
+            rules.general_blocks, rules.max_request_octets, _MAX_BLOCKS, server=True
+        )
+        self.blocks.begin(
+            negotiated=bool(admitted.conformance & Conformance.GENERAL_BLOCK_TRANSFER),
+            limit=self._limit,
+        )
         channel.peer_title = admitted.aarq.calling_ap_title
         channel.begin(admitted.dedicated_key)
         self._state.advance(Step.ASSOCIATE)
@@ -140,8 +151,10 @@ class ServerSession:
         return Turn(
             due=Due(
                 Reply("association"),
-                lambda: admission.acceptance(
-                    self._admitted, self._rules, self.channel, self._challenge
+                lambda: (
+                    admission.acceptance(
+                        self._admitted, self._rules, self.channel, self._challenge
+                    ),
                 ),
                 self._accepted,
             )
@@ -161,33 +174,41 @@ class ServerSession:
 
     # --- answers of the caller --------------------------------------------------------------
 
-    def answer(self, result: ServiceResult) -> tuple[bytes, tuple[ServerEvent, ...]]:
+    def answer(self, result: ServiceResult) -> tuple[tuple[bytes, ...], tuple[ServerEvent, ...]]:
         """
         Answer what is asked.
 
-        Returns: the APDU, protected as the request was, empty where none is due yet or none is
-            wanted; and what is asked next.
+        Returns: the APDU, protected as the request was, or its first blocks; none where none is
+            due yet or none is wanted; and what is asked next.
         Raises: LocalProtocolError: not what was asked, or no fresh counter.
         """
         opened = self._asked_by
         answered = self._services.answer(result, self._room(opened))
-        octets = b"" if answered.apdu is None else self._protect(answered.apdu, opened)
+        apdus = () if answered.apdu is None else self._leave(answered.apdu, opened)
         answered.commit()
         asked = self._services.asked
-        return octets, () if asked is None else (asked,)
+        return apdus, () if asked is None else (asked,)
 
-    def _room(self, opened: Opened) -> int | None:
+    @property
+    def _limit(self) -> int:
+        """The longest APDU that we send, octets, 0 for any."""
         ours, theirs = (
             self._rules.max_receive_pdu_size,
             self._admitted.client_max_receive_pdu_size,
         )
-        limit = min(ours, theirs) if ours and theirs else ours or theirs
-        if not limit:
+        return min(ours, theirs) if ours and theirs else ours or theirs
+
+    def _room(self, opened: Opened) -> int | None:
+        """How long a plain APDU may be; None where general blocks make any fit."""
+        if not self._limit or self.blocks.is_preferred:
             return None
-        return room(limit, opened.protection, self._form(opened))
+        return room(self._limit, opened.protection, self._form(opened))
 
     def _form(self, opened: Opened) -> CipherForm:
         return self._rules.reply_form or opened.form
+
+    def _leave(self, apdu: bytes, opened: Opened) -> tuple[bytes, ...]:
+        return self.blocks.answer(self._protect(apdu, opened))
 
     def _protect(self, apdu: bytes, opened: Opened) -> bytes:
         return self.channel.protect(apdu, opened.protection, self._form(opened))
@@ -201,7 +222,20 @@ class ServerSession:
 
     # --- what the client says ---------------------------------------------------------------
 
-    def receive(self, octets: bytes) -> Turn:
+    def enter(self, octets: bytes) -> Turn:
+        """
+        Take an APDU of the link other than an AARQ, or a block of one.
+
+        Raises: RemoteProtocolError: it is broken and deserves no reply.
+        """
+        whole = self.blocks.enter(octets)
+        if whole is not None:
+            return self._receive(whole)
+        if not self.blocks.is_due:
+            return Turn()
+        return Turn(due=Due(Reply("block"), self.blocks.blocks))
+
+    def _receive(self, octets: bytes) -> Turn:
         """
         Take an APDU other than an AARQ; one that fails verification changes nothing.
 
@@ -218,7 +252,9 @@ class ServerSession:
             opened = self.channel.open(protected)
         except SecurityError as error:
             exception = answers.exception_for(error, self.channel.peer_counter)
-            return Turn(due=Due(Reply("exception", error.code), lambda: exception))
+            return Turn(
+                due=Due(Reply("exception", error.code), lambda: self.blocks.answer(exception))
+            )
         if rlrq is not None:
             self._commit(opened)
             return self._receive_rlrq(opened, informed=rlrq.user_information is not None)
@@ -252,7 +288,7 @@ class ServerSession:
             return ()
 
         reply = Reply(said.purpose, said.detail)
-        return Due(reply, lambda: self._protect(said.apdu, opened), sent)
+        return Due(reply, lambda: self._leave(said.apdu, opened), sent)
 
     def _receive_rlrq(self, opened: Opened, *, informed: bool) -> Turn:
         if self._rules.no_rlrq:
@@ -264,12 +300,12 @@ class ServerSession:
             return self._refuse(answers.not_supported(), "pre-established", opened)
         self._state.advance(Step.RELEASE)
 
-        def build() -> bytes:
+        def build() -> tuple[bytes, ...]:
             information = None
             if informed:
                 response = admission.initiate_response(self._rules, self._admitted.conformance)
                 information = self._protect(response, opened)
-            return Rlre(ReleaseResponseReason.NORMAL, information).encode()
+            return (Rlre(ReleaseResponseReason.NORMAL, information).encode(),)
 
         return Turn(due=Due(Reply("release"), build, self._released))
 
@@ -306,7 +342,7 @@ class ServerSession:
         self._state.advance(Step.PROVE)
         return Turn(due=Due(Reply("hls"), lambda: self._prove(apdu, opened), self._confirmed))
 
-    def _prove(self, apdu: ActionRequestNormal, opened: Opened) -> bytes:
+    def _prove(self, apdu: ActionRequestNormal, opened: Opened) -> tuple[bytes, ...]:
         assert self._challenge is not None
         proof = encode(
             make_proof(
@@ -317,7 +353,7 @@ class ServerSession:
             )
         )
         response = answers.plain_action_response(apdu, ActionResultCode.SUCCESS, proof)
-        return self._protect(response, opened)
+        return self._leave(response, opened)
 
     def _confirmed(self) -> tuple[ServerEvent, ...]:
         self._state.advance(Step.CONFIRM)
@@ -327,4 +363,4 @@ class ServerSession:
 
     def _refuse(self, apdu: bytes, detail: str, opened: Opened) -> Turn:
         """An answer of our own, protected as the request was, so that the client may trust it."""
-        return Turn(due=Due(Reply("exception", detail), lambda: self._protect(apdu, opened)))
+        return Turn(due=Due(Reply("exception", detail), lambda: self._leave(apdu, opened)))

@@ -176,6 +176,7 @@ class Services:
 
         Args: room: as of `answer`.
         """
+        general = self._conformance & Conformance.GENERAL_BLOCK_TRANSFER
         needs = _NEEDS.get(type(apdu))
         if needs is None or needs & ~self._conformance:
             return Said(answers.not_supported(), "exception", "service-not-supported")
@@ -186,7 +187,7 @@ class Services:
         if isinstance(apdu, _LATER):
             return self._receive_later(apdu, room)
         request: WholeRequest = apdu  # type: ignore[assignment]  # all that is left in _NEEDS
-        refused = self._check_list(request, room)
+        refused = self._check_list(request, None if general else room)
         if refused is not None:
             return refused
         job = take_apart(request, self._rules.client_sap)

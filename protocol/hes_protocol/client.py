@@ -27,10 +27,12 @@ from collections.abc import Callable
 from typing import Final
 
 from hes_protocol import _handshake as handshake
+from hes_protocol._block_layer import BlockLayer
 from hes_protocol._channel import Channel, Opened, room
 from hes_protocol._invocations import Confirm, Confirms, Invocations, is_confirmed
 from hes_protocol._pending import ANSWERS, Answer, Pending
 from hes_protocol._proofs import check_proof, make_proof
+from hes_protocol._requests import blocks_of
 from hes_protocol._state import AssociationState, State, Step
 from hes_protocol.acse import (
     Aare,
@@ -41,10 +43,7 @@ from hes_protocol.acse import (
     Rlrq,
     UserDiagnostic,
 )
-from hes_protocol.errors import (
-    AssociationError,
-    LocalProtocolError,
-)
+from hes_protocol.errors import AssociationError
 from hes_protocol.events import (
     AccessCompleted,
     AccessResult,
@@ -87,6 +86,7 @@ from hes_protocol.xdlms import (
     ActionResultCode,
     Apdu,
     ConfirmedServiceError,
+    Conformance,
     DataNotification,
     EventNotification,
     ExceptionResponse,
@@ -169,6 +169,10 @@ class Client:
         self._confirms = Confirms()
         self._max_send_pdu_size = 0
         self._conformance = settings.conformance
+        self._blocks = BlockLayer(
+            settings.general_blocks, settings.max_result_octets, settings.max_blocks
+        )
+        self._block_reply: Reply | None = None
         self._fresh = handshake.Fresh()
         self._used: set[bytes] = set()
         self._accepted: handshake.Accepted | None = None
@@ -244,12 +248,22 @@ class Client:
         """
         return self._link.handle_timeout()
 
+    def resend(self) -> bytes:
+        """
+        After a silence: the general blocks that were not answered, once more; empty if all were.
+
+        Whether and when is the caller's to say: links that repeat by themselves do not need it.
+        """
+        return self._frames(self._blocks.resend())
+
     def abandon(self) -> None:
         """Give up the pending request: its answer, should it come late, is discarded."""
         if self._pending is not None and self._state.allows(Step.ABANDON):
             self._state.advance(Step.ABANDON)
             self._pending = None
             self._reply = None
+            self._blocks.abandon()
+            self._block_reply = None
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -264,15 +278,14 @@ class Client:
         self._used |= fresh.values()
         self._fresh = fresh
         self._channel.begin(fresh.dedicated_key)
-        self._max_send_pdu_size = 0
+        self._negotiate(Conformance.NONE, 0)
         self._state.advance(Step.ASSOCIATE)
         return octets
 
     def _open_without_aarq(self) -> None:
         settings = self._settings
         self._channel.begin()
-        self._max_send_pdu_size = settings.max_receive_pdu_size
-        self._conformance = settings.conformance
+        self._negotiate(settings.conformance, settings.max_receive_pdu_size)
         self._state.advance(Step.ASSOCIATE)
         self._state.advance(Step.ACCEPT)
         self._events.append(
@@ -295,11 +308,26 @@ class Client:
         return octets
 
     def _room(self, request: ServiceRequest) -> int | None:
-        if not self._max_send_pdu_size:
+        general = is_confirmed(request) and self._goes_by_general_blocks(request)
+        if general or not self._max_send_pdu_size:
             return None
         settings = self._settings
         form = CipherForm.GENERAL_GLO if isinstance(request, Access) else settings.cipher_form
         return room(self._max_send_pdu_size, settings.protection, form)
+
+    def _goes_by_general_blocks(self, request: ServiceRequest) -> bool:
+        blocks = self._blocks
+        own = blocks_of(request) & self._conformance
+        return blocks.is_preferred or (blocks.is_negotiated and not own)
+
+    def _negotiate(self, conformance: Conformance, max_send_pdu_size: int) -> None:
+        self._conformance = conformance
+        self._max_send_pdu_size = max_send_pdu_size
+        self._block_reply = None
+        self._blocks.begin(
+            negotiated=bool(conformance & Conformance.GENERAL_BLOCK_TRANSFER),
+            limit=max_send_pdu_size,
+        )
 
     def _send_release(self) -> bytes:
         self._state.require(Step.RELEASE)
@@ -317,6 +345,9 @@ class Client:
         return octets
 
     def _send_reply(self, reply: Reply) -> bytes:
+        if reply is self._block_reply:
+            self._block_reply = None
+            return self._frames(self._blocks.blocks()) if self._blocks.is_due else b""
         if reply is not self._reply:
             return self._send_confirm(self._confirms.find(reply))
         octets = self._send_proof() if self._pending is None else self._send_next(self._pending)
@@ -361,15 +392,24 @@ class Client:
     def _wrap(self, apdu: bytes) -> bytes:
         settings = self._settings
         protected = self._channel.protect(apdu, settings.protection, settings.cipher_form)
-        if 0 < self._max_send_pdu_size < len(protected):
-            raise LocalProtocolError(
-                f"{len(protected)} octets, and the server takes {self._max_send_pdu_size}"
-            )
-        return self._link.wrap(protected)
+        octets = self._frames(self._blocks.ask(protected))
+        self._block_reply = None
+        return octets
+
+    def _frames(self, apdus: tuple[bytes, ...]) -> bytes:
+        return b"".join(map(self._link.wrap, apdus))
 
     # --- receiving --------------------------------------------------------------------------
 
     def _receive(self, octets: bytes) -> None:
+        apdu = self._blocks.enter(octets)
+        if apdu is not None:
+            self._receive_whole(apdu)
+        elif self._blocks.is_due and self._block_reply is None:
+            self._block_reply = Reply("block")
+            self._events.append(ContinueNeeded(self._block_reply))
+
+    def _receive_whole(self, octets: bytes) -> None:
         tag = octets[0] if octets else None
         if tag == Aare.TAG:
             self._receive_aare(Aare.decode(octets))
@@ -419,7 +459,9 @@ class Client:
         self._channel.commit(accepted.opened)
         self._channel.peer_title = accepted.server_title
         self._accepted = accepted
-        self._max_send_pdu_size = accepted.initiate.server_max_receive_pdu_size
+        self._negotiate(
+            accepted.initiate.conformance, accepted.initiate.server_max_receive_pdu_size
+        )
         if accepted.challenge is None:
             self._open(Step.ACCEPT, accepted)
         else:
@@ -516,7 +558,6 @@ class Client:
 
     def _open(self, step: Step, accepted: handshake.Accepted) -> None:
         self._state.advance(step)
-        self._conformance = accepted.initiate.conformance
         self._events.append(
             AssociationAccepted(
                 accepted.initiate.conformance,

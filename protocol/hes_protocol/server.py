@@ -23,6 +23,7 @@ from typing import Final
 
 from hes_protocol import _admission as admission
 from hes_protocol import _answers as answers
+from hes_protocol._block_layer import unassociated
 from hes_protocol._channel import Channel
 from hes_protocol._server_session import Due, ServerSession, Turn
 from hes_protocol.acse import Aarq, Diagnostic, UserDiagnostic
@@ -208,7 +209,7 @@ class Server:
         if self._due_ended:
             self._due, self._due_ended = None, False
             return b""
-        octets = self._link.wrap(due.build())
+        octets = self._frames(due.build())
         self._due = None
         self._events.extend(due.sent())
         self._forget_released()
@@ -221,25 +222,28 @@ class Server:
         if session not in self._sessions.values():  # its link has ended: nobody listens
             self._asking = None
             return b""
-        apdu, asked = session.answer(result)
+        apdus, asked = session.answer(result)
         self._events.extend(asked)
         if not asked:
             self._asking = None
-        return self._link.wrap(apdu) if apdu else b""
+        return self._frames(apdus)
+
+    def _frames(self, apdus: tuple[bytes, ...]) -> bytes:
+        return b"".join(map(self._link.wrap, apdus))
 
     def _send_notification(self, notify: Notify) -> bytes:
         rules = self._associations.get(notify.client_sap)
         session = self._sessions.get(notify.client_sap)
         if session is not None:
-            channel = session.channel
+            channel, blocks = session.channel, session.blocks
         elif rules is not None:
-            channel = self._channel(rules)
+            channel, blocks = self._channel(rules), unassociated(rules)
         else:
             raise LocalProtocolError(f"no client SAP {notify.client_sap}")
         apdu = channel.protect(
             notify.notification.encode(), notify.protection, CipherForm.GENERAL_GLO
         )
-        return self._link.push(notify.client_sap, apdu)
+        return b"".join(self._link.push(notify.client_sap, block) for block in blocks.push(apdu))
 
     def _end(self, client_sap: int) -> None:
         """The client has set up its link anew, or given it up: so ends its association."""
@@ -267,7 +271,7 @@ class Server:
         elif session is None:
             self._take(self._receive_unassociated(octets, client_sap))
         else:
-            self._take(session.receive(octets))
+            self._take(session.enter(octets))
             if session.is_asking:
                 self._asking = session
 
@@ -285,7 +289,7 @@ class Server:
             if confirmed is not None:
                 return Turn((confirmed,))
         reply = Reply("exception", "no-association")
-        return Turn(due=Due(reply, answers.not_associated))
+        return Turn(due=Due(reply, lambda: (answers.not_associated(),)))
 
     def _confirmed(self, octets: bytes, rules: ServerAssociation) -> NotificationConfirmed | None:
         channel = self._channel(rules)
@@ -348,5 +352,5 @@ def _refuse(client_sap: int, refused: admission.Refused, rules: ServerAssociatio
     reply = Reply("association", refused.detail or refused.diagnostic.name)
     return Turn(
         (AssociationRefused(client_sap, refused.diagnostic),),
-        Due(reply, lambda: admission.refusal(refused, rules)),
+        Due(reply, lambda: (admission.refusal(refused, rules),)),
     )

@@ -127,6 +127,9 @@ class ClientSettings:
         plain_rlrq: RLRQ without user-information, for meters that take no other; else it is
             protected where the rest is.
         high_priority: the priority bit of every request.
+        general_blocks: prefer general-block-transfer to the blocks of each service, and offer to
+            take so many blocks at once, 1..63; 0 to use it only where nothing else will do.
+            Either way it must be in `conformance`.
         max_result_octets: the most that the blocks of one answer may add up to.
         max_blocks: the most blocks that one answer may have.
     """
@@ -164,6 +167,7 @@ class ClientSettings:
     no_rlrq: bool = False
     plain_rlrq: bool = False
     high_priority: bool = True
+    general_blocks: int = 0
     max_result_octets: int = 16 * 1024 * 1024
     max_blocks: int = 65_536
 
@@ -197,6 +201,9 @@ class ServerAssociation:
         no_rlrq: RLRQ is not answered, as some meters do not.
         plain_rlrq: RLRQ may come without user-information whatever the policy; anybody on the
             line can then end the association.
+        general_blocks: prefer general-block-transfer to the blocks of each service, also for
+            pushes, and offer to take so many blocks at once, 1..63; 0 to use it only where
+            nothing else will do, or where the client has asked by it.
         max_list_elements: the most attributes and methods that one request may name.
         max_request_octets: the most that the blocks of one request may add up to.
     Raises: LocalProtocolError: a mechanism that is not implemented, or something missing for it.
@@ -223,6 +230,7 @@ class ServerAssociation:
     empty_system_title: bool = False
     no_rlrq: bool = False
     plain_rlrq: bool = False
+    general_blocks: int = 0
     max_list_elements: int = 128
     max_request_octets: int = 65_536
 

@@ -82,8 +82,8 @@ def test_without_consent_nothing_long_goes_and_blocks_pass_through() -> None:
     client, server = layer(negotiated=False), layer(server=True, negotiated=False)
     with pytest.raises(LocalProtocolError):
         client.ask(LONG)
-    with pytest.raises(LocalProtocolError):
-        server.answer(LONG)
+    assert server.answer(LONG) == (LONG,)
+    assert server.push(PUSH) == (PUSH,)
     block = GeneralBlockTransfer(True, False, 1, 1, 0, SHORT).encode()
     assert client.enter(block) == block
     assert server.enter(block) == block
@@ -141,3 +141,21 @@ def test_what_is_abandoned_is_not_said_again() -> None:
     assert client.resend() == (first,)
     client.abandon()
     assert client.resend() == ()
+
+
+@pytest.mark.parametrize("window", [-1, 64])
+def test_no_such_window(window: int) -> None:
+    with pytest.raises(LocalProtocolError):
+        layer(window=window)
+
+
+def test_a_late_block_of_an_exchange_that_was_given_up_is_passed_over() -> None:
+    client = layer()
+    client.ask(SHORT)
+    assert client.enter(GeneralBlockTransfer(False, False, 5, 5, 2, b"x").encode()) is None
+    assert not client.is_due
+
+
+def test_a_push_of_nothing_is_refused() -> None:
+    with pytest.raises(AssociationError):
+        layer().enter(GeneralBlockTransfer(True, True, 0, 1, 0, b"").encode())

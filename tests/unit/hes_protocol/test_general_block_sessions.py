@@ -1,0 +1,261 @@
+"""Whole sessions in which what is long goes by general blocks, plain and ciphered."""
+
+from typing import Any
+
+import pytest
+
+from hes_protocol.acse import Mechanism
+from hes_protocol.axdr import Data, DataTag, encode
+from hes_protocol.client import (
+    Action,
+    ActionCompleted,
+    Associate,
+    AssociationAccepted,
+    ContinueNeeded,
+    Get,
+    GetCompleted,
+    NotificationReceived,
+    Release,
+    Set,
+    SetCompleted,
+)
+from hes_protocol.errors import AssociationError, LimitError, LocalProtocolError
+from hes_protocol.security import Protection
+from hes_protocol.server import (
+    ActionRequested,
+    ActionResult,
+    GetRequested,
+    GetResult,
+    Notify,
+    ServerEvent,
+    ServerReply,
+    SetRequested,
+    SetResult,
+)
+from hes_protocol.wrapper import WrapperReceiver
+from hes_protocol.xdlms import (
+    DEFAULT_CONFORMANCE,
+    Conformance,
+    DataNotification,
+    GeneralBlockTransfer,
+    decode_apdu,
+)
+from tests.connection_pair import (
+    BUFFER,
+    CAPTURE,
+    CLIENT_SAP,
+    CLOCK,
+    PROTECTIONS,
+    ConnectionPair,
+    answer_of,
+    client_settings,
+    events_of,
+    server_association,
+    to_client,
+)
+
+WITH_BLOCKS = DEFAULT_CONFORMANCE | Conformance.SET | Conformance.GENERAL_BLOCK_TRANSFER
+LONG = Data(DataTag.OCTET_STRING, bytes(range(256)) * 4)
+PUSH = DataNotification(7, None, LONG)
+
+
+def meter(event: ServerEvent) -> ServerReply | None:
+    match event:
+        case GetRequested(attribute=attribute):
+            octets = encode(LONG if attribute == BUFFER else Data(DataTag.UNSIGNED, 1))
+            return GetResult(event.invoke_id, octets=octets)
+        case SetRequested(data=data):
+            assert data == LONG
+            return SetResult(event.invoke_id)
+        case ActionRequested():
+            return ActionResult(event.invoke_id, octets=encode(event.data or LONG))
+        case _:
+            return answer_of(event)
+
+
+def pair(
+    protection: Protection = Protection.PLAIN,
+    *,
+    pdu: int = 128,
+    windows: tuple[int, int] = (5, 5),
+    conformance: Conformance = WITH_BLOCKS,
+    **changes: Any,
+) -> ConnectionPair:
+    """Both sides take APDUs of `pdu` octets and offer `windows`."""
+    mechanism = Mechanism.HLS_GMAC if protection else Mechanism.NONE
+    made = ConnectionPair.of(
+        client_settings(
+            mechanism=mechanism,
+            protection=protection,
+            max_receive_pdu_size=pdu,
+            conformance=conformance,
+            general_blocks=windows[0],
+            **changes,
+        ),
+        server_association(
+            mechanism=mechanism,
+            minimum_protection=protection,
+            max_receive_pdu_size=pdu,
+            conformance=conformance,
+            general_blocks=windows[1],
+        ),
+    )
+    made.answer = meter
+    return made
+
+
+def blocks_of(sent: list[tuple[str, bytes]], who: str) -> list[GeneralBlockTransfer]:
+    """The general blocks that one side has sent."""
+    receiver = WrapperReceiver(0xFFFF)
+    receiver.receive_data(b"".join(octets for sender, octets in sent if sender == who))
+    found = []
+    while (frame := receiver.next_frame()) is not None:
+        if frame.apdu[0] == 0xE0:
+            apdu = decode_apdu(frame.apdu)
+            assert isinstance(apdu, GeneralBlockTransfer)
+            found.append(apdu)
+    return found
+
+
+@pytest.mark.conformance("gbt-windows", "client", "server")
+@pytest.mark.conformance("gbt-streaming", "client", "server")
+@pytest.mark.parametrize("protection", PROTECTIONS)
+@pytest.mark.parametrize("pdu", [96, 128, 512])
+@pytest.mark.parametrize("windows", [(1, 1), (5, 3), (63, 63)])
+def test_a_session_with_everything_long(
+    protection: Protection, pdu: int, windows: tuple[int, int]
+) -> None:
+    both = pair(protection, pdu=pdu, windows=windows).opened()
+    assert isinstance(both.client_events[-1], AssociationAccepted)
+    assert both.ask(Get(BUFFER))[-1].data() == LONG  # type: ignore[union-attr]
+    assert isinstance(both.ask(Set(BUFFER, LONG))[-1], SetCompleted)
+    done = both.ask(Action(CAPTURE, LONG))[-1]
+    assert isinstance(done, ActionCompleted)
+    assert done.data() == LONG
+    assert both.ask(Get(CLOCK))[-1].data() == Data(DataTag.UNSIGNED, 1)  # type: ignore[union-attr]
+    assert both.ask(Action(CAPTURE))[-1].data() == LONG  # type: ignore[union-attr]
+    assert type(both.ask(Release())[-1]).__name__ == "AssociationReleased"
+    for who, window in (("client", windows[0]), ("server", windows[1])):
+        blocks = blocks_of(both.sent, who)
+        assert blocks
+        assert {block.window for block in blocks} == {window}
+        assert all(len(block.encode()) <= pdu for block in blocks)
+        assert windows == (1, 1) or any(block.streaming for block in blocks)
+
+
+def test_a_server_that_prefers_the_blocks_of_the_service_uses_them() -> None:
+    both = pair(windows=(0, 0)).opened()
+    assert both.ask(Get(BUFFER))[-1].data() == LONG  # type: ignore[union-attr]
+    assert not blocks_of(both.sent, "server")
+
+
+def test_where_the_service_has_no_blocks_the_general_ones_do() -> None:
+    without = WITH_BLOCKS & ~Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ
+    both = pair(windows=(0, 0), conformance=without).opened()
+    assert both.ask(Get(BUFFER))[-1].data() == LONG  # type: ignore[union-attr]
+    assert {block.window for block in blocks_of(both.sent, "server")} == {1}
+    assert isinstance(both.ask(Set(BUFFER, LONG))[-1], SetCompleted)
+
+
+def test_without_consent_what_is_too_long_is_not_sent() -> None:
+    without = Conformance.GENERAL_BLOCK_TRANSFER | Conformance.BLOCK_TRANSFER_WITH_SET_OR_WRITE
+    both = pair(conformance=WITH_BLOCKS & ~without).opened()
+    with pytest.raises(LocalProtocolError):
+        both.client.send(Set(BUFFER, LONG))
+
+
+def test_without_consent_a_block_is_answered_or_refused() -> None:
+    both = pair(conformance=WITH_BLOCKS & ~Conformance.GENERAL_BLOCK_TRANSFER).opened()
+    block = GeneralBlockTransfer(True, False, 1, 1, 0, b"\xc4\x01\xc1\x00\x11\x01").encode()
+    both.client.receive_data(to_client(block))
+    with pytest.raises(AssociationError):
+        both.client.next_event()
+
+
+@pytest.mark.conformance("gbt-streaming", "client", "server")
+@pytest.mark.conformance("data-notification", "client", "server")
+@pytest.mark.conformance("push-during-get", "client", "server")
+@pytest.mark.parametrize("protection", PROTECTIONS[:1])
+def test_a_long_push_between_the_blocks_of_an_answer(protection: Protection) -> None:
+    both = pair(protection).opened()
+    to_server = both.client.send(Get(BUFFER))
+    both.carry_to_server(to_server)
+    (due,) = both.take_client_events()
+    assert isinstance(due, ContinueNeeded)
+    push = both.server.send(Notify(PUSH, CLIENT_SAP, protection))
+    both.sent.append(("server", push))
+    both.client.receive_data(push)
+    (pushed,) = both.take_client_events()
+    assert pushed == NotificationReceived(PUSH, protection)
+    both.carry_to_server(both.client.send(due.reply))
+    while isinstance(due := both.take_client_events()[-1], ContinueNeeded):
+        both.carry_to_server(both.client.send(due.reply))
+    assert isinstance(due, GetCompleted)
+    assert due.data() == LONG
+
+
+@pytest.mark.conformance("gbt-recovery", "client", "server")
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_what_the_line_has_lost_is_said_again(protection: Protection) -> None:
+    both = pair(protection).opened()
+    lost = both.client.send(Set(BUFFER, LONG))
+    assert both.client.resend() == lost
+    both.carry_to_server(both.client.resend())
+    answered = False
+    for turn in range(100):
+        events = both.take_client_events()
+        if any(isinstance(event, SetCompleted) for event in events):
+            answered = True
+            break
+        dues = [event for event in events if isinstance(event, ContinueNeeded)]
+        said = both.client.send(dues[-1].reply) if dues else both.client.resend()
+        if turn % 3:
+            both.carry_to_server(said)
+    assert answered
+    assert sum(isinstance(event, SetRequested) for event in both.server_events) == 1
+
+
+def test_an_abandoned_exchange_leaves_nothing_behind() -> None:
+    both = pair().opened()
+    both.carry_to_server(both.client.send(Get(BUFFER)))
+    (due,) = both.take_client_events()
+    assert isinstance(due, ContinueNeeded)
+    both.client.abandon()
+    assert both.client.resend() == b""
+    with pytest.raises(LocalProtocolError):
+        both.client.send(due.reply)
+    assert both.ask(Set(BUFFER, LONG))[-1] == SetCompleted(2, 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bound", [{"max_result_octets": 500}, {"max_blocks": 3}])
+def test_an_answer_beyond_the_bounds_is_refused(bound: dict[str, int]) -> None:
+    both = pair(**bound).opened()
+    with pytest.raises(LimitError):
+        both.ask(Get(BUFFER))
+    both.client.abandon()
+    assert both.ask(Get(CLOCK))[-1].data() == Data(DataTag.UNSIGNED, 1)  # type: ignore[union-attr]
+
+
+def test_blocks_with_wrong_numbers_change_nothing() -> None:
+    both = pair().opened()
+    both.carry_to_server(both.client.send(Get(BUFFER)))
+    (due,) = both.take_client_events()
+    before = both.state()
+    for number, acknowledged in ((200, 1), (2, 77)):
+        block = GeneralBlockTransfer(False, False, 5, number, acknowledged, b"x").encode()
+        both.client.receive_data(to_client(block))
+        with pytest.raises(AssociationError):
+            both.client.next_event()
+    assert both.state() == before
+    assert isinstance(due, ContinueNeeded)
+    both.carry_to_server(both.client.send(due.reply))
+    while isinstance(due := both.take_client_events()[-1], ContinueNeeded):
+        both.carry_to_server(both.client.send(due.reply))
+    assert isinstance(due, GetCompleted)
+
+
+def test_events_end_where_they_should() -> None:
+    both = pair()
+    both.ask(Associate())
+    assert events_of(both.client) == []
+    assert events_of(both.server) == []
