@@ -231,7 +231,6 @@ async def test_command_line(tmp_path: Path, stop: signal.Signals) -> None:
     [
         (("--meters", "1", "--security", "md5"), "md5 is not supported yet"),
         (("--meters", "1", "--suite", "1"), "--suite 1 is not supported yet"),
-        (("--meters", "1", "--hdlc"), "--hdlc is not supported yet"),
         (("--meters", "1", "--scenario", "demo"), "--scenario is not supported yet"),
         (("--meters", "255", "--network", "127.1.1.0/24"), "room for 254"),
         (("--meters", "1", "--network", "10.0.0.0/8"), "not inside 127.0.0.0/8"),

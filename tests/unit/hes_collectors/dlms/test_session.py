@@ -19,7 +19,7 @@ from hes.domain.errors import (
     PermanentError,
     StorageUnavailableError,
 )
-from hes.domain.meters import Mechanism, Policy, Secrets, Transport
+from hes.domain.meters import Mechanism, Policy, Secrets
 from hes.domain.ports import Lease, SessionOutcome, SessionPhase
 from hes.domain.quality import Quality
 from hes_collectors.dlms import Deadlines
@@ -43,6 +43,8 @@ def storage_with(*meters: SimulatedMeter) -> FakeStorage:
     storage = FakeStorage(wall_clock)
     for meter in meters:
         storage.add_meter(meter.inventory(), meter.secrets())
+        # This key has counted before: no session begins by asking the public client.
+        storage.own_counters[meter.meter_id] = 0
     return storage
 
 
@@ -671,7 +673,9 @@ async def test_a_wrong_key_reads_nothing_and_moves_nothing(
     assert _is_security(result), result
     assert (storage.values, storage.accepted) == ({}, {})
     assert result.report.phase is SessionPhase.ASSOCIATE
-    assert not meter.released
+    # The second time only its public client was asked, whether the counter was to blame.
+    assert meter.connections == 2
+    assert {event.client_sap for event in meter.gets(1)} == {16}
 
 
 async def test_a_counter_that_went_back_is_refused(autojump_clock: MockClock) -> None:
