@@ -98,9 +98,11 @@ def server_association(**changes: Any) -> ServerAssociation:
     return ServerAssociation(**(defaults | changes))
 
 
-def make_client(settings: ClientSettings, *, first_counter: int = FIRST_CLIENT_COUNTER) -> Client:
+def make_client(
+    settings: ClientSettings, *, first_counter: int = FIRST_CLIENT_COUNTER, counter_step: int = 1
+) -> Client:
     """A client over the wrapper."""
-    counters = count(first_counter)
+    counters = count(first_counter, counter_step)
     link = WrapperLink(settings.client_sap, settings.server_sap)
     return Client(settings, link, lambda: next(counters))
 
@@ -111,9 +113,10 @@ def make_server(
     challenge: Callable[[], bytes] = lambda: STOC,
     first_counter: int = FIRST_SERVER_COUNTER,
     system_title: bytes = SERVER_TITLE,
+    counter_step: int = 1,
 ) -> Server:
     """A server over the wrapper."""
-    counters = count(first_counter)
+    counters = count(first_counter, counter_step)
     return Server(
         {association.client_sap: association for association in associations},
         WrapperLink(SERVER_SAP),
