@@ -57,7 +57,7 @@ class SecurityControl:
     @classmethod
     def from_octet(cls, octet: int) -> SecurityControl:
         """Read the octet; every value has a meaning, and one object."""
-        return _ALL[octet]
+        return CONTROLS[octet]
 
     def to_octet(self) -> int:
         """The octet."""
@@ -84,7 +84,7 @@ class SecurityControl:
             raise SecurityError("suite-unsupported", "compressed plaintext")
 
 
-_ALL: Final = tuple(
+CONTROLS: Final = tuple(
     SecurityControl(
         protection=Protection(octet & 0x30),
         suite=octet & _SUITE,
@@ -93,3 +93,11 @@ _ALL: Final = tuple(
     )
     for octet in range(256)
 )
+"""What each of the 256 octets says."""
+
+SUPPORTED: Final = frozenset(
+    octet
+    for octet, control in enumerate(CONTROLS)
+    if control.suite in _AES_128_SUITES and not control.compressed
+)
+"""The octets that `require_supported` lets through."""

@@ -24,7 +24,7 @@ from hes_protocol.security.suite0 import (
 )
 
 TOKEN_OCTETS: Final = HEADER_OCTETS + TAG_OCTETS
-_CONTROL: Final = bytes((Protection.AUTHENTICATED,))
+_CONTROL: Final = int(Protection.AUTHENTICATED)
 
 
 def gmac_token(
@@ -42,7 +42,8 @@ def gmac_token(
     if not check_challenge(challenge):
         raise LocalProtocolError("a challenge has 8 to 64 octets")
     iv = initialization_vector(system_title, invocation_counter)
-    return _CONTROL + iv[SYSTEM_TITLE_OCTETS:] + keys.tag(iv, _CONTROL, challenge, b"")
+    header = _CONTROL.to_bytes(1, "big") + iv[SYSTEM_TITLE_OCTETS:]
+    return header + keys.tag(iv, _CONTROL, challenge, b"")
 
 
 def verify_gmac_token(keys: SuiteKeys, system_title: bytes, token: bytes, challenge: bytes) -> int:
@@ -55,7 +56,7 @@ def verify_gmac_token(keys: SuiteKeys, system_title: bytes, token: bytes, challe
     Raises: SecurityError: "authentication-failed": not such a token, or the tag is wrong;
         "system-title-mismatch": a title that is none; "key-missing".
     """
-    if len(token) != TOKEN_OCTETS or token[:1] != _CONTROL:
+    if len(token) != TOKEN_OCTETS or token[0] != _CONTROL:
         raise SecurityError("authentication-failed", "no GMAC token")
     if len(system_title) != SYSTEM_TITLE_OCTETS:
         raise SecurityError("system-title-mismatch", "a system title has 8 octets")

@@ -9,7 +9,9 @@ The library's AEAD object writes tags of 16 octets only, and its object with sho
 be kept. So a tag is checked by making it again: GCM enciphers in counter mode, hence enciphering
 the ciphertext gives the plaintext, and enciphering that gives the full tag, of which the first
 12 octets are compared in constant time. No plaintext leaves before. Both calls use a cipher
-object made once per key.
+object made once per key. (Measured with 200 octets: 1.2 µs for the two calls, 5.5 µs for the
+library's object with shorter tags, which must be made anew for each APDU. Making the tag by one
+GMAC over the ciphertext instead needs a second call for the plaintext all the same.)
 """
 
 from __future__ import annotations
@@ -21,13 +23,17 @@ import attrs
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hes_protocol.errors import LocalProtocolError, SecurityError, TruncatedError
-from hes_protocol.security.control import Protection, SecurityControl
+from hes_protocol.security.control import CONTROLS, SUPPORTED, Protection, SecurityControl
 
 KEY_OCTETS: Final = 16
 SYSTEM_TITLE_OCTETS: Final = 8
 TAG_OCTETS: Final = 12
 HEADER_OCTETS: Final = 5
 MAX_COUNTER: Final = 0xFFFF_FFFF
+# As plain numbers: an enum's operators cost a tenth of the whole on the way of every APDU.
+_AUTHENTICATED: Final = int(Protection.AUTHENTICATED)
+_ENCRYPTED: Final = int(Protection.ENCRYPTED)
+_SHORTEST: Final = HEADER_OCTETS + TAG_OCTETS
 
 
 class SuiteKeys:
@@ -42,15 +48,19 @@ class SuiteKeys:
     Raises: LocalProtocolError: a key that is not 16 octets.
     """
 
-    __slots__ = ("_authentication_key", "_cipher")
+    __slots__ = ("_additional", "_authentication_key", "_encrypt")
 
     def __init__(self, encryption_key: bytes, authentication_key: bytes | None = None) -> None:
         if len(encryption_key) != KEY_OCTETS:
             raise LocalProtocolError("an encryption key of suite 0 has 16 octets")
         if authentication_key is not None and len(authentication_key) != KEY_OCTETS:
             raise LocalProtocolError("an authentication key of suite 0 has 16 octets")
-        self._cipher = AESGCM(bytes(encryption_key))
+        self._encrypt = AESGCM(bytes(encryption_key)).encrypt
         self._authentication_key = authentication_key
+        # What every tag begins with, by security control octet.
+        self._additional: dict[int, bytes] = {}
+        if authentication_key is not None:
+            self._additional = {octet: bytes((octet,)) + authentication_key for octet in SUPPORTED}
 
     def __repr__(self) -> str:
         return "SuiteKeys(…)"
@@ -68,20 +78,40 @@ class SuiteKeys:
         """Whether tags can be made and checked."""
         return self._authentication_key is not None
 
-    def tag(self, iv: bytes, control_octet: bytes, clear: bytes, plaintext: bytes) -> bytes:
+    def tag(self, iv: bytes, control_octet: int, clear: bytes, plaintext: bytes) -> bytes:
         """
         Ciphertext and tag: `plaintext` enciphered, `clear` authenticated only.
 
         Raises: SecurityError: "key-missing": there is no authentication key.
         """
-        if self._authentication_key is None:
+        additional = self._additional.get(control_octet)
+        if additional is None:
             raise SecurityError("key-missing", "authentication key")
-        additional = control_octet + self._authentication_key + clear
-        return self._cipher.encrypt(iv, plaintext, additional)[:-4]
+        return self._encrypt(iv, plaintext, additional + clear if clear else additional)[:-4]
 
     def counter_mode(self, iv: bytes, octets: bytes) -> bytes:
         """`octets` enciphered or, which is the same, deciphered; nothing is authenticated."""
-        return self._cipher.encrypt(iv, octets, None)[:-16]
+        return self._encrypt(iv, octets, None)[:-16]
+
+    def verified(self, iv: bytes, content: bytes) -> bytes:
+        """
+        The plaintext of a content with a tag, which is right.
+
+        Args: content: from the security control octet to the tag, all of it there.
+        Raises: SecurityError: "tag-mismatch"; "key-missing": there is no authentication key.
+        """
+        additional = self._additional.get(content[0])
+        if additional is None:
+            raise SecurityError("key-missing", "authentication key")
+        plaintext = content[HEADER_OCTETS:-TAG_OCTETS]
+        if content[0] & _ENCRYPTED:
+            plaintext = self._encrypt(iv, plaintext, None)[:-16]
+            full = self._encrypt(iv, plaintext, additional)
+        else:
+            full = self._encrypt(iv, b"", additional + plaintext)
+        if not compare_digest(content[-TAG_OCTETS:], full[-16:-4]):
+            raise SecurityError("tag-mismatch")
+        return plaintext
 
 
 @attrs.frozen
@@ -135,8 +165,8 @@ def protect(
     if protection is Protection.PLAIN:
         raise LocalProtocolError("PLAIN is no protection")
     iv = initialization_vector(system_title, invocation_counter)
-    control = SecurityControl(protection, suite).to_octet().to_bytes(1, "big")
-    header = control + iv[SYSTEM_TITLE_OCTETS:]
+    control = SecurityControl(protection, suite).to_octet()
+    header = control.to_bytes(1, "big") + iv[SYSTEM_TITLE_OCTETS:]
     match protection:
         case Protection.AUTHENTICATED_ENCRYPTED:
             return header + keys.tag(iv, control, b"", plaintext)
@@ -158,17 +188,38 @@ def read_header(content: bytes) -> tuple[SecurityControl, int]:
     return control, int.from_bytes(content[1:HEADER_OCTETS], "big")
 
 
-def _check_title(system_title: bytes) -> None:
+def _check(system_title: bytes, content: bytes) -> None:
+    length = len(content)
+    if length < HEADER_OCTETS:
+        raise TruncatedError("truncated", "within the security header", offset=length)
+    octet = content[0]
+    if octet not in SUPPORTED:
+        CONTROLS[octet].require_supported()
     if len(system_title) != SYSTEM_TITLE_OCTETS:
         raise SecurityError("system-title-mismatch", "a system title has 8 octets")
+    if length < HEADER_OCTETS + TAG_OCTETS and octet & _AUTHENTICATED:
+        raise TruncatedError("truncated", "no room for a tag", offset=length)
 
 
-def _split(content: bytes, protection: Protection) -> tuple[bytes, bytes]:
-    if not protection.authenticated:
-        return content[HEADER_OCTETS:], b""
-    if len(content) < HEADER_OCTETS + TAG_OCTETS:
-        raise TruncatedError("truncated", "no room for a tag", offset=len(content))
-    return content[HEADER_OCTETS:-TAG_OCTETS], content[-TAG_OCTETS:]
+def open_content(keys: SuiteKeys, system_title: bytes, content: bytes) -> bytes:
+    """
+    The plaintext in the content of a ciphered APDU, verified where there is a tag.
+
+    Args, Raises: as `unprotect`, which also says what the header says.
+    """
+    if (
+        len(content) < _SHORTEST
+        or content[0] not in SUPPORTED
+        or len(system_title) != SYSTEM_TITLE_OCTETS
+    ):
+        _check(system_title, content)
+    octet = content[0]
+    if octet & _AUTHENTICATED:
+        return keys.verified(system_title + content[1:HEADER_OCTETS], content)
+    if octet & _ENCRYPTED:
+        iv = system_title + content[1:HEADER_OCTETS]
+        return keys.counter_mode(iv, content[HEADER_OCTETS:])
+    return content[HEADER_OCTETS:]
 
 
 def unprotect(keys: SuiteKeys, system_title: bytes, content: bytes) -> Unprotected:
@@ -184,26 +235,9 @@ def unprotect(keys: SuiteKeys, system_title: bytes, content: bytes) -> Unprotect
         TruncatedError: shorter than its header and tag.
     Source: IEC 62056-5-3, "security header" and "ciphered APDUs".
     """
+    plaintext = open_content(keys, system_title, content)
     control, counter = read_header(content)
-    control.require_supported()
-    _check_title(system_title)
-    text, tag = _split(content, control.protection)
-    iv = system_title + content[1:HEADER_OCTETS]
-    octet = content[:1]
-    match control.protection:
-        case Protection.AUTHENTICATED_ENCRYPTED:
-            plaintext = keys.counter_mode(iv, text)
-            expected = keys.tag(iv, octet, b"", plaintext)[-TAG_OCTETS:]
-        case Protection.AUTHENTICATED:
-            plaintext = text
-            expected = keys.tag(iv, octet, text, b"")
-        case Protection.ENCRYPTED:
-            return Unprotected(keys.counter_mode(iv, text), control, counter, False)
-        case _:
-            return Unprotected(text, control, counter, False)
-    if not compare_digest(tag, expected):
-        raise SecurityError("tag-mismatch")
-    return Unprotected(plaintext, control, counter, True)
+    return Unprotected(plaintext, control, counter, control.protection.authenticated)
 
 
 def decipher_unverified(keys: SuiteKeys, system_title: bytes, content: bytes) -> Unprotected:
@@ -216,10 +250,10 @@ def decipher_unverified(keys: SuiteKeys, system_title: bytes, content: bytes) ->
     Raises: SecurityError: the suite is not supported. TruncatedError: shorter than its header
         and tag.
     """
+    _check(system_title, content)
     control, counter = read_header(content)
-    control.require_supported()
-    _check_title(system_title)
-    text, _ = _split(content, control.protection)
+    end = len(content) - (TAG_OCTETS if control.protection.authenticated else 0)
+    text = content[HEADER_OCTETS:end]
     if control.protection.encrypted:
         text = keys.counter_mode(system_title + content[1:HEADER_OCTETS], text)
     return Unprotected(text, control, counter, False)

@@ -13,10 +13,11 @@ from typing import Final
 
 import attrs
 
-from hes_protocol.errors import LocalProtocolError
+from hes_protocol.axdr import read_length
+from hes_protocol.errors import EncodingError, LocalProtocolError, TruncatedError
 from hes_protocol.security.control import SecurityControl
-from hes_protocol.security.suite0 import read_header
-from hes_protocol.xdlms.reader import ApduReader, write_octet_string
+from hes_protocol.security.suite0 import HEADER_OCTETS, read_header
+from hes_protocol.xdlms.reader import write_octet_string
 
 GENERAL_GLO: Final = 0xDB
 GENERAL_DED: Final = 0xDC
@@ -35,7 +36,8 @@ DED_TAGS: Final = {
 PLAIN_TAGS: Final = {
     ciphered: plain for tags in (GLO_TAGS, DED_TAGS) for plain, ciphered in tags.items()
 }
-_DEDICATED: Final = {GENERAL_DED, *DED_TAGS.values()}
+DEDICATED: Final = frozenset({GENERAL_DED, *DED_TAGS.values()})
+_GENERAL: Final = frozenset({GENERAL_GLO, GENERAL_DED})
 
 
 class CipherForm(StrEnum):
@@ -72,6 +74,13 @@ _TAGS: Final = {
     CipherForm.GENERAL_GLO: {},
     CipherForm.GENERAL_DED: {},
 }
+FORMS: Final = {
+    GENERAL_GLO: CipherForm.GENERAL_GLO,
+    GENERAL_DED: CipherForm.GENERAL_DED,
+    **dict.fromkeys(GLO_TAGS.values(), CipherForm.GLO),
+    **dict.fromkeys(DED_TAGS.values(), CipherForm.DED),
+}
+"""By first octet of the ciphered APDU."""
 
 
 @attrs.frozen
@@ -90,19 +99,17 @@ class Ciphered:
     @property
     def dedicated(self) -> bool:
         """Whether the dedicated key of the association is meant, not the global one."""
-        return self.tag in _DEDICATED
+        return self.tag in DEDICATED
 
     @property
     def general(self) -> bool:
         """Whether any APDU may be inside."""
-        return self.tag in (GENERAL_GLO, GENERAL_DED)
+        return self.tag in _GENERAL
 
     @property
     def form(self) -> CipherForm:
         """Which of the four forms this is."""
-        if self.dedicated:
-            return CipherForm.GENERAL_DED if self.general else CipherForm.DED
-        return CipherForm.GENERAL_GLO if self.general else CipherForm.GLO
+        return FORMS[self.tag]
 
     @property
     def plain_tag(self) -> int | None:
@@ -133,16 +140,37 @@ class Ciphered:
         return bytes((self.tag,)) + title + write_octet_string(self.content)
 
 
+def split_ciphered(octets: bytes) -> tuple[int, bytes | None, bytes]:
+    """
+    The parts of a whole ciphered APDU: its tag, the sender's title where it has one, the content.
+
+    As `decode_ciphered` without the object, for the way that every APDU goes.
+
+    Raises: EncodingError: octets left over. TruncatedError: shorter than its security header.
+    """
+    tag = octets[0]
+    title = None
+    length, start = read_length(octets, 1)
+    if tag in _GENERAL:
+        title = octets[start : start + length]
+        # Where the title is cut off, so is the length behind it.
+        length, start = read_length(octets, start + length)
+    behind = start + length
+    if behind != len(octets):
+        if behind > len(octets):
+            raise TruncatedError("truncated", f"{length} are promised", offset=start, apdu_tag=tag)
+        raise EncodingError("trailing-octets", offset=behind, apdu_tag=tag)
+    content = octets[start:]
+    if length < HEADER_OCTETS:
+        read_header(content)
+    return tag, title, content
+
+
 def decode_ciphered(octets: bytes) -> Ciphered:
     """
     Read a whole ciphered APDU without opening it.
 
     Raises: EncodingError: octets left over. TruncatedError: shorter than its security header.
     """
-    reader = ApduReader(octets)
-    tag = octets[0]
-    title = reader.octet_string() if tag in (GENERAL_GLO, GENERAL_DED) else None
-    content = reader.octet_string()
-    reader.end()
-    read_header(content)
+    tag, title, content = split_ciphered(octets)
     return Ciphered(tag, content, title)

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -471,7 +472,9 @@ class TestAnswersThatAreNotTrue:
         # With a tag that is right, so that it is the octet which is refused.
         pair = ConnectionPair.protected(Protection.AUTHENTICATED_ENCRYPTED).opened()
         octet, counter = bytes((control,)), bytes((0, 0, 0xFF, 0xFF))
-        ciphertext = KEYS.tag(SERVER_TITLE + counter, octet, b"", PUSH.encode())
+        ciphertext = AESGCM(ENCRYPTION_KEY).encrypt(
+            SERVER_TITLE + counter, PUSH.encode(), octet + AUTHENTICATION_KEY
+        )[:-4]
         frame = Ciphered(0xDB, octet + counter + ciphertext, SERVER_TITLE)
         refused_by_client(pair, to_client(frame.encode()), code)
 
