@@ -52,6 +52,7 @@ from tests.connection_pair import (
     events_of,
     server_association,
     to_client,
+    to_server,
 )
 
 WITH_BLOCKS = DEFAULT_CONFORMANCE | Conformance.SET | Conformance.GENERAL_BLOCK_TRANSFER
@@ -170,6 +171,9 @@ def test_without_consent_a_block_is_answered_or_refused() -> None:
     both.client.receive_data(to_client(block))
     with pytest.raises(AssociationError):
         both.client.next_event()
+    both.server.receive_data(to_server(block))
+    (due,) = events_of(both.server)
+    assert due.reply.detail == "service-not-supported"
 
 
 @pytest.mark.conformance("gbt-streaming", "client", "server")

@@ -432,7 +432,6 @@ class TestOrder:
         "apdu",
         [
             bytes.fromhex("c401c1 00 00"),
-            bytes.fromhex("e0c000010000 00"),
             bytes.fromhex("d80101"),
             bytes.fromhex("c601"),
             bytes.fromhex("05 01"),
