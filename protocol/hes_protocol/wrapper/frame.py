@@ -26,6 +26,22 @@ class WrapperFrame:
     destination: int
     apdu: bytes
 
+    @classmethod
+    def from_datagram(cls, octets: bytes, max_apdu: int = MAX_LENGTH) -> WrapperFrame:
+        """
+        Read the one frame that a datagram is.
+
+        Raises: FramingError: as `WrapperReceiver.next_frame`; "truncated", "left-over".
+        """
+        receiver = WrapperReceiver(max_apdu)
+        receiver.receive_data(octets)
+        frame = receiver.next_frame()
+        if frame is None:
+            raise FramingError("truncated", "a datagram is one frame", offset=len(octets))
+        if receiver.buffered_octets:
+            raise FramingError("left-over", offset=receiver.offset)
+        return frame
+
     def to_octets(self) -> bytes:
         """
         The frame as it is sent.

@@ -78,9 +78,12 @@ class WrapperLink:
         Raises: FramingError, LimitError: octets that are no wrapper frame.
         """
         while (frame := self._receiver.next_frame()) is not None:
-            expected = self.destination is None or frame.source == self.destination
-            if frame.destination == self.source and expected:
+            if self._is_expected(frame):
                 self.peer_sap = frame.source
                 return frame.apdu
             self.frames_discarded += 1
         return None
+
+    def _is_expected(self, frame: WrapperFrame) -> bool:
+        from_peer = self.destination is None or frame.source == self.destination
+        return frame.destination == self.source and from_peer
