@@ -18,7 +18,7 @@ from hes.domain.errors import KeyUnavailableError, PermanentError
 from hes.domain.meters import Meter
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.outcomes import CounterExhaustedError
-from hes_protocol.errors import LocalProtocolError
+from hes_protocol.security.counters import BlockCounters, CounterBlock
 
 # The HLS reply takes one for its GMAC and one for the ciphered ACTION that carries it.
 MOST_PER_APDU: Final = 2
@@ -45,14 +45,13 @@ class OwnCounters:
         self._meter = meter
         self._needed = needed
         self._key_fingerprint = key_fingerprint
-        self._next = 0
-        self._last = -1
+        self._drawn = BlockCounters()
         self._above: int | None = None
 
     @property
     def ready(self) -> bool:
         """Whether one more APDU can be sent without reserving first."""
-        return not self._needed or self._last - self._next + 1 >= MOST_PER_APDU
+        return not self._needed or self._drawn.left >= MOST_PER_APDU
 
     async def ensure(self) -> None:
         """
@@ -75,7 +74,7 @@ class OwnCounters:
             raise
         except PermanentError as error:
             raise CounterExhaustedError(str(error)) from error
-        self._next, self._last = block.first, block.last
+        self._drawn.add(CounterBlock(block.first, block.last + 1))
 
     @property
     def highest(self) -> int:
@@ -110,8 +109,4 @@ class OwnCounters:
 
         Raises: LocalProtocolError: nobody called `ensure` before sending.
         """
-        if self._next > self._last:
-            raise LocalProtocolError("no invocation counter is reserved")
-        counter = self._next
-        self._next += 1
-        return counter
+        return self._drawn()

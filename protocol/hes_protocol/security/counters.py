@@ -52,15 +52,13 @@ class BlockCounters:
 
     def add(self, block: CounterBlock) -> None:
         """
-        Go on with `block`; what is left of the one at hand is lost, unless this one follows it.
+        Go on with `block`; what is left of the one at hand is lost.
 
         Raises: LocalProtocolError: it begins below what has been handed in already.
         """
         if block.first < self._behind:
             raise LocalProtocolError("a block of invocation counters goes back")
-        if block.first > self._behind or not self.left:
-            self._next = block.first
-        self._behind = block.behind
+        self._next, self._behind = block.first, block.behind
 
     def __call__(self) -> int:
         """
