@@ -134,6 +134,7 @@ class Intake:
         self._batch_key = uuid4()
         self._in_doubt = False
         self._accepted = False
+        self._key_fingerprint: bytes | None = None
         self._repeated: int | None = None
         self._believed = False
         self._verified = False
@@ -221,6 +222,7 @@ class Intake:
         Raises: SecurityError, KeyUnavailableError, TruncatedError.
         """
         secrets = self._ports.keys.secrets(meter.meter_id, meter.association.client_sap)
+        self._key_fingerprint = secrets.key_fingerprint
         keys = _suite_keys(secrets)
         wants_tag = bool(meter.association.policy & Policy.AUTHENTICATED)
         if not keys.can_authenticate and not wants_tag:
@@ -231,12 +233,18 @@ class Intake:
         """
         Accept the meter's counter, once for this push.
 
-        Raises: CounterReplayedError, StorageUnavailableError.
+        Raises: CounterReplayedError, StorageUnavailableError; KeyUnavailableError: the key was
+            changed since it verified this push.
         """
         if self._accepted:
             return
         try:
-            self._ports.counters.accept(meter.meter_id, meter.association.client_sap, counter)
+            self._ports.counters.accept(
+                meter.meter_id,
+                meter.association.client_sap,
+                counter,
+                key_fingerprint=self._key_fingerprint,
+            )
         except TemporaryError:
             # Storage may have kept it before it went away.
             self._in_doubt = True

@@ -81,6 +81,8 @@ class AnswerStore:
         self._quality = 0 if authenticated else int(Quality.UNAUTHENTICATED)
         self._null_means = null_means or NullMeaning.MISSING
         self._accepted: int | None = None
+        self.key_fingerprint: bytes | None = None
+        """Of the key under which the meter's counters are verified; the session says it."""
 
     @property
     def accepted(self) -> int | None:
@@ -101,7 +103,10 @@ class AnswerStore:
         meter = self._lease.meter
         with suppress(CounterReplayedError):
             self._ports.counters.accept(
-                meter.meter_id, meter.association.client_sap, server_counter
+                meter.meter_id,
+                meter.association.client_sap,
+                server_counter,
+                key_fingerprint=self.key_fingerprint,
             )
         self._accepted = server_counter
 

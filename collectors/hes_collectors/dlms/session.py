@@ -29,11 +29,12 @@ from hes.domain.meters import Mechanism, MeterKnowledge, Secrets
 from hes.domain.ports import Lease, SessionPhase, SessionReport
 from hes_collectors.dlms.addresses import canonical
 from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
+from hes_collectors.dlms.bootstrap import ask_counter
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.gate import LeaseGuard
-from hes_collectors.dlms.links import link_for
+from hes_collectors.dlms.links import HeardHdlcLink, HeardWrapperLink, link_for
 from hes_collectors.dlms.outcomes import (
     DONE,
     MeterRefusedError,
@@ -50,6 +51,7 @@ from hes_protocol.client import (
     Associate,
     AssociationAccepted,
     AssociationRejected,
+    Client,
 )
 from hes_protocol.errors import RemoteProtocolError, SecurityError
 
@@ -84,6 +86,7 @@ class _Known:
     """What storage knows of the meter when a session begins."""
 
     secrets: Secrets
+    own_counter: int | None
     server_counter: int | None
     knowledge: MeterKnowledge | None
 
@@ -116,6 +119,7 @@ class OutboundSession:
         )
         self._drift_s: float | None = None
         self._read = False
+        self._hinted = False
 
     async def run(self) -> SessionResult:
         """
@@ -165,18 +169,62 @@ class OutboundSession:
         )
 
     async def _converse(self) -> None:
+        meter = self._lease.meter
+        known = await self._context.outbound_threads.run(self._recall)
+        fingerprint = self._answers.key_fingerprint = known.secrets.key_fingerprint
+        ciphered = is_ciphered(meter)
+        counters = OwnCounters(self._context, meter, needed=ciphered, key_fingerprint=fingerprint)
+        link, client = self._client(known, counters)
+        if ciphered and known.own_counter is None:
+            await self._ask_counter(known, counters)
+        try:
+            await self._talk(link, client, known.knowledge, counters)
+        except MeterRefusedError as error:
+            associating = self._progress.phase is SessionPhase.ASSOCIATE
+            if not (ciphered and associating and error.security) or self._hinted:
+                raise
+            # Perhaps it is our counter that it refuses; if so it says that it expects a higher one.
+            if not await self._ask_counter(known, counters):
+                raise
+            link, client = self._client(known, counters)
+            await self._talk(link, client, known.knowledge, counters)
+
+    def _client(
+        self, known: _Known, counters: OwnCounters
+    ) -> tuple[HeardWrapperLink | HeardHdlcLink, Client]:
+        context, meter = self._context, self._lease.meter
+        link = link_for(meter, context.quirks_of(meter))
+        return link, client_for(context, meter, known.secrets, known.server_counter, counters, link)
+
+    async def _ask_counter(self, known: _Known, counters: OwnCounters) -> bool:
+        """Ask for a hint and follow it, within the cap; returns whether it leads anywhere."""
+        context, meter = self._context, self._lease.meter
+        self._hinted = True
+        hint = await ask_counter(context, meter, self._guard, self._pushes.keep)
+        ours = max(known.own_counter or 0, counters.highest)
+        if hint is None or hint <= ours:
+            return False
+        most = context.settings.max_counter_jump
+        if hint - ours > most:
+            code = "counter-hint-beyond-cap"
+            detail = f"{hint} after {ours}, the most is {most} more"
+            context.metrics.security_events.labels(code).inc()
+            tell = context.ports.sessions.security_event
+            await self._hop(tell, meter.meter_id, code, detail, meter.address)
+            return False
+        counters.leap(hint)
+        return True
+
+    async def _talk(
+        self,
+        link: HeardWrapperLink | HeardHdlcLink,
+        client: Client,
+        knowledge: MeterKnowledge | None,
+        counters: OwnCounters,
+    ) -> None:
         context, meter = self._context, self._lease.meter
         assert meter.address is not None, "only meters with an address are leased"
         assert meter.port is not None
-        known = await context.outbound_threads.run(self._recall)
-        counters = OwnCounters(
-            context,
-            meter,
-            needed=is_ciphered(meter),
-            key_fingerprint=known.secrets.key_fingerprint,
-        )
-        link = link_for(meter, context.quirks_of(meter))
-        client = client_for(context, meter, known.secrets, known.server_counter, counters, link)
         with trio.fail_after(context.settings.deadlines.connect_s):
             stream = await context.connect(meter.address, meter.port, context.settings)
         self._pushes.connected(_peer(stream, meter.address))
@@ -192,8 +240,8 @@ class OutboundSession:
                 self._pushes.keep,
             )
             self._exchange = exchange
-            await self._associate(exchange)
-            await self._read_and_release(exchange, known.knowledge)
+            await self._associate(exchange, counters)
+            await self._read_and_release(exchange, knowledge)
         finally:
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(stream)
@@ -214,34 +262,42 @@ class OutboundSession:
         """What the session needs of storage, in one hop."""
         ports, meter = self._context.ports, self._lease.meter
         client_sap = meter.association.client_sap
+        secrets = ports.keys.secrets(meter.meter_id, client_sap)
         return _Known(
-            secrets=ports.keys.secrets(meter.meter_id, client_sap),
-            server_counter=ports.counters.last_accepted(meter.meter_id, client_sap),
+            secrets=secrets,
+            own_counter=ports.counters.highest_reserved(
+                meter.meter_id, client_sap, key_fingerprint=secrets.key_fingerprint
+            ),
+            server_counter=ports.counters.last_accepted(
+                meter.meter_id, client_sap, key_fingerprint=secrets.key_fingerprint
+            ),
             knowledge=ports.knowledge.load(meter.meter_id),
         )
 
-    async def _associate(self, exchange: Exchange) -> None:
+    async def _associate(self, exchange: Exchange, counters: OwnCounters) -> None:
         self._progress.phase = SessionPhase.ASSOCIATE
         with trio.fail_after(self._context.settings.deadlines.associate_s):
             answer = await exchange.ask(Associate())
         if isinstance(answer, AssociationRejected):
             raise rejection(answer)
         assert isinstance(answer, AssociationAccepted)  # what else completes an Associate
-        await self._pin(answer)
+        # The proofs of these mechanisms hold the title.
+        mechanism = self._lease.meter.association.mechanism
+        titled = mechanism in (Mechanism.HLS_GMAC, Mechanism.HLS_SHA256)
+        if titled or answer.protection.authenticated:
+            await self._pin(answer.server_system_title)
+            await counters.keep()
         self._pushes.believe()
 
-    async def _pin(self, accepted: AssociationAccepted) -> None:
+    async def _pin(self, title: bytes | None) -> None:
         """
         Hold a meter that was imported without its system title to the one it has proved.
 
         Whoever has the same keys could otherwise answer at its address another time.
         Raises: SecurityError: the title is another meter's, or the meter's is another one.
         """
-        meter, title = self._lease.meter, accepted.server_system_title
-        # The proofs of these mechanisms hold the title.
-        titled = meter.association.mechanism in (Mechanism.HLS_GMAC, Mechanism.HLS_SHA256)
-        proved = titled or accepted.protection.authenticated
-        if meter.system_title is not None or title is None or not proved:
+        meter = self._lease.meter
+        if meter.system_title is not None or title is None:
             return
         pin = self._context.ports.knowledge.pin_system_title
         if not await self._hop(pin, meter.meter_id, title):
