@@ -41,7 +41,8 @@ class Incoming:
     """
     What has come so far.
 
-    Args: first: what the request began with. max_octets: the most that all blocks may have.
+    Args: first: what the request began with. max_octets: the most that all blocks may have, an
+        empty one counting as one octet.
     """
 
     first: FirstBlock
@@ -61,7 +62,7 @@ class Incoming:
 
     def take(self, block: DataBlock) -> bool:
         """Append a block that fits; False where it is too much."""
-        self._received_octets += len(block.raw_data)
+        self._received_octets += len(block.raw_data) or 1
         if self._received_octets > self.max_octets:
             return False
         self._received.append(block.raw_data)

@@ -176,7 +176,6 @@ class Services:
 
         Args: room: as of `answer`.
         """
-        general = self._conformance & Conformance.GENERAL_BLOCK_TRANSFER
         needs = _NEEDS.get(type(apdu))
         if needs is None or needs & ~self._conformance:
             return Said(answers.not_supported(), "exception", "service-not-supported")
@@ -187,7 +186,7 @@ class Services:
         if isinstance(apdu, _LATER):
             return self._receive_later(apdu, room)
         request: WholeRequest = apdu  # type: ignore[assignment]  # all that is left in _NEEDS
-        refused = self._check_list(request, None if general else room)
+        refused = self._check_list(request, room)
         if refused is not None:
             return refused
         job = take_apart(request, self._rules.client_sap)
@@ -222,7 +221,8 @@ class Services:
                 return None
         if not 0 < len(listed) <= self._rules.max_list_elements:
             return Said(answers.not_possible(), "exception", "list-length")
-        if room is not None and least > room:
+        general = self._conformance & Conformance.GENERAL_BLOCK_TRANSFER
+        if room is not None and least > room and not general:
             return Said(answers.pdu_too_long(), "exception", "list-length")
         return None
 

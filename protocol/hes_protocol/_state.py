@@ -27,7 +27,7 @@ class State(Enum):
     PROVING = auto()  # pass 3 under way, pass 4 is due
     OPEN = auto()
     AWAITING = auto()  # a request under way, its answer is due
-    BLOCKWISE = auto()  # a block has been given, asking for the next one is due
+    BLOCKWISE = auto()  # a block has been given, it is the client's turn to go on
     RELEASING = auto()  # RLRQ under way
 
     # Enum's own hashes the name, in Python: the table is looked into at every step.
@@ -44,9 +44,9 @@ class Step(Enum):
     PROVE = auto()  # ACTION with pass 3
     CONFIRM = auto()  # its response with a right pass 4
     DENY = auto()  # its response with a result other than success
-    REQUEST = auto()  # GET or ACTION
-    BLOCK = auto()  # a block that is not the last
-    NEXT_BLOCK = auto()  # get-request-next
+    REQUEST = auto()  # GET, SET, ACTION or ACCESS, or its first block
+    BLOCK = auto()  # a block of an answer that is not the last, or "go on" to one of a request
+    NEXT_BLOCK = auto()  # the next block of an answer is asked for, or that of a request is sent
     ANSWER = auto()  # a response that completes a request
     EXCEPTION = auto()  # a trusted exception-response
     ABANDON = auto()  # the request is given up

@@ -61,6 +61,7 @@ from hes_protocol.xdlms import (
 )
 from tests.apdus import apdus
 from tests.connection_pair import (
+    ALL_CONFORMANCE,
     AUTHENTICATION_KEY,
     BUFFER,
     CAPTURE,
@@ -83,8 +84,7 @@ from tests.connection_pair import (
 from tests.connection_pair import server_hears as hears
 from tests.connection_pair import server_says as says
 
-ALL = Conformance(0xFFFFFF)
-INITIATE = InitiateRequest(conformance=ALL, client_max_receive_pdu_size=200)
+INITIATE = InitiateRequest(conformance=ALL_CONFORMANCE, client_max_receive_pdu_size=200)
 PLAIN = Aarq(context_name(ApplicationContext.LOGICAL_NAME), user_information=INITIATE.encode())
 LLS = attrs.evolve(
     PLAIN,
@@ -107,7 +107,7 @@ KEYS = SuiteKeys(ENCRYPTION_KEY, AUTHENTICATION_KEY)
 
 def opened(aarq: Aarq = PLAIN, **changes: Any) -> Server:
     """A server with an open plain association."""
-    server = make_server(server_association(conformance=ALL, **changes))
+    server = make_server(server_association(conformance=ALL_CONFORMANCE, **changes))
     assert says(server, aarq).result is AssociationResult.ACCEPTED
     assert events_of(server) == [AssociationOpened(CLIENT_SAP)]
     return server
@@ -381,7 +381,7 @@ class TestGet:
         assert says(server, Rlrq()) == Rlre(0)
 
 
-def _proposing(pdu_size: int, conformance: Conformance = ALL) -> Aarq:
+def _proposing(pdu_size: int, conformance: Conformance = ALL_CONFORMANCE) -> Aarq:
     initiate = InitiateRequest(conformance=conformance, client_max_receive_pdu_size=pdu_size)
     return attrs.evolve(PLAIN, user_information=initiate.encode())
 
@@ -556,14 +556,16 @@ HOSTILE = st.lists(
 def test_a_hostile_client_gets_answers_or_typed_errors(
     mechanism: Mechanism, apdus: list[bytes]
 ) -> None:
-    server = make_server(server_association(mechanism=mechanism, conformance=ALL))
+    server = make_server(server_association(mechanism=mechanism, conformance=ALL_CONFORMANCE))
     for apdu in apdus:
         _fed(server, to_server(apdu))
 
 
 @given(apdus=HOSTILE, protection=st.sampled_from(list(Protection)))
 def test_a_hostile_client_that_has_the_keys(apdus: list[bytes], protection: Protection) -> None:
-    server = make_server(server_association(minimum_protection=protection, conformance=ALL))
+    server = make_server(
+        server_association(minimum_protection=protection, conformance=ALL_CONFORMANCE)
+    )
     information, title = INITIATE.encode(), None
     name = context_name(ApplicationContext.LOGICAL_NAME)
     if protection:
