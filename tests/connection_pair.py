@@ -273,6 +273,7 @@ class ConnectionPair:
                 for event in self.take_client_events()
                 if isinstance(event, ContinueNeeded)
             )
+        self.take_client_events()
         return self.client_events[before:]
 
     def carry_to_server(self, octets: bytes) -> None:

@@ -79,11 +79,11 @@ class OwnCounters:
     @property
     def highest(self) -> int:
         """The last one that was taken, or lay in a block whose rest is discarded; -1: none."""
-        return self._next - 1
+        return self._drawn.highest
 
     def leap(self, above: int) -> None:
         """Count on above `above`; what is left of the block at hand is discarded."""
-        self._next = self._last + 1
+        self._drawn.discard()
         self._above = above
 
     async def keep(self) -> None:
@@ -98,7 +98,7 @@ class OwnCounters:
             self._context.ports.counters.keep,
             self._meter.meter_id,
             self._meter.association.client_sap,
-            self._next - 1,
+            self._drawn.highest,
             key_fingerprint=self._key_fingerprint,
         )
         self._above = None

@@ -50,6 +50,15 @@ class BlockCounters:
         """How many may be drawn before the next block is needed."""
         return self._behind - self._next
 
+    @property
+    def highest(self) -> int:
+        """The last one that was drawn, or lost with the rest of a block; -1: none."""
+        return self._next - 1
+
+    def discard(self) -> None:
+        """Lose what is left of the block at hand."""
+        self._next = self._behind
+
     def add(self, block: CounterBlock) -> None:
         """
         Go on with `block`; what is left of the one at hand is lost.
