@@ -182,11 +182,16 @@ def test_contract(
 # --- outbound ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "hdlc",
+    [False, pytest.param(True, marks=pytest.mark.conformance("hdlc-tcp", "client", "server"))],
+    ids=["wrapper", "hdlc"],
+)
 async def test_a_day_of_a_fleet_is_stored_once_and_whole(
-    ports: Ports, database: Database, inventory: Inventory
+    hdlc: bool, ports: Ports, database: Database, inventory: Inventory
 ) -> None:
     begun = utc_now()
-    async with fleet_of(10, inventory) as fleet, trio.open_nursery() as nursery:
+    async with fleet_of(10, inventory, hdlc=hdlc) as fleet, trio.open_nursery() as nursery:
         await nursery.start(run, collector(ports))
         await until(lambda: missing(database, fleet, begun, begun) == 0)
         sessions = fleet.counters.sessions

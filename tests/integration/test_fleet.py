@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from hes.cli.sim import sim
 from hes_protocol.axdr import Data
 from hes_protocol.cosem import CosemDateTime, RangeSelection
+from hes_protocol.hdlc import HdlcAddress, HdlcLink
 from hes_simulators import Fleet, FleetError, FleetSettings, MeterNetwork, Security, rows
 from hes_simulators.load_profile import CLOCK_CAPTURE
 from tests.unit.hes_simulators.reader import Reader
@@ -224,6 +225,29 @@ async def test_command_line(tmp_path: Path, stop: signal.Signals) -> None:
     assert output == ""
     assert "Traceback" not in errors
     assert (tmp_path / "sim" / "starts-9").read_text() == "1\n"
+
+
+@pytest.mark.conformance("hdlc-tcp", "server")
+async def test_command_line_hdlc(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.jsonl"
+    arguments = ("--meters", "2", "--network", "127.46.0.0/24", "--port", "0", "--hdlc")
+    process = sim_run(tmp_path, *arguments, "--keys-out", str(keys))
+    try:
+        assert process.stderr is not None
+        await trio.to_thread.run_sync(process.stderr.readline)
+        records = [json.loads(line) for line in keys.read_text().splitlines()]
+        assert [record["transport"] for record in records] == ["hdlc", "hdlc"]
+        link = HdlcLink(HdlcAddress(1), HdlcAddress(1))
+        stream = await trio.open_tcp_stream(records[1]["address"], records[1]["port"])
+        async with stream:
+            await stream.send_all(link.connect())
+            with trio.fail_after(10):
+                while not link.connected:
+                    link.receive_data(bytes(await stream.receive_some()))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(
