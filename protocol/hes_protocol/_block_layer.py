@@ -4,11 +4,14 @@ Where APDUs leave and enter an association: whole, or by general-block-transfer.
 Between link and protection, the same for both roles; owns at most one exchange of blocks, and the
 pushes that come one way. Rule 1: who is asked by blocks answers by blocks. Rule 2: blocks that are
 not to be acknowledged are a push of the server's and touch no exchange. Rule 3: what was not
-negotiated passes through, so that it is refused where all else is that nobody knows.
+negotiated passes through, so that it is refused where all else is that nobody knows. Rule 4: an
+APDU that was ciphered after the one whose blocks are still coming waits for it: invocation
+counters must rise.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 import attrs
@@ -18,6 +21,7 @@ from hes_protocol.errors import AssociationError, LimitError, LocalProtocolError
 from hes_protocol.settings import ServerAssociation
 from hes_protocol.xdlms import BlockAssembler
 from hes_protocol.xdlms.assembler import is_one_way
+from hes_protocol.xdlms.begun import begun_counter
 from hes_protocol.xdlms.block_transfer import (
     GENERAL_BLOCK_TRANSFER,
     MAX_WINDOW,
@@ -25,6 +29,7 @@ from hes_protocol.xdlms.block_transfer import (
     decode_general_block_transfer,
 )
 
+_MOST_WAITING: Final = 16
 _TAG: Final = bytes((GENERAL_BLOCK_TRANSFER,))
 
 
@@ -45,6 +50,7 @@ class BlockLayer:
     _limit: int | None = attrs.field(default=None, init=False)
     _exchange: BlockExchange | None = attrs.field(default=None, init=False)
     _pushes: BlockAssembler = attrs.field(init=False)
+    _waiting: deque[bytes] = attrs.field(factory=deque, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.window <= MAX_WINDOW:
@@ -56,6 +62,7 @@ class BlockLayer:
         self._negotiated = negotiated
         self._limit = limit or None
         self._exchange = None
+        self._waiting.clear()
 
     @property
     def is_negotiated(self) -> bool:
@@ -68,6 +75,12 @@ class BlockLayer:
         exchange = self._exchange
         asked_so = self.server and exchange is not None and exchange.is_complete
         return self._negotiated and (self.window > 0 or asked_so)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether blocks of one APDU are under way, in either direction."""
+        exchange = self._exchange
+        return exchange is not None and (exchange.is_sending or bool(exchange.beginning))
 
     @property
     def is_due(self) -> bool:
@@ -150,15 +163,32 @@ class BlockLayer:
             or too long is over, all others stand where they stood.
         """
         if octets[:1] != _TAG:
-            if self.server:
-                self._exchange = None
-            return octets
+            return self._in_order(octets)
         block = decode_general_block_transfer(octets)
         if not self.server and self._is_push(block):
-            return self._inner(self._pushes.take(block))
+            return self._in_order(self._inner(self._pushes.take(block)))
         if not self._negotiated:
             return octets
         return self._inner(self._take(block))
+
+    def waited(self) -> bytes | None:
+        """An APDU that has waited for the end of an exchange, None where there is none."""
+        if not self._waiting or (self._exchange is not None and self._exchange.beginning):
+            return None
+        return self._waiting.popleft()
+
+    def _in_order(self, apdu: bytes | None) -> bytes | None:
+        """Rule 4, for a client: whatever else a server's client sends is a new request."""
+        exchange = self._exchange
+        if apdu is None or self.server or exchange is None or not exchange.beginning:
+            return apdu
+        ours, theirs = begun_counter(apdu), begun_counter(exchange.beginning)
+        if ours is None or theirs is None or ours[0] != theirs[0] or ours[1] < theirs[1]:
+            return apdu
+        if len(self._waiting) == _MOST_WAITING:
+            return apdu
+        self._waiting.append(apdu)
+        return None
 
     def _is_push(self, block: GeneralBlockTransfer) -> bool:
         if is_one_way(block):

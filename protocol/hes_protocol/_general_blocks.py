@@ -118,6 +118,11 @@ class BlockExchange:
         """Whether blocks of our APDU are not acknowledged yet."""
         return self._apdu is not None and self._next <= self._last
 
+    @property
+    def beginning(self) -> bytes:
+        """The first octets of an APDU that is still coming, empty where none is."""
+        return b"" if self._opening is None or self._complete else self._opening.block_data
+
     def follows(self, block: GeneralBlockTransfer) -> bool:
         """
         Whether the block belongs to this exchange, rather than being the first of another.

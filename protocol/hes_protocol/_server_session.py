@@ -47,6 +47,10 @@ _MAX_BLOCKS: Final = 65_536
 _CONFIRM: Final = bytes((DATA_NOTIFICATION_CONFIRM,))
 
 
+def _whole(apdu: bytes) -> tuple[bytes, ...]:
+    return (apdu,)
+
+
 def _nothing() -> tuple[ServerEvent, ...]:
     return ()
 
@@ -230,12 +234,12 @@ class ServerSession:
         """
         whole = self.blocks.enter(octets)
         if whole is not None:
-            return self._receive(whole)
+            return self._receive(whole, by_blocks=whole is not octets)
         if not self.blocks.is_due:
             return Turn()
         return Turn(due=Due(Reply("block"), self.blocks.blocks))
 
-    def _receive(self, octets: bytes) -> Turn:
+    def _receive(self, octets: bytes, *, by_blocks: bool) -> Turn:
         """
         Take an APDU other than an AARQ; one that fails verification changes nothing.
 
@@ -252,13 +256,14 @@ class ServerSession:
             opened = self.channel.open(protected)
         except SecurityError as error:
             exception = answers.exception_for(error, self.channel.peer_counter)
-            return Turn(
-                due=Due(Reply("exception", error.code), lambda: self.blocks.answer(exception))
-            )
+            answer = self.blocks.answer if by_blocks else _whole
+            return Turn(due=Due(Reply("exception", error.code), lambda: answer(exception)))
+        confirms = opened.apdu[:1] == _CONFIRM
+        if not by_blocks and not confirms:
+            self.blocks.abandon()  # a new request: who asks it has given up what was under way
         if rlrq is not None:
             self._commit(opened)
             return self._receive_rlrq(opened, informed=rlrq.user_information is not None)
-        confirms = opened.apdu[:1] == _CONFIRM
         if self._state.current is State.CHALLENGED and not confirms:
             return self._receive_proof(decode_apdu(opened.apdu), opened)
         self._commit(opened)

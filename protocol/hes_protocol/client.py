@@ -43,7 +43,7 @@ from hes_protocol.acse import (
     Rlrq,
     UserDiagnostic,
 )
-from hes_protocol.errors import AssociationError
+from hes_protocol.errors import AssociationError, LocalProtocolError
 from hes_protocol.events import (
     AccessCompleted,
     AccessResult,
@@ -173,6 +173,7 @@ class Client:
             settings.general_blocks, settings.max_result_octets, settings.max_blocks
         )
         self._block_reply: Reply | None = None
+        self._confirming: deque[ContinueNeeded] = deque()
         self._fresh = handshake.Fresh()
         self._used: set[bytes] = set()
         self._accepted: handshake.Accepted | None = None
@@ -225,10 +226,16 @@ class Client:
             verification; it is consumed, and the association stands where it stood.
         """
         while not self._events:
-            apdu = self._link.next_apdu()
-            if apdu is None:
-                return None
-            self._receive(apdu)
+            waited = self._blocks.waited()
+            if waited is not None:
+                self._receive_whole(waited)
+            elif self._confirming and not self._blocks.is_busy:
+                self._events.append(self._confirming.popleft())
+            else:
+                apdu = self._link.next_apdu()
+                if apdu is None:
+                    return None
+                self._receive(apdu)
         return self._events.popleft()
 
     @property
@@ -355,6 +362,8 @@ class Client:
         return octets
 
     def _send_confirm(self, confirm: Confirm) -> bytes:
+        if self._blocks.is_busy:
+            raise LocalProtocolError("general blocks are under way")
         protected = self._channel.protect(confirm.apdu, confirm.protection, CipherForm.GENERAL_GLO)
         octets = self._link.wrap(protected)
         self._confirms.remove(confirm)
@@ -533,7 +542,8 @@ class Client:
             needed = Protection(protection | self._settings.protection)
             reply = self._confirms.add(apdu, needed)
             if reply is not None:
-                self._events.append(ContinueNeeded(reply))
+                # Not amid general blocks: its counter would overtake theirs.
+                self._confirming.append(ContinueNeeded(reply))
 
     def _receive_answer(self, apdu: Answer) -> None:
         pending = self._pending

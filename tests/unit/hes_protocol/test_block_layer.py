@@ -29,6 +29,8 @@ def exchange(client: BlockLayer, server: BlockLayer, request: bytes, answer: byt
     given: list[bytes] = []
     to_server = client.ask(request)
     while to_server:
+        if to_server[0][0] != 0xE0:
+            server.abandon()
         asked = carry(to_server, server)
         given += asked
         to_client = server.answer(answer) if asked else server.blocks() if server.is_due else ()

@@ -26,6 +26,7 @@ from hes_protocol.server import (
     ActionResult,
     GetRequested,
     GetResult,
+    NotificationConfirmed,
     Notify,
     ServerEvent,
     ServerReply,
@@ -179,7 +180,7 @@ def test_without_consent_a_block_is_answered_or_refused() -> None:
 @pytest.mark.conformance("gbt-streaming", "client", "server")
 @pytest.mark.conformance("data-notification", "client", "server")
 @pytest.mark.conformance("push-during-get", "client", "server")
-@pytest.mark.parametrize("protection", PROTECTIONS[:1])
+@pytest.mark.parametrize("protection", PROTECTIONS)
 def test_a_long_push_between_the_blocks_of_an_answer(protection: Protection) -> None:
     both = pair(protection).opened()
     to_server = both.client.send(Get(BUFFER))
@@ -189,13 +190,67 @@ def test_a_long_push_between_the_blocks_of_an_answer(protection: Protection) -> 
     push = both.server.send(Notify(PUSH, CLIENT_SAP, protection))
     both.sent.append(("server", push))
     both.client.receive_data(push)
+    # Ciphered after the answer that is still coming, it waits for that: counters must rise.
+    pushed = NotificationReceived(PUSH, protection)
+    events = both.take_client_events()
+    assert events == ([] if protection else [pushed])
+    both.carry_to_server(both.client.send(due.reply))
+    while isinstance(due := (events := both.take_client_events())[-1], ContinueNeeded):
+        both.carry_to_server(both.client.send(due.reply))
+    got = events[0]
+    assert isinstance(got, GetCompleted)
+    assert got.data() == LONG
+    assert events[1:] == ([pushed] if protection else [])
+
+
+@pytest.mark.conformance("data-notification-confirmed", "client", "server")
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_a_confirm_waits_for_the_end_of_the_blocks(protection: Protection) -> None:
+    both = pair(protection).opened()
+    push = both.server.send(
+        Notify(DataNotification(0x40000007, None, LONG), CLIENT_SAP, protection)
+    )
+    (first, last) = (both.client.send(Set(BUFFER, LONG)), push)
+    both.client.receive_data(last)
     (pushed,) = both.take_client_events()
-    assert pushed == NotificationReceived(PUSH, protection)
+    assert isinstance(pushed, NotificationReceived)
+    both.carry_to_server(first)
+    confirm = None
+    while confirm is None:
+        events = both.take_client_events()
+        for event in events:
+            if isinstance(event, ContinueNeeded) and event.reply.purpose == "confirm":
+                confirm = event.reply
+            elif isinstance(event, ContinueNeeded):
+                both.carry_to_server(both.client.send(event.reply))
+    assert any(isinstance(event, SetCompleted) for event in both.client_events)
+    both.carry_to_server(both.client.send(confirm))
+    assert both.server_events[-1] == NotificationConfirmed(CLIENT_SAP, 7)
+
+
+def test_a_push_that_waits_for_an_answer_that_is_given_up_is_told() -> None:
+    both = pair(Protection.AUTHENTICATED_ENCRYPTED).opened()
+    both.carry_to_server(both.client.send(Get(BUFFER)))
+    both.take_client_events()
+    push = both.server.send(Notify(PUSH, CLIENT_SAP, Protection.AUTHENTICATED_ENCRYPTED))
+    both.client.receive_data(push)
+    assert both.take_client_events() == []
+    both.client.abandon()
+    assert len(both.take_client_events()) == 1
+
+
+def test_what_fails_verification_does_not_end_the_blocks_of_a_request() -> None:
+    both = pair(Protection.AUTHENTICATED_ENCRYPTED).opened()
+    both.carry_to_server(both.client.send(Set(BUFFER, LONG)))
+    (due,) = both.take_client_events()
+    assert isinstance(due, ContinueNeeded)
+    both.server.receive_data(to_server(bytes.fromhex("c001c1 0008 0000010000ff 02 00")))
+    (refused,) = events_of(both.server)
+    both.server.send(refused.reply)
     both.carry_to_server(both.client.send(due.reply))
     while isinstance(due := both.take_client_events()[-1], ContinueNeeded):
         both.carry_to_server(both.client.send(due.reply))
-    assert isinstance(due, GetCompleted)
-    assert due.data() == LONG
+    assert isinstance(due, SetCompleted)
 
 
 @pytest.mark.conformance("gbt-recovery", "client", "server")
