@@ -21,7 +21,9 @@ from hes_protocol.client import (
     Client,
     ContinueNeeded,
     Get,
+    GetList,
     Release,
+    Set,
 )
 from hes_protocol.errors import LocalProtocolError, RemoteProtocolError
 from hes_protocol.security import Protection, SuiteKeys, protect
@@ -59,6 +61,8 @@ _MOST_APDUS: Final = 6
 REQUESTS: Final[tuple[Any, ...]] = (
     Get(CLOCK),
     Get(BUFFER),
+    Set(BUFFER, Data(DataTag.OCTET_STRING, bytes(300))),
+    GetList((Get(CLOCK), Get(BUFFER))),
     Action(CAPTURE, Data(DataTag.INTEGER, 0)),
     Release(),
 )

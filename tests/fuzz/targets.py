@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 
+from hes_protocol._general_blocks import BlockExchange
 from hes_protocol.acse import Aare, Aarq, Rlre, Rlrq
 from hes_protocol.axdr import (
     CompactArray,
@@ -28,7 +29,16 @@ from hes_protocol.axdr.data import NULL
 from hes_protocol.cosem import Obis
 from hes_protocol.cosem.objects import CaptureObject
 from hes_protocol.errors import RemoteProtocolError
-from hes_protocol.hdlc import Control, HdlcAddress, HdlcFrame, HdlcReassembler, HdlcReceiver, llc
+from hes_protocol.hdlc import (
+    Control,
+    HdlcAddress,
+    HdlcFrame,
+    HdlcLink,
+    HdlcReassembler,
+    HdlcReceiver,
+    HdlcServerLink,
+    llc,
+)
 from hes_protocol.hdlc.control import ControlKind
 from hes_protocol.hdlc.crc import fcs16
 from hes_protocol.mbus import MBusFragmenter, MBusReassembler, MBusReceiver
@@ -37,7 +47,8 @@ from hes_protocol.push import read_push
 from hes_protocol.security import Protection, SuiteKeys, protect, unprotect
 from hes_protocol.translator import TranslatorKeys, translate
 from hes_protocol.wrapper import WrapperFrame, WrapperReceiver
-from hes_protocol.xdlms import Ciphered, DataNotification, decode_apdu
+from hes_protocol.xdlms import Ciphered, DataNotification, GeneralBlockTransfer, decode_apdu
+from hes_protocol.xdlms.assembler import BlockAssembler
 from tests.fuzz import machines
 from tests.fuzz.seeds import APDUS, AXDR, PUSHES, acse
 
@@ -176,15 +187,80 @@ def _hdlc_sealed(octets: bytes) -> int:
     """Headers and informations with check sequences that are right, so that they are looked at."""
     stream = bytearray()
     for chunk in _chunks(octets):
-        header, information = chunk[:5], chunk[5:]
-        length = len(header) + 4 + (len(information) + 2 if information else 0)
-        sealed = bytes((0xA0 | octets[0] & 8, length & 0xFF)) + header
-        sealed += fcs16(sealed).to_bytes(2, "little")
-        if information:
-            sealed += information
-            sealed += fcs16(sealed).to_bytes(2, "little")
-        stream += b"\x7e" + sealed + b"\x7e"
+        stream += _sealed(chunk[:5], chunk[5:], octets[0] & 8)
     return _hdlc(bytes(stream))
+
+
+def _general_blocks(octets: bytes) -> int:
+    """Blocks to whoever joins them: one way, and the exchange of both roles."""
+    assembler = BlockAssembler(max_octets=256, max_blocks=16)
+    exchanges = [
+        BlockExchange(3, max_octets=256, max_blocks=16, answering=role) for role in (False, True)
+    ]
+    for exchange in exchanges:
+        exchange.load(bytes(40), 16)
+    joined = 0
+    for chunk in _chunks(octets):
+        if len(chunk) < 4:
+            continue
+        block = GeneralBlockTransfer(
+            bool(chunk[0] & 0x80),
+            bool(chunk[0] & 0x40),
+            chunk[0] & 0x3F,
+            chunk[1],
+            chunk[2],
+            chunk[3:],
+        )
+        for take in (assembler.take, *(exchange.take for exchange in exchanges)):
+            try:
+                joined += bool(take(block))
+            except RemoteProtocolError as error:
+                assert error.code
+        for exchange in exchanges:
+            if exchange.is_due:
+                exchange.blocks()
+    return joined
+
+
+def _hdlc_links(octets: bytes) -> int:
+    """Both roles' links, set up and asked, and then frames of anybody with right checks."""
+    client, server = HdlcLink(HdlcAddress(16), HdlcAddress(1)), HdlcServerLink(HdlcAddress(1))
+    server.receive_data(client.connect())
+    server.next_apdu()
+    client.receive_data(server.data_to_send())
+    client.next_apdu()
+    server.receive_data(client.wrap(PUSHES[0]))
+    seen = 0
+    for chunk in _chunks(octets):
+        if not chunk:
+            continue
+        for link, there, here in ((client, b"\x21", b"\x03"), (server, b"\x03", b"\x21")):
+            frame = _sealed(there + here + chunk[:1], chunk[1:], segmented=octets[0] & 8)
+            link.receive_data(frame)
+            try:
+                while link.next_apdu() is not None:
+                    seen += 1
+                    if link is server:
+                        link.wrap(bytes(200))
+            except RemoteProtocolError as error:
+                assert error.code
+            link.data_to_send()
+            if link.timeout_s is not None and len(chunk) & 1:
+                try:
+                    link.handle_timeout()
+                except RemoteProtocolError as error:
+                    assert error.code
+    return seen
+
+
+def _sealed(header: bytes, information: bytes, segmented: int) -> bytes:
+    length = len(header) + 4 + (len(information) + 2 if information else 0)
+    sealed = bytes((0xA0 | segmented, length & 0xFF)) + header
+    sealed += fcs16(sealed).to_bytes(2, "little")
+    if information:
+        sealed += information
+        sealed += fcs16(sealed).to_bytes(2, "little")
+    return b"\x7e" + sealed + b"\x7e"
 
 
 def _mbus_sealed(octets: bytes) -> int:
@@ -231,7 +307,7 @@ def _push(octets: bytes) -> None:
     apdu = decode_apdu(octets)
     if isinstance(apdu, DataNotification):
         body = apdu.body
-        read_push(body if isinstance(body, Data) else decode_all(body), ())
+        read_push(body if isinstance(body, Data) else decode_all(body))
 
 
 def _translate(octets: bytes) -> None:
@@ -287,7 +363,7 @@ TARGETS: Final[Mapping[str, Target]] = {
             _frame(bytes(range(120)), 0x10) * 2,
         ),
         extra_s=0.001,
-        most_octets=400,
+        most_octets=160,
     ),
     "hdlc-sealed": Target(
         _hdlc_sealed,
@@ -297,7 +373,24 @@ TARGETS: Final[Mapping[str, Target]] = {
             b"\x10\x00\x02\x00\x23\x21\x93" + bytes.fromhex("8180060502008006020080"),
         ),
         extra_s=0.001,
-        most_octets=400,
+        most_octets=160,
+    ),
+    "hdlc-links": Target(
+        _hdlc_links,
+        (
+            b"\x0a\x30\xe6\xe7\x00\xc4\x01\xc1\x00\x00\x00\x01\x31\x01\x51\x01\x73\x01\x53",
+            b"\x09\x10\xe6\xe6\x00" + bytes(5) + b"\x06\x32" + bytes(5) + b"\x02\x13\x00",
+        ),
+        extra_s=0.003,
+        most_octets=160,
+    ),
+    "general-blocks": Target(
+        _general_blocks,
+        (
+            b"\x0a\x43\x01\x00" + bytes(7) + b"\x0a\xc3\x02\x01" + bytes(7),
+            b"\x04\x83\x01\x02\x00\x08\x03\x01\x01" + bytes(5),
+        ),
+        extra_s=0.001,
     ),
     "mbus": Target(
         _mbus,
@@ -306,13 +399,13 @@ TARGETS: Final[Mapping[str, Target]] = {
             MBusFragmenter(max_data=20).to_octets(PUSHES[1] * 2),
         ),
         extra_s=0.001,
-        most_octets=400,
+        most_octets=160,
     ),
     "mbus-sealed": Target(
         _mbus_sealed,
         (b"\x15\x53\xff\x00\x01\x67" + bytes(16) + b"\x15\x53\xff\x11\x01\x67" + bytes(16),),
         extra_s=0.001,
-        most_octets=400,
+        most_octets=160,
     ),
     "wrapper": Target(
         _wrapper,

@@ -107,9 +107,14 @@ def read_identifier(element: Element) -> int:
     An invocation identifier, which carries a user id of 0..255.
 
     A single octet is taken for unsigned: many write ids above 127 without the zero in front.
+
+    Raises: EncodingError: negative, or no integer.
     """
     integer = element.only(ber.INTEGER)
-    return integer.value[0] if len(integer.value) == 1 else integer.integer()
+    value = integer.value[0] if len(integer.value) == 1 else integer.integer()
+    if value < 0:
+        raise EncodingError("bad-identifier", "negative", offset=integer.offset)
+    return value
 
 
 def read_bit_string(element: Element) -> bytes:

@@ -122,6 +122,7 @@ def test_optional_elements_are_read_or_skipped(element: str) -> None:
         (write_element(0x60, AARQ[2:13], bytes.fromhex("ac03810100")), "unexpected-tag"),
         (write_element(0x60, AARQ[2:13], b"\xac\x81\x84\x80\x81\x81", bytes(129)), "bad-length"),
         (write_element(0x60, AARQ[2:13], bytes.fromhex("a9020200")), "bad-length"),
+        (write_element(0x60, AARQ[2:13], bytes.fromhex("a9040202ff00")), "bad-identifier"),
         (write_element(0x60, b"\x9f" + b"\x81" * 5), "bad-tag"),
     ],
 )
