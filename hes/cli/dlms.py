@@ -11,11 +11,16 @@ from typing import Any, BinaryIO, Final
 
 import click
 
+from hes.cli.encoding import TreeError, octets_of
 from hes.cli.errors import FAILURE, OK, PARTIAL
 from hes.cli.translation import as_json, as_tree, as_xml
-from hes.models import model_push_layouts
+from hes.models import model_push_layouts, models
+from hes_protocol.errors import LocalProtocolError
+from hes_protocol.hdlc import Control, ControlKind, HdlcAddress, HdlcFrame, llc
+from hes_protocol.mbus import MBusFragmenter
 from hes_protocol.models import PushLayout
 from hes_protocol.translator import Translation, TranslatorKeys, TransportKind, translate
+from hes_protocol.wrapper import WrapperFrame
 
 # The captures' own names for transports (contracts.md).
 _ALIASES: Final = {
@@ -29,7 +34,7 @@ _OUTPUTS: Final = {"json": as_json, "tree": as_tree, "xml": as_xml}
 
 @click.group()
 def dlms() -> None:
-    """Decode DLMS/COSEM octets."""
+    """Decode and encode DLMS/COSEM octets."""
 
 
 @dlms.command()
@@ -46,6 +51,7 @@ def dlms() -> None:
     help="TOML or JSON with `ek`, `ak` in hex; keys are never arguments.",
 )
 @click.option("--system-title", metavar="HEX", help="Of the sender, where no APDU names it.")
+@click.option("--model", "model_name", help="Of the meter: some push without any name or mark.")
 @click.option("-o", "output", type=click.Choice(list(_OUTPUTS)), default="json", show_default=True)
 @click.option(
     "--jsonl",
@@ -57,6 +63,7 @@ def decode(
     transport: str,
     keys_file: Path | None,
     system_title: str | None,
+    model_name: str | None,
     output: str,
     jsonl: Path | None,
 ) -> None:
@@ -65,7 +72,7 @@ def decode(
 
     Exit code 0 if all of it was read, 1 if something is broken, 3 if it ends early.
     """
-    layouts = model_push_layouts()
+    layouts = (*_own_layouts(model_name), *model_push_layouts())
     if jsonl is not None:
         if text is not None:
             raise click.UsageError("HEX and --jsonl exclude each other")
@@ -85,6 +92,70 @@ def decode(
     if translation.error is not None:
         raise SystemExit(FAILURE)
     raise SystemExit(OK if translation.complete else PARTIAL)
+
+
+def _own_layouts(name: str | None) -> tuple[PushLayout, ...]:
+    if name is None:
+        return ()
+    known = {model.name: model.push for model in models()}
+    if name not in known:
+        raise click.UsageError(f"--model: there is no {name}, but {', '.join(sorted(known))}")
+    return known[name]
+
+
+@dlms.command("encode")
+@click.argument("text", metavar="[JSON|-]")
+@click.option(
+    "--transport",
+    type=click.Choice(["apdu", "wrapper", "hdlc", "llc", "mbus"]),
+    default="apdu",
+    show_default=True,
+    help="What to put around an APDU.",
+)
+@click.option("--client", type=click.IntRange(0, 0xFFFF), default=16, show_default=True)
+@click.option("--server", type=click.IntRange(0, 0xFFFF), default=1, show_default=True)
+@click.option("--to-server", is_flag=True, help="From client to server, instead of back.")
+def encode_command(text: str, transport: str, client: int, server: int, *, to_server: bool) -> None:
+    """
+    Print in hex what JSON (or - for stdin) says, in the words of `hes dlms decode -o json`.
+
+    JSON is one of its `apdus` (`name` and `value`), or COSEM data such as {"unsigned": 5}.
+    """
+    try:
+        octets = octets_of(json.loads(sys.stdin.read() if text == "-" else text))
+        framed = _framed(octets, transport, client, server, to_server=to_server)
+    except (TreeError, LocalProtocolError) as error:
+        raise click.ClickException(str(error)) from None
+    except (ValueError, RecursionError):
+        raise click.UsageError("no JSON") from None
+    click.echo(framed.hex())
+
+
+def _framed(apdu: bytes, transport: str, client: int, server: int, *, to_server: bool) -> bytes:
+    """
+    An APDU in the frame that carries it alone.
+
+    Raises: LocalProtocolError: it does not fit one, or the addresses do not.
+    """
+    destination, source = (server, client) if to_server else (client, server)
+    match transport:
+        case "wrapper":
+            return WrapperFrame(source, destination, apdu).to_octets()
+        case "hdlc":
+            information = llc.add(apdu, response=not to_server)
+            frame = HdlcFrame(
+                HdlcAddress(destination),
+                HdlcAddress(source),
+                Control(ControlKind.UI, poll_final=True),
+                information=information,
+            )
+            return frame.to_octets()
+        case "llc":
+            return llc.add(apdu, response=not to_server)
+        case "mbus":
+            return MBusFragmenter().to_octets(apdu)
+        case _:
+            return apdu
 
 
 class _RecordError(ValueError):

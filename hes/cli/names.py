@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import Any
 
@@ -13,12 +14,28 @@ from hes_protocol.acse.names import (
     ReleaseRequestReason,
     ReleaseResponseReason,
 )
-from hes_protocol.xdlms import ConfirmedServiceError, GeneralBlockTransfer
+from hes_protocol.xdlms import (
+    AccessAction,
+    AccessActionResult,
+    AccessGet,
+    AccessGetResult,
+    AccessSet,
+    AccessSetResult,
+    ConfirmedServiceError,
+    GeneralBlockTransfer,
+)
 from hes_protocol.xdlms.refusal import INITIATE, ConfirmedService, InitiateError
 
 # 2.16.756.5.8.1 and .2, BER coded: what stands before the last arc of contexts and mechanisms.
 _CONTEXT = bytes.fromhex("608574050801")
 _MECHANISM = bytes.fromhex("608574050802")
+
+
+def kebab(name: str) -> str:
+    """`GetRequestNormal` and `GET_REQUEST` as people write them: `get-request-normal`."""
+    if name.isupper():
+        return name.lower().replace("_", "-")
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
 
 
 def names_of(content: Any) -> dict[str, str]:
@@ -38,6 +55,12 @@ def names_of(content: Any) -> dict[str, str]:
                 names |= {"kind_name": "initiate"}
                 names |= _named("value_name", InitiateError, content.value)
             return names
+        case AccessGet() | AccessGetResult():
+            return {"kind": "get"}
+        case AccessSet() | AccessSetResult():
+            return {"kind": "set"}
+        case AccessAction() | AccessActionResult():
+            return {"kind": "action"}
         case GeneralBlockTransfer():
             return {"block_control": f"0x{content.encode()[1]:02x}"}
         case _:
@@ -60,4 +83,4 @@ def _association(apdu: Aarq | Aare) -> dict[str, str]:
 def _named(member: str, names: type[IntEnum], value: int | None) -> dict[str, str]:
     if value is None or value not in list(names):
         return {}
-    return {member: names(value).name.lower().replace("_", "-")}
+    return {member: kebab(names(value).name)}

@@ -9,7 +9,6 @@ are hex, with what they mean beside them where it can only be that.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import Enum, Flag
@@ -18,7 +17,7 @@ from xml.etree import ElementTree as ET
 
 import attrs
 
-from hes.cli.names import names_of
+from hes.cli.names import kebab, names_of
 from hes_protocol.axdr import BitString, CompactArray, Data, DataTag
 from hes_protocol.axdr.data import INTEGER_TAGS, STRING_TAGS
 from hes_protocol.cosem import CosemDateTime, Obis
@@ -92,11 +91,7 @@ def _name(content: Any) -> str:
         return f"{kind}-{_SERVICES[content.plain_tag or 0]}"
     if isinstance(content, Data):
         return "data"
-    return _kebab(type(content).__name__)
-
-
-def _kebab(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+    return kebab(type(content).__name__)
 
 
 def _reading(reading: TranslatedReading) -> dict[str, Any]:
@@ -184,7 +179,7 @@ def _leaf(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Flag):
-        return [member.name.lower().replace("_", "-") for member in value if member.name]
+        return _flags(value)
     if isinstance(value, Enum):
         return value.name.lower().replace("_", "-")
     if isinstance(value, BitString):
@@ -194,6 +189,13 @@ def _leaf(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
+
+
+def _flags(value: Flag) -> list[str]:
+    """Names of the bits that are set; `bit-N` for those without one, 0 being the lowest."""
+    names = [kebab(member.name) for member in value if member.name]
+    rest = value.value & ~sum(member.value for member in value if member.name)
+    return names + [f"bit-{bit}" for bit in range(rest.bit_length()) if rest >> bit & 1]
 
 
 def _tree_lines(node: Any, depth: int = 0) -> Iterator[str]:
