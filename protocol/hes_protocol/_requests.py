@@ -154,9 +154,13 @@ class LongRequest:
     room: int
     given_blocks: int = 0
     given_octets: int = 0
+    _first_octets: int = attrs.field(init=False)
+    _later_octets: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        if self._capacity() < 1:
+        self._first_octets = self._capacity(self.first)
+        self._later_octets = self._capacity(self.later)
+        if min(self._first_octets, self._later_octets) < 1:
             raise LocalProtocolError(f"{self.room} octets do not hold the descriptors")
 
     @property
@@ -164,13 +168,16 @@ class LongRequest:
         """Whether the last block was given."""
         return self.given_octets >= len(self.body)
 
-    def _capacity(self) -> int:
-        make = self.later if self.given_blocks else self.first
+    def _capacity(self, make: Callable[[DataBlock], _BlockRequest]) -> int:
         overhead = len(make(_EMPTY_BLOCK).encode()) - 1 + len(write_length(max(0, self.room)))
         return self.room - overhead
 
+    @property
+    def _block_octets(self) -> int:
+        return self._later_octets if self.given_blocks else self._first_octets
+
     def _block(self) -> DataBlock:
-        behind = self.given_octets + self._capacity()
+        behind = self.given_octets + self._block_octets
         return DataBlock(
             last_block=behind >= len(self.body),
             block_number=self.given_blocks + 1,
@@ -184,7 +191,7 @@ class LongRequest:
 
     def advance(self) -> None:
         """The next block has been given."""
-        self.given_octets += self._capacity()
+        self.given_octets += self._block_octets
         self.given_blocks += 1
 
 
