@@ -63,3 +63,16 @@ def test_a_proof_of_something_else(
 def test_a_challenge_of_a_wrong_length_is_our_mistake(challenge: bytes) -> None:
     with pytest.raises(LocalProtocolError):
         gmac_token(KEYS, TITLE, 1, challenge)
+
+
+@pytest.mark.conformance("hls-gmac", "vector")
+def test_the_example_of_the_green_book() -> None:
+    keys = SuiteKeys(bytes(range(16)), bytes(range(0xD0, 0xE0)))
+    client, server = bytes.fromhex("4D4D4D0000000001"), bytes.fromhex("4D4D4D0000BC614E")
+    ctos, stoc = b"K56iVagY", b"P6wRJ21F"
+    third = bytes.fromhex("10 00000001 1A52FE7DD3E72748973C1E28")
+    fourth = bytes.fromhex("10 01234567 FE1466AFB3DBCD4F9389E2B7")
+    assert gmac_token(keys, client, 1, stoc) == third
+    assert gmac_token(keys, server, 0x01234567, ctos) == fourth
+    assert verify_gmac_token(keys, client, third, stoc) == 1
+    assert verify_gmac_token(keys, server, fourth, ctos) == 0x01234567

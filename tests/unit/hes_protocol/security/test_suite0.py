@@ -13,6 +13,7 @@ from hes_protocol.security import (
     SecurityControl,
     SuiteKeys,
     decipher_unverified,
+    open_content,
     protect,
     read_header,
     unprotect,
@@ -193,3 +194,92 @@ def _microseconds(content: bytes) -> float:
     for _ in range(1000):
         unprotect(KEYS, TITLE, content)
     return (time.process_time() - start) * 1e3
+
+
+# The Green Book's example: a get-request for the clock, with the keys that all its examples have.
+BOOK_KEYS = SuiteKeys(bytes(range(16)), bytes(range(0xD0, 0xE0)))
+BOOK_TITLE = bytes.fromhex("4D4D4D0000BC614E")
+BOOK_APDU = bytes.fromhex("C0010000080000010000FF0200")
+BOOK_COUNTER = 0x01234567
+
+
+@pytest.mark.parametrize(
+    ("protection", "text"),
+    [
+        (0x10, "C0010000080000010000FF0200 06725D910F9221D263877516"),
+        (0x20, "411312FF935A47566827C467BC"),
+        (0x30, "411312FF935A47566827C467BC 7D825C3BE4A77C3FCC056B6B"),
+    ],
+)
+@pytest.mark.conformance("authenticated", "vector")
+@pytest.mark.conformance("encrypted", "vector")
+@pytest.mark.conformance("authenticated-encrypted", "vector")
+def test_the_example_of_the_green_book(protection: int, text: str) -> None:
+    content = bytes((protection,)) + BOOK_COUNTER.to_bytes(4, "big") + bytes.fromhex(text)
+    made = protect(BOOK_KEYS, BOOK_TITLE, Protection(protection), BOOK_COUNTER, BOOK_APDU)
+    assert made == content
+    assert unprotect(BOOK_KEYS, BOOK_TITLE, content).plaintext == BOOK_APDU
+    assert open_content(BOOK_KEYS, BOOK_TITLE, content) == BOOK_APDU
+    assert decipher_unverified(BOOK_KEYS, BOOK_TITLE, content).plaintext == BOOK_APDU
+
+
+@pytest.mark.parametrize("protection", Protection)
+@pytest.mark.parametrize("length", [0, 1, 11, 12, 13])
+def test_the_shortest_contents(protection: Protection, length: int) -> None:
+    content = bytes((protection, 0, 0, 0, 1)) + bytes(length)
+    if protection.authenticated:
+        expected: type[Exception] = SecurityError if length >= 12 else TruncatedError
+        with pytest.raises(expected):
+            open_content(KEYS, TITLE, content)
+    else:
+        assert len(open_content(KEYS, TITLE, content)) == length
+
+
+def test_an_octet_that_says_neither_leaves_the_text_as_it_is() -> None:
+    opened = unprotect(KEYS, TITLE, bytes(5) + b"text")
+    assert (opened.plaintext, opened.authenticated, opened.invocation_counter) == (
+        b"text",
+        False,
+        0,
+    )
+
+
+@pytest.mark.parametrize("end", range(5))
+def test_no_whole_header(end: int) -> None:
+    for open_ in (unprotect, open_content, decipher_unverified):
+        with pytest.raises(TruncatedError) as caught:
+            open_(KEYS, TITLE, bytes(end))
+        assert (caught.value.code, caught.value.offset) == ("truncated", end)
+    with pytest.raises(TruncatedError):
+        read_header(bytes(end))
+
+
+def test_the_broadcast_octet_is_authenticated_too() -> None:
+    ciphertext = KEYS.tag(TITLE + bytes(4), 0x70, b"", b"apdu")
+    content = b"\x70" + bytes(4) + ciphertext
+    opened = unprotect(KEYS, TITLE, content)
+    assert (opened.plaintext, opened.control.broadcast) == (b"apdu", True)
+    with pytest.raises(SecurityError):
+        unprotect(KEYS, TITLE, b"\x30" + content[1:])
+
+
+def test_another_encryption_key_with_the_same_authentication_key() -> None:
+    other = KEYS.with_encryption_key(AK)
+    content = protect(other, TITLE, Protection.AUTHENTICATED_ENCRYPTED, 1, b"apdu")
+    assert unprotect(SuiteKeys(AK, AK), TITLE, content).plaintext == b"apdu"
+    assert not SuiteKeys(EK).with_encryption_key(AK).can_authenticate
+    with pytest.raises(LocalProtocolError):
+        KEYS.with_encryption_key(b"short")
+
+
+def test_what_is_opened_does_not_print() -> None:
+    content = protect(KEYS, TITLE, Protection.AUTHENTICATED, 1, b"some apdu")
+    assert "some apdu" not in repr(unprotect(KEYS, TITLE, content))
+
+
+@pytest.mark.parametrize("protection", [p for p in PROTECTED if p.authenticated])
+def test_protecting_without_an_authentication_key(protection: Protection) -> None:
+    with pytest.raises(SecurityError) as caught:
+        protect(SuiteKeys(EK), TITLE, protection, 1, b"apdu")
+    assert caught.value.code == "key-missing"
+    assert protect(SuiteKeys(EK), TITLE, Protection.ENCRYPTED, 1, b"apdu")[0] == 0x20
