@@ -40,10 +40,12 @@ from hes_protocol.xdlms import (
     DataNotificationConfirm,
     decode_apdu,
 )
+from hes_protocol.xdlms.access import ACCESS_REQUEST
 from hes_protocol.xdlms.ciphered import CipherForm
 from hes_protocol.xdlms.notification import DATA_NOTIFICATION_CONFIRM
 
 _MAX_BLOCKS: Final = 65_536
+_ACCESS: Final = bytes((ACCESS_REQUEST,))
 _CONFIRM: Final = bytes((DATA_NOTIFICATION_CONFIRM,))
 
 
@@ -206,7 +208,10 @@ class ServerSession:
         """How long a plain APDU may be; None where general blocks make any fit."""
         if not self._limit or self.blocks.is_preferred:
             return None
-        return room(self._limit, opened.protection, self._form(opened))
+        # ACCESS has no tag of its own to be ciphered with.
+        general = opened.apdu[:1] == _ACCESS
+        form = CipherForm.GENERAL_GLO if general else self._form(opened)
+        return room(self._limit, opened.protection, form)
 
     def _form(self, opened: Opened) -> CipherForm:
         return self._rules.reply_form or opened.form

@@ -21,6 +21,7 @@ from hes_protocol.client import (
     Associate,
     AssociationAccepted,
     ContinueNeeded,
+    ExceptionReceived,
     Get,
     GetCompleted,
     GetList,
@@ -56,6 +57,7 @@ from hes_protocol.xdlms import (
     EventNotification,
     GetDataResult,
 )
+from hes_protocol.xdlms.ciphered import CipherForm
 from tests.connection_pair import (
     BUFFER,
     CLIENT_SAP,
@@ -114,6 +116,8 @@ def made_pair(
     pdu_size: int = 0xFFFF,
     protection: Protection = Protection.PLAIN,
     mechanism: Mechanism = Mechanism.NONE,
+    *,
+    reply_form: CipherForm | None = None,
     **changes: Any,
 ) -> tuple[ConnectionPair, Meter]:
     """An open association whose both sides take APDUs of `pdu_size` octets."""
@@ -122,7 +126,10 @@ def made_pair(
             mechanism=mechanism, protection=protection, max_receive_pdu_size=pdu_size, **changes
         ),
         server_association(
-            mechanism=mechanism, minimum_protection=protection, max_receive_pdu_size=pdu_size
+            mechanism=mechanism,
+            minimum_protection=protection,
+            max_receive_pdu_size=pdu_size,
+            reply_form=reply_form,
         ),
     )
     meter = Meter()
@@ -245,6 +252,31 @@ def test_access_reads_writes_and_invokes(protection: Protection) -> None:
         None,
         EntrySelection(1, 2),
     ]
+
+
+@pytest.mark.conformance("reply-styles", "client", "server")
+@pytest.mark.parametrize("reply_form", [None, *CipherForm])
+@pytest.mark.parametrize("form", CipherForm)
+def test_every_service_in_every_form(form: CipherForm, reply_form: CipherForm | None) -> None:
+    pair, meter = made_pair(
+        128,
+        Protection.AUTHENTICATED_ENCRYPTED,
+        cipher_form=form,
+        dedicated_key=bytes(range(16)),
+        reply_form=reply_form,
+    )
+    for length in range(1, 100, 7):
+        value = octets(length)
+        assert pair.ask(Set(attribute(1), value))[-1].result == 0  # type: ignore[union-attr]
+        read: Any = pair.ask(GetList((Get(attribute(1)), Get(attribute(2)))))[-1]
+        assert read.results[0].data() == value
+        done: Any = pair.ask(Action(ECHO, value))[-1]
+        assert done.data() == value
+    for length in range(40, 100):
+        meter.stored[attribute(1)] = octets(length)
+        answer = pair.ask(Access((Get(attribute(1)),)))[-1]
+        assert isinstance(answer, AccessCompleted | ExceptionReceived)
+    assert longest(pair) <= 128
 
 
 @BY_PROTECTION
