@@ -165,10 +165,6 @@ OPEN: Final[frozenset[tuple[str, str]]] = frozenset(
         ("get-list", "server"),
         ("get-list-blocks", "client"),
         ("get-list-blocks", "server"),
-        ("hdlc-serial", "client"),
-        ("hdlc-serial", "server"),
-        ("hdlc-tcp", "client"),
-        ("hdlc-tcp", "server"),
         ("hls-manufacturer", "client"),
         ("hls-manufacturer", "server"),
         ("hls-md5", "client"),
@@ -200,8 +196,6 @@ OPEN: Final[frozenset[tuple[str, str]]] = frozenset(
         ("set-list-blocks", "server"),
         ("set-normal", "client"),
         ("set-normal", "server"),
-        ("wrapper-udp", "client"),
-        ("wrapper-udp", "server"),
     }
 )
 """(row, role) that still lack a test."""

@@ -82,10 +82,14 @@ class Station:
         """
         The FRMR that an I, RR or RNR frame deserves, None where it is in order.
 
+        A client takes fields of any length: meters (Circutor, Mikroelektronika) that nothing was
+        proposed to send up to 248 octets and not the default of 128.
+
         Source: IEC 62056-46, "FRMR"; ISO/IEC 13239: a field too long (Y), a wrong N(R) (Z).
         """
         reasons = 0
-        if len(frame.information) > self.parameters.max_information_receive:
+        too_long = len(frame.information) > self.parameters.max_information_receive
+        if too_long and not self._is_primary:
             reasons |= 0x04
         if not self._window.acknowledges(frame.control.receive_sequence):
             reasons |= 0x08
