@@ -26,10 +26,9 @@ from hes_protocol.hdlc import (
 
 pytestmark = [
     pytest.mark.vectors,
-    *(
-        pytest.mark.conformance(row, "client", "server", "vector")
-        for row in ("hdlc-parameters", "hdlc-segmentation", "llc")
-    ),
+    pytest.mark.conformance("hdlc-parameters", "client", "server", "vector"),
+    pytest.mark.conformance("hdlc-addresses", "client", "server", "vector"),
+    pytest.mark.conformance("llc", "client", "server", "vector"),
 ]
 
 SESSIONS = (
