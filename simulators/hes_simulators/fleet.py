@@ -25,9 +25,10 @@ import structlog
 import trio
 
 from hes_protocol.errors import RemoteProtocolError
+from hes_protocol.quirks import STANDARD, Quirks
 from hes_simulators.addresses import DEFAULT_NETWORK, MeterNetwork
 from hes_simulators.household_meter import MANAGEMENT_SAP, MODEL, SERVER_SAP
-from hes_simulators.identity import LLS_SECRET, Identity
+from hes_simulators.identity import Identity
 from hes_simulators.meter import Meter, MeterKind, Security
 from hes_simulators.session import SessionSummary, serve_stream
 from hes_simulators.starts import first_counter
@@ -60,6 +61,7 @@ class FleetSettings:
         seed: all curves and keys follow from it.
         zone: of the meters; one with the European summer time rule.
         hdlc: whether they speak HDLC over TCP instead of the wrapper.
+        model: their model's name. quirks: what that does otherwise than the standard.
         idle_timeout_s: a client that sends no whole APDU for so long is dropped.
         max_connections: more at once are closed unheard.
     Raises: NetworkError, FleetError: more meters than addresses or ports.
@@ -75,6 +77,8 @@ class FleetSettings:
     seed: int = 1
     zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo("Europe/Berlin"))
     hdlc: bool = False
+    model: str = MODEL
+    quirks: Quirks = STANDARD
     idle_timeout_s: float = 60.0
     max_connections: int = 8192
 
@@ -132,6 +136,7 @@ class Fleet:
             next_challenge=next_challenge,
             first_counter=first_counter(start_number),
             hdlc=settings.hdlc,
+            quirks=settings.quirks,
         )
         self._meters: dict[int, Meter] = {}
 
@@ -241,6 +246,7 @@ class Fleet:
         else:
             address, port = _LOOPBACK_HOST, settings.port_base + index
         ciphered = settings.security is Security.GMAC
+        secret = settings.security.secret(identity)
         return {
             "serial": identity.serial,
             "system_title": identity.system_title.hex(),
@@ -251,10 +257,10 @@ class Fleet:
             "server_sap": SERVER_SAP,
             "mechanism": settings.security.value,
             "suite": 0,
-            "secret": LLS_SECRET.hex() if settings.security is Security.LLS else None,
+            "secret": None if secret is None else secret.hex(),
             "ek": identity.encryption_key.hex() if ciphered else None,
             "ak": identity.authentication_key.hex() if ciphered else None,
-            "model": MODEL,
+            "model": settings.model,
             "timezone": settings.zone.key,
         }
 

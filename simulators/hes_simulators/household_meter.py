@@ -2,7 +2,7 @@
 The model `hes-household`: a single-phase household meter, with or without a solar roof.
 
 Owns the table of its objects. What depends on the meter or the moment is a function of a
-`Context`, everything else a constant. It is the only model until models are data files.
+`Context`, everything else a constant. Models that inherit from it show quirks of real meters.
 
 Two clients: the public one (SAP 16, no security) may read clock, logical device name and the
 invocation counter that the management client (SAP 1) must exceed; the latter reads everything.
@@ -17,6 +17,8 @@ from typing import Final
 from hes_protocol.acse.names import ApplicationContext
 from hes_protocol.axdr import BitString, Data, DataTag, array, structure
 from hes_protocol.cosem import Obis, ScalerUnit, Unit
+from hes_protocol.profile import NullMeaning
+from hes_protocol.quirks import STANDARD, Quirks
 from hes_protocol.security.control import Protection
 from hes_protocol.server import Selection
 from hes_protocol.xdlms.results import DataAccessResult
@@ -36,7 +38,7 @@ from hes_simulators.load_profile import (
 )
 from hes_simulators.local_time import STATUS_DAYLIGHT_SAVING, cosem_time
 from hes_simulators.objects import Context, CosemObject, ObjectModel, SelectiveAccess, Value
-from hes_simulators.selective_access import SELECTORS, select
+from hes_simulators.selective_access import select, selectors
 
 MODEL: Final = "hes-household"
 PUBLIC_SAP: Final = 16
@@ -52,11 +54,13 @@ LOGICAL_DEVICE_NAME: Final = Obis.parse("0.0.42.0.0.255")
 SECURITY_SETUP: Final = Obis.parse("0.0.43.0.0.255")
 INVOCATION_COUNTER: Final = Obis.parse("0.0.43.1.0.255")
 SERIAL_NUMBER: Final = Obis.parse("0.0.96.1.0.255")
+METERING_POINT: Final = Obis.parse("0.0.96.1.10.255")
 IMPORT_POWER: Final = Obis.parse("1.0.1.7.0.255")
 EXPORT_POWER: Final = Obis.parse("1.0.2.7.0.255")
 
 # Unit codes of IEC 62056-6-2, "Enumerated values for physical units".
 _WATT, _WATT_HOUR, _VOLT = 27, 30, 35
+_METERING_POINT_OCTETS: Final = 33  # EIC, and the metering point names of most countries
 _FIFO: Final = 1
 _INTERNAL_CRYSTAL: Final = 1
 _ASSOCIATED: Final = 2
@@ -68,15 +72,20 @@ _SUMMER_ENDS: Final = bytes.fromhex("ffff0afe0703000000800080")
 _DLMS_UA_ARCS: Final = ((DataTag.UNSIGNED, 2), (DataTag.UNSIGNED, 16), (DataTag.LONG_UNSIGNED, 756))
 
 
-def household_model(profile_days: int) -> ObjectModel:
-    """The object model; `profile_days` is the depth of the load profile's buffer."""
+def household_model(profile_days: int, quirks: Quirks = STANDARD) -> ObjectModel:
+    """
+    The object model.
+
+    Args: profile_days: depth of the load profile's buffer. quirks: what the meter does otherwise.
+    """
+    counter = quirks.counter_object.get(MANAGEMENT_SAP) or INVOCATION_COUNTER
     object_lists: dict[int, bytes] = {}
     model = ObjectModel(
         (
-            *_names(),
+            *_names(counter),
             *_clock_and_status(),
             *_registers(),
-            _load_profile(profile_days),
+            _load_profile(profile_days, quirks),
             *_association(lambda context: object_lists[context.association.client_sap]),
         )
     )
@@ -84,7 +93,7 @@ def household_model(profile_days: int) -> ObjectModel:
     return model
 
 
-def _names() -> tuple[CosemObject, ...]:
+def _names(counter: Obis) -> tuple[CosemObject, ...]:
     return (
         _data(
             LOGICAL_DEVICE_NAME,
@@ -93,11 +102,19 @@ def _names() -> tuple[CosemObject, ...]:
         ),
         _data(SERIAL_NUMBER, lambda context: _octets(context.identity.serial.encode())),
         _data(
-            INVOCATION_COUNTER,
+            counter,
             lambda context: Data(
                 DataTag.DOUBLE_LONG_UNSIGNED, context.client_counters.get(MANAGEMENT_SAP, 0)
             ),
             _PUBLIC_AND_MANAGEMENT,
+        ),
+        CosemObject(
+            1,
+            0,
+            METERING_POINT,
+            {2: lambda context: context.written.get((METERING_POINT, 2), _octets(b""))},
+            _MANAGEMENT,
+            writable={2: _metering_point},
         ),
         CosemObject(
             17,
@@ -148,19 +165,21 @@ def _registers() -> tuple[CosemObject, ...]:
     )
 
 
-def _load_profile(depth_days: int) -> CosemObject:
+def _load_profile(depth_days: int, quirks: Quirks) -> CosemObject:
+    compressed = quirks.null_means is NullMeaning.PREVIOUS
+
     def whole_buffer(context: Context) -> bytes:
         held = held_slots(context.curve, context.at, depth_days)
         rows = context.curve.intervals(held.start, held.stop)
-        return encode_rows(rows, COLUMNS, context.zone)
+        return encode_rows(rows, COLUMNS, context.zone, compressed=compressed)
 
     def part_of_buffer(context: Context, selection: Selection) -> bytes | DataAccessResult:
         held = held_slots(context.curve, context.at, depth_days)
-        selected = select(selection, held, context.zone)
+        selected = select(selection, held, context.zone, quirks)
         if isinstance(selected, DataAccessResult):
             return selected
         rows = context.curve.intervals(selected.slots.start, selected.slots.stop)
-        return encode_rows(rows, selected.columns, context.zone)
+        return encode_rows(rows, selected.columns, context.zone, compressed=compressed)
 
     def entries_in_use(context: Context) -> Data:
         return _double_long(len(held_slots(context.curve, context.at, depth_days)))
@@ -185,7 +204,7 @@ def _load_profile(depth_days: int) -> CosemObject:
             8: _double_long(depth_days * SLOTS_PER_DAY),
         },
         _MANAGEMENT,
-        selective={2: SelectiveAccess(SELECTORS, part_of_buffer)},
+        selective={2: SelectiveAccess(selectors(quirks), part_of_buffer)},
     )
 
 
@@ -294,6 +313,13 @@ def _xdlms_context(context: Context) -> Data:
 def _policy(protection: Protection) -> int:
     """security_policy of version 0: 0 none, 1 authenticated, 2 encrypted, 3 both."""
     return int(protection) >> 4
+
+
+def _metering_point(data: Data) -> DataAccessResult:
+    if data.tag is not DataTag.OCTET_STRING:
+        return DataAccessResult.TYPE_UNMATCHED
+    fits = len(data.value) <= _METERING_POINT_OCTETS
+    return DataAccessResult.SUCCESS if fits else DataAccessResult.OTHER_REASON
 
 
 def _octets(value: bytes) -> Data:

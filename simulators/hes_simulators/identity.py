@@ -23,17 +23,18 @@ class Identity:
     One meter's names and keys.
 
     `index` counts from 0, the number in `serial` and `system_title` from 1. `encryption_key` is
-    the global unicast encryption key.
+    the global unicast encryption key, `hls_secret` that of MD5, SHA-1 and SHA-256.
     """
 
     index: int
     encryption_key: bytes = attrs.field(repr=False)
     authentication_key: bytes = attrs.field(repr=False)
+    hls_secret: bytes = attrs.field(repr=False)
 
     @classmethod
     def of(cls, seed: int, index: int) -> Identity:
         """Meter `index` of the fleet `seed`."""
-        return cls(index, _key(seed, index, "ek"), _key(seed, index, "ak"))
+        return cls(index, *(_key(seed, index, purpose) for purpose in ("ek", "ak", "hls")))
 
     @property
     def serial(self) -> str:

@@ -104,17 +104,41 @@ def slots_between(held: range, first: datetime | None, last: datetime | None) ->
     return range(start, max(start, stop))
 
 
-def encode_rows(rows: Intervals, columns: Sequence[ProfileColumn], zone: ZoneInfo) -> bytes:
+def encode_rows(
+    rows: Intervals,
+    columns: Sequence[ProfileColumn],
+    zone: ZoneInfo,
+    *,
+    compressed: bool = False,
+) -> bytes:
     """
     The profile's buffer: an array of structures.
 
-    Args: columns: those of `COLUMNS` that are asked for, in capture order.
+    Args: columns: those of `COLUMNS` that are asked for, in capture order. compressed: a value
+        that is as of the row before is null-data, and so is a clock that follows from it.
     Returns: one encoded `Data`.
     """
+    if compressed:
+        return _encode_compressed(rows, columns, zone)
     parts = [_cells(bytes((DataTag.STRUCTURE, len(columns))), np.empty((len(rows), 0), np.uint8))]
     parts.extend(column.cells(rows, zone) for column in columns)
     octets = np.concatenate(parts, axis=1).tobytes()
     return bytes((DataTag.ARRAY,)) + write_length(len(rows)) + octets
+
+
+def _encode_compressed(rows: Intervals, columns: Sequence[ProfileColumn], zone: ZoneInfo) -> bytes:
+    null = bytes((DataTag.NULL_DATA,))
+    head = bytes((DataTag.STRUCTURE, len(columns)))
+    cells = [[cell.tobytes() for cell in column.cells(rows, zone)] for column in columns]
+    clocks = [column.capture_object == CLOCK_CAPTURE for column in columns]
+    octets = bytearray((DataTag.ARRAY,)) + write_length(len(rows))
+    for row in range(len(rows)):
+        follows = row > 0 and rows.slot[row] == rows.slot[row - 1] + 1
+        octets += head
+        for column, is_clock in zip(cells, clocks, strict=True):
+            same = follows if is_clock else row > 0 and column[row] == column[row - 1]
+            octets += null if same else column[row]
+    return bytes(octets)
 
 
 def _from_days(

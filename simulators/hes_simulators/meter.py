@@ -17,7 +17,11 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from hes_protocol.acse.names import Mechanism
+from hes_protocol.axdr import Data
+from hes_protocol.cosem import Obis
+from hes_protocol.cosem.objects import Method
 from hes_protocol.hdlc import HdlcAddress, HdlcServerLink, LinkParameters
+from hes_protocol.quirks import STANDARD, Quirks
 from hes_protocol.security.control import Protection
 from hes_protocol.server import (
     ActionRequested,
@@ -30,6 +34,7 @@ from hes_protocol.server import (
     SetRequested,
     SetResult,
 )
+from hes_protocol.settings import REPLY_TO_HLS
 from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators.curves import Curve, LoadModel
@@ -39,6 +44,7 @@ from hes_simulators.objects import Context, ObjectModel
 
 # A request is never longer than this, even with a large PDU: no SET of big values yet.
 _MAX_REQUEST_OCTETS: Final = 2048
+_CLASS_ASSOCIATION: Final = 15
 _LINK_OFFER: Final = LinkParameters(512, 512, 4, 4)
 
 
@@ -47,13 +53,25 @@ class Security(StrEnum):
 
     NONE = "none"
     LLS = "lls"
+    MD5 = "md5"
+    SHA1 = "sha1"
     GMAC = "gmac"
+    SHA256 = "sha256"
+
+    def secret(self, identity: Identity) -> bytes | None:
+        """The password or HLS secret that a meter shares with the management client."""
+        if self in (Security.NONE, Security.GMAC):
+            return None
+        return LLS_SECRET if self is Security.LLS else identity.hls_secret
 
 
 MECHANISMS: Final = {
     Security.NONE: Mechanism.NONE,
     Security.LLS: Mechanism.LLS,
+    Security.MD5: Mechanism.HLS_MD5,
+    Security.SHA1: Mechanism.HLS_SHA1,
     Security.GMAC: Mechanism.HLS_GMAC,
+    Security.SHA256: Mechanism.HLS_SHA256,
 }
 
 
@@ -64,7 +82,7 @@ class MeterKind:
 
     `now` is the meters' clock, aware UTC; `next_challenge` gives a fresh HLS challenge;
     `first_counter` is where each meter's own invocation counter begins; `hdlc` that they speak
-    HDLC instead of the wrapper.
+    HDLC instead of the wrapper; `quirks` what their model does otherwise than the standard.
     """
 
     seed: int
@@ -76,11 +94,14 @@ class MeterKind:
     next_challenge: Callable[[], bytes]
     first_counter: int
     hdlc: bool = False
+    quirks: Quirks = STANDARD
     loads: LoadModel = attrs.field(
         default=attrs.Factory(lambda self: LoadModel(self.seed, self.zone), takes_self=True)
     )
     objects: ObjectModel = attrs.field(
-        default=attrs.Factory(lambda self: household_model(self.profile_days), takes_self=True)
+        default=attrs.Factory(
+            lambda self: household_model(self.profile_days, self.quirks), takes_self=True
+        )
     )
 
 
@@ -92,6 +113,7 @@ class Meter:
     identity: Identity
     curve: Curve = attrs.field(repr=False)
     client_counters: dict[int, int] = attrs.field(factory=dict, init=False)
+    written: dict[tuple[Obis, int], Data] = attrs.field(factory=dict, init=False, repr=False)
     _next_counter: int = attrs.field(init=False)
     _associations: dict[int, ServerAssociation] = attrs.field(init=False, repr=False)
 
@@ -131,12 +153,17 @@ class Meter:
         return GetResult(request.invoke_id, octets=answer)
 
     def set(self, request: SetRequested) -> SetResult:
-        """Answer a SET: nothing that the meter has may be written."""
+        """Answer a SET by the object model, and keep what is written as long as the process."""
         wanted = request.attribute
         found = self.kind.objects.find(wanted.class_id, wanted.obis, request.client_sap)
         if isinstance(found, DataAccessResult):
             return SetResult(request.invoke_id, found)
-        return SetResult(request.invoke_id, DataAccessResult.READ_WRITE_DENIED)
+        result = self.kind.objects.write(
+            found, wanted.index, request.data, whole=request.selection is None
+        )
+        if result is DataAccessResult.SUCCESS:
+            self.written[wanted.obis, wanted.index] = request.data
+        return SetResult(request.invoke_id, result)
 
     def action(self, request: ActionRequested) -> ActionResult:
         """Answer an ACTION: what the protocol does not answer itself, nobody may invoke."""
@@ -158,6 +185,7 @@ class Meter:
             at=self.kind.now(),
             association=self._associations[request.client_sap],
             client_counters=self.client_counters,
+            written=self.written,
         )
         return objects.read(found, wanted.index, request.selection, context)
 
@@ -169,16 +197,24 @@ class Meter:
 
 def _associations(kind: MeterKind, identity: Identity) -> dict[int, ServerAssociation]:
     ciphered = kind.security is Security.GMAC
+    hls_object = kind.quirks.hls_object.get(MANAGEMENT_SAP)
     management = ServerAssociation(
         client_sap=MANAGEMENT_SAP,
         mechanism=MECHANISMS[kind.security],
-        secret=LLS_SECRET if kind.security is Security.LLS else None,
+        secret=kind.security.secret(identity),
+        hls_object=(
+            REPLY_TO_HLS if hls_object is None else Method(_CLASS_ASSOCIATION, hls_object, 1)
+        ),
         encryption_key=identity.encryption_key if ciphered else None,
         authentication_key=identity.authentication_key if ciphered else None,
         minimum_protection=Protection.AUTHENTICATED_ENCRYPTED if ciphered else Protection.PLAIN,
         max_receive_pdu_size=kind.max_receive_pdu_size,
+        empty_system_title=kind.quirks.empty_system_title,
+        no_rlrq=kind.quirks.no_rlrq,
     )
     public = ServerAssociation(
-        client_sap=PUBLIC_SAP, max_receive_pdu_size=kind.max_receive_pdu_size
+        client_sap=PUBLIC_SAP,
+        max_receive_pdu_size=kind.max_receive_pdu_size,
+        no_rlrq=kind.quirks.no_rlrq,
     )
     return {MANAGEMENT_SAP: management, PUBLIC_SAP: public}

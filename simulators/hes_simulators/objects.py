@@ -31,6 +31,7 @@ class AccessMode(IntEnum):
 
     NO_ACCESS = 0
     ACCESS = 1  # of an attribute: read only
+    READ_AND_WRITE = 3
 
 
 @attrs.frozen
@@ -43,6 +44,8 @@ class Context:
     at: datetime
     association: ServerAssociation
     client_counters: Mapping[int, int]
+    written: Mapping[tuple[Obis, int], Data] = attrs.field(factory=dict)
+    """What clients have written to this meter, by logical_name and attribute_index."""
 
 
 Value = Data | Callable[[Context], Data | bytes]
@@ -64,7 +67,8 @@ class CosemObject:
 
     `values` maps attribute_index (2 and above) to what can be read; `hidden` are attributes that
     the class has and nobody may read; `methods` are methods that may be invoked; `selective`
-    says which attributes can be read in part; `clients` are the SAPs in whose object list it is.
+    says which attributes can be read in part; `writable` what may be written to those of `values`
+    that may be written: SUCCESS, or why not. `clients` are the SAPs in whose object list it is.
     """
 
     class_id: int
@@ -75,6 +79,7 @@ class CosemObject:
     hidden: tuple[int, ...] = ()
     methods: tuple[int, ...] = ()
     selective: Mapping[int, SelectiveAccess] = attrs.field(factory=dict)
+    writable: Mapping[int, Callable[[Data], DataAccessResult]] = attrs.field(factory=dict)
 
     def list_entry(self) -> Data:
         """The object's element of an object list, access rights included."""
@@ -107,6 +112,7 @@ class CosemObject:
 
     def _modes(self) -> list[tuple[int, AccessMode]]:
         readable = dict.fromkeys((1, *self.values), AccessMode.ACCESS)
+        readable |= dict.fromkeys(self.writable, AccessMode.READ_AND_WRITE)
         return sorted((readable | dict.fromkeys(self.hidden, AccessMode.NO_ACCESS)).items())
 
     def _selector_list(self, index: int) -> Data:
@@ -183,6 +189,24 @@ class ObjectModel:
         if attribute_index in found.hidden:
             return DataAccessResult.READ_WRITE_DENIED
         return DataAccessResult.OBJECT_UNDEFINED
+
+    def write(
+        self, found: CosemObject, attribute_index: int, data: Data, *, whole: bool
+    ) -> DataAccessResult:
+        """
+        Whether an attribute takes a value; the meter keeps it.
+
+        Args: whole: not only a part of it, for which no object here has a way.
+        Returns: SUCCESS; else READ_WRITE_DENIED where nobody may write, OBJECT_UNDEFINED for an
+            attribute that the class does not have here, SCOPE_OF_ACCESS_VIOLATED for a part, or
+            what the attribute says to the value.
+        """
+        check = found.writable.get(attribute_index)
+        if check is None:
+            if found.readable(attribute_index) or attribute_index in found.hidden:
+                return DataAccessResult.READ_WRITE_DENIED
+            return DataAccessResult.OBJECT_UNDEFINED
+        return check(data) if whole else DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
 
     def object_list(self, client_sap: int) -> bytes:
         """The object list that a client is shown, encoded."""

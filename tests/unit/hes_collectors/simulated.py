@@ -22,6 +22,7 @@ from trio.testing import memory_stream_pair
 import hes_simulators as sim
 from hes.domain.meters import Association, Mechanism, Meter, Policy, Secrets, Transport
 from hes_collectors.dlms import CollectorSettings
+from hes_protocol.quirks import STANDARD, Quirks
 from hes_protocol.security import Protection
 from hes_protocol.server import (
     ActionRequested,
@@ -35,7 +36,7 @@ from hes_protocol.server import (
 )
 from hes_protocol.xdlms import DataNotification
 from hes_simulators.curves import LoadModel
-from hes_simulators.household_meter import household_model
+from hes_simulators.meter import MECHANISMS
 from tests.unit.hes_collectors.support import START, wall_clock
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -51,7 +52,11 @@ def _loads() -> LoadModel:
 
 
 def meter_kind(
-    security: sim.Security, pdu_octets: int = 1024, *, hdlc: bool = False
+    security: sim.Security,
+    pdu_octets: int = 1024,
+    *,
+    hdlc: bool = False,
+    quirks: Quirks = STANDARD,
 ) -> sim.MeterKind:
     """A kind of household meter whose clock is the test's."""
     random = Random(3)
@@ -66,7 +71,7 @@ def meter_kind(
         first_counter=1000,
         hdlc=hdlc,
         loads=_loads(),
-        objects=household_model(PROFILE_DAYS),
+        quirks=quirks,
     )
 
 
@@ -111,8 +116,10 @@ class SimulatedMeter:
         pdu_octets: int = 1024,
         *,
         hdlc: bool = False,
+        quirks: Quirks = STANDARD,
     ) -> SimulatedMeter:
-        return cls(sim.Meter.of(meter_kind(security, pdu_octets, hdlc=hdlc), index))
+        kind = meter_kind(security, pdu_octets, hdlc=hdlc, quirks=quirks)
+        return cls(sim.Meter.of(kind, index))
 
     @property
     def meter_id(self) -> UUID:
@@ -137,18 +144,13 @@ class SimulatedMeter:
         """As `hes meter import` would know it."""
         security = self.meter.kind.security
         gmac = security is sim.Security.GMAC
-        mechanisms = {
-            sim.Security.NONE: Mechanism.NONE,
-            sim.Security.LLS: Mechanism.LLS,
-            sim.Security.GMAC: Mechanism.HLS_GMAC,
-        }
         return Meter(
             meter_id=self.meter_id,
             serial=self.meter.identity.serial,
             timezone=ZONE.key,
             transport=Transport.HDLC if self.meter.kind.hdlc else Transport.WRAPPER,
             association=Association(
-                mechanism=mechanisms[security],
+                mechanism=Mechanism(MECHANISMS[security]),
                 policy=Policy.AUTHENTICATED_ENCRYPTED if gmac else Policy.PLAIN,
             ),
             commissioned_at=START - timedelta(days=30),
@@ -161,7 +163,7 @@ class SimulatedMeter:
         identity = self.meter.identity
         if self.meter.kind.security is sim.Security.GMAC:
             return Secrets(ek=identity.encryption_key, ak=identity.authentication_key)
-        return Secrets(secret=b"00000000")
+        return Secrets(secret=self.meter.kind.security.secret(identity))
 
     def truth(self) -> list[sim.TruthRow]:
         """The rows of the last day up to now, as a first read of one day should find them."""

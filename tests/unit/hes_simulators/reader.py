@@ -25,11 +25,19 @@ from hes_protocol.client import (
 )
 from hes_protocol.cosem import Attribute, Obis
 from hes_protocol.security.control import Protection
+from hes_protocol.security.mechanisms import HLS
 from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import DataAccessResult
 
 PUBLIC_SAP = 16
-_MECHANISMS = {"none": Mechanism.NONE, "lls": Mechanism.LLS, "gmac": Mechanism.HLS_GMAC}
+_MECHANISMS = {
+    "none": Mechanism.NONE,
+    "lls": Mechanism.LLS,
+    "md5": Mechanism.HLS_MD5,
+    "sha1": Mechanism.HLS_SHA1,
+    "gmac": Mechanism.HLS_GMAC,
+    "sha256": Mechanism.HLS_SHA256,
+}
 
 
 class Reader:
@@ -62,7 +70,7 @@ class Reader:
                 "authentication_key": _octets(record["ak"]),
                 "system_title": b"HESTEST1",
                 "protection": protection,
-                "challenge": bytes(range(16)) if ciphered else None,
+                "challenge": bytes(range(16)) if _MECHANISMS[record["mechanism"]] in HLS else None,
             }
         settings |= {"server_sap": record["server_sap"], **changes}
         wanted = ClientSettings(**settings)
