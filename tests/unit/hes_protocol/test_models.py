@@ -10,7 +10,7 @@ from hes_protocol.cosem import Obis
 from hes_protocol.errors import LocalProtocolError
 from hes_protocol.models import Model, parse_model, parse_models, push_layouts
 from hes_protocol.profile import NullMeaning
-from hes_protocol.quirks import STANDARD, Deviation, Quirks, SelectionBy
+from hes_protocol.quirks import STANDARD, Deviation, HdlcAddressing, Quirks, SelectionBy
 
 HEAD = 'maker = "b"\nsource = "c"\n'
 
@@ -33,6 +33,7 @@ def test_every_flag_is_read() -> None:
         "[quirks]\nempty_system_title = true\nno_rlrq = true\ntagged_push_time = true\n"
         'selection = "entry"\ndeviation = "refused"\nnull_means = "previous"\n'
         'hls_object = "0.0.40.0.1.255"\n'
+        "hdlc_address = { physical = 17, size = 4 }\n"
         '[quirks.counter_object]\n1 = "0.0.43.1.1.255"\n48 = "0.0.43.1.48.255"\n'
     ).quirks
     assert (quirks.empty_system_title, quirks.no_rlrq, quirks.tagged_push_time) == (True,) * 3
@@ -40,6 +41,7 @@ def test_every_flag_is_read() -> None:
     assert quirks.deviation is Deviation.REFUSED
     assert quirks.null_means is NullMeaning.PREVIOUS
     assert quirks.hls_object.get(1) == quirks.hls_object.get(7) == Obis.parse("0.0.40.0.1.255")
+    assert quirks.hdlc_address == HdlcAddressing(17, 4)
     assert quirks.counter_object.get(48) == Obis.parse("0.0.43.1.48.255")
     assert quirks.counter_object.get(7) is None
 
@@ -55,6 +57,13 @@ def test_every_flag_is_read() -> None:
         ('[quirks]\ndeviation = ""', "deviation: '' is none of refused, required"),
         ("[quirks]\nnull_means = 0", "null_means: 0 is none of previous, missing"),
         ("[quirks]\nhls_object = 40", "hls_object: neither an OBIS code"),
+        ("[quirks]\nhdlc_address = 17", "hdlc_address: no table of physical and size"),
+        ("[quirks]\nhdlc_address = {}", "hdlc_address: no table of physical and size"),
+        ("[quirks]\nhdlc_address = { lower = 17 }", "no table of physical and size"),
+        ("[quirks]\nhdlc_address = { physical = 16384 }", "16384 is no physical device"),
+        ("[quirks]\nhdlc_address = { physical = true }", "True is no physical device"),
+        ("[quirks]\nhdlc_address = { size = 3 }", "3 is no size that fits"),
+        ("[quirks]\nhdlc_address = { physical = 1, size = 1 }", "1 is no size that fits"),
         ("[quirks]\nhls_object = {}", "hls_object: neither an OBIS code"),
         ('[quirks]\ncounter_object = "43"', "counter_object: no OBIS code: '43'"),
         ('[quirks.counter_object]\nx = "0.0.43.1.0.255"', "counter_object: 'x' is no client SAP"),
