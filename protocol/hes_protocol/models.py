@@ -16,7 +16,7 @@ names its public source and holds the quirks of its meters and of their pushes.
     push_setup = "0.6.25.9.0.255"        # the push setup that it names is this one
     elements = 14                        # it has so many elements
     objects = ["1.1.0.2.129.255", ""]    # what its elements are, in order, where they are bare;
-                                         # "" for what is no value
+                                         # "" for what has no name
     known_model_only = true              # nothing tells it apart: only where the model is known
 
     [push.scalers]                       # scaler and unit that the frame leaves out
@@ -69,8 +69,8 @@ class PushLayout:
 
     It applies where all that it asks for is so: `marker` begins the first text, `push_setup` is
     named, there are `elements` elements, and with `objects` as many bare ones as these. `objects`
-    names the elements in order, None what is no value; `scalers` gives scaler and DLMS unit code
-    by object. With `known_model_only` the payload tells nothing by which to know it.
+    names the elements in order, None for what has no name; `scalers` gives scaler and DLMS unit
+    code by object. With `known_model_only` the payload tells nothing by which to know it.
     """
 
     model: str

@@ -74,7 +74,7 @@ def read_push(
         values = [
             guessed_value(obis, element)
             for obis, element in zip(layout.objects, elements, strict=False)
-            if obis is not None and element.tag is not DataTag.NULL_DATA
+            if element.tag is not DataTag.NULL_DATA and not _names_push(element)
         ]
     else:
         values = list(read_values(payload, count))
@@ -132,6 +132,11 @@ def _shape(elements: Sequence[Data], count: int | None) -> PushShape:
         push_setup=setups[0] if setups else None,
         bare=not told and len(names) == len(setups),
     )
+
+
+def _names_push(element: Data) -> bool:
+    name = logical_name(element)
+    return name is not None and is_push_setup(name)
 
 
 def _scaled(value: PushValue, layout: PushLayout) -> PushValue:

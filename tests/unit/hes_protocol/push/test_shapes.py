@@ -202,7 +202,11 @@ class TestLayouts:
     def test_a_bare_row_by_its_push_setup(self) -> None:
         layout = PushLayout("x", objects=(None, None, ENERGY, POWER), push_setup=SETUP)
         push = read_push(self.ROW, layouts=(layout,))
-        assert [(v.obis, v.data) for v in push.values] == [(ENERGY, u32(7)), (POWER, u32(5))]
+        assert [(v.obis, v.data) for v in push.values] == [
+            (None, written("1181")),
+            (ENERGY, u32(7)),
+            (POWER, u32(5)),
+        ]
         other = attrs.evolve(layout, push_setup=Obis.parse("0.8.25.9.0.255"))
         assert read_push(self.ROW, layouts=(other,)).layout is None
 
