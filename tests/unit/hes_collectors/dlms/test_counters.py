@@ -71,3 +71,24 @@ async def test_counters_of_a_key_that_the_session_does_not_hold_are_not_taken() 
     with pytest.raises(KeyUnavailableError):
         await counters.ensure()
     assert storage.own_counters == {}
+
+
+async def test_counters_above_a_hint_begin_a_block_and_stand_when_they_are_kept() -> None:
+    storage = FakeStorage(wall_clock)
+    counters = OwnCounters(context(storage, counter_block_size=5), meter(), needed=True)
+    assert counters.highest == -1
+    await counters.ensure()
+    assert counters.take() == counters.highest == 1
+    await counters.keep()
+    assert storage.calls["keep"] == 0
+    counters.leap(1000)
+    assert not counters.ready
+    with pytest.raises(LocalProtocolError):
+        counters.take()
+    await counters.ensure()
+    assert counters.take() == counters.highest == 1001
+    assert storage.own_counters[METER_ID] == 5
+    await counters.keep()
+    assert storage.own_counters[METER_ID] == 1005
+    await counters.keep()
+    assert storage.calls["keep"] == 1
