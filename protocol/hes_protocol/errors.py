@@ -72,7 +72,8 @@ class SecurityError(RemoteProtocolError):
     Protection is missing, weaker than the policy, or does not verify; nothing has changed.
 
     Codes: "tag-mismatch", "counter-replayed", "key-missing", "policy-violated",
-    "system-title-mismatch", "mechanism-mismatch", "authentication-failed", "suite-unsupported".
+    "system-title-mismatch", "mechanism-mismatch", "authentication-failed", "suite-unsupported",
+    "key-unwrap".
     """
 
 
