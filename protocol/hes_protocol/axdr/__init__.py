@@ -15,14 +15,16 @@ from hes_protocol.axdr.data import (
 from hes_protocol.axdr.decoder import decode, decode_all
 from hes_protocol.axdr.encoder import encode
 from hes_protocol.axdr.length import read_length, write_length
-from hes_protocol.axdr.limits import MAX_DEPTH
+from hes_protocol.axdr.limits import MAX_DEPTH, MAX_VALUES, Budget
 
 __all__ = [
     "INTEGER_TAGS",
     "MAX_DEPTH",
+    "MAX_VALUES",
     "NULL",
     "STRING_TAGS",
     "BitString",
+    "Budget",
     "CompactArray",
     "Data",
     "DataTag",

@@ -14,7 +14,13 @@ from typing import Final
 from hes_protocol.axdr.data import CompactArray, Data, DataTag, TypeDescription
 from hes_protocol.axdr.leaves import CONSTANTS, READERS, WRITERS, LeafReader, new_data
 from hes_protocol.axdr.length import read_length, write_length
-from hes_protocol.axdr.limits import CONTAINER_COST, LEAF_COST, MAX_DEPTH, Budget
+from hes_protocol.axdr.limits import (
+    BIT_STRING_COST,
+    CONTAINER_COST,
+    LEAF_COST,
+    MAX_DEPTH,
+    Budget,
+)
 from hes_protocol.errors import EncodingError, LimitError, LocalProtocolError, TruncatedError
 
 _LEAF_TYPES: Final = {tag: TypeDescription(tag) for tag in WRITERS}
@@ -22,6 +28,7 @@ _LEAF_TAGS: Final = {int(tag): tag for tag in WRITERS}
 # Looked up once: an enumeration's members are not cheap to get at.
 _ARRAY: Final = DataTag.ARRAY
 _STRUCTURE: Final = DataTag.STRUCTURE
+_BIT_STRING: Final = DataTag.BIT_STRING
 _CONTAINERS: Final = {int(_ARRAY): _ARRAY, int(_STRUCTURE): _STRUCTURE}
 _COST_CEILING: Final = 1 << 40
 
@@ -46,10 +53,11 @@ def read_compact_array(octets: bytes, offset: int, depth: int, budget: Budget) -
         TruncatedError: the octets end early.
         EncodingError: "unknown-tag", "bad-length", "bad-contents" (the contents end within an
             element, or the elements have no octets and so no number).
-        LimitError: "too-deep", "too-large".
+        LimitError: "too-deep", "too-large", "too-many-values".
     Source: IEC 62056-5-3, 8, compact-array.
     """
-    description, cost, begin = _read_description(octets, offset + 1, depth + 1)
+    budget.begin(offset)
+    description, cost, begin = _read_description(octets, offset + 1, depth + 1, budget)
     length, begin = read_length(octets, begin)
     end = begin + length
     if end > len(octets):
@@ -74,7 +82,9 @@ def read_compact_array(octets: bytes, offset: int, depth: int, budget: Budget) -
     return Data(DataTag.COMPACT_ARRAY, CompactArray(description, tuple(elements))), end
 
 
-def _read_description(octets: bytes, offset: int, depth: int) -> tuple[TypeDescription, int, int]:
+def _read_description(
+    octets: bytes, offset: int, depth: int, budget: Budget
+) -> tuple[TypeDescription, int, int]:
     """The type, what one element costs, and the offset behind it."""
     end = len(octets)
     # Open descriptions: tag, array count, members so far, members missing, cost of the members.
@@ -89,7 +99,7 @@ def _read_description(octets: bytes, offset: int, depth: int) -> tuple[TypeDescr
         leaf = _LEAF_TAGS.get(octet)
         if leaf is not None:
             members.append(_LEAF_TYPES[leaf])
-            cost += LEAF_COST
+            cost += BIT_STRING_COST if leaf is _BIT_STRING else LEAF_COST
             offset += 1
         elif octet in _CONTAINERS:
             if depth + len(stack) >= MAX_DEPTH:
@@ -107,6 +117,7 @@ def _read_description(octets: bytes, offset: int, depth: int) -> tuple[TypeDescr
                 missing, behind = read_length(octets, offset + 1)
                 if missing > end - behind:
                     raise TruncatedError("truncated", f"{missing} members", offset=offset)
+                budget.describe(missing, offset)
                 missing += 1
                 offset = behind
         else:

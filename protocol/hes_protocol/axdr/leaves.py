@@ -141,7 +141,8 @@ def _string_reader(tag: DataTag) -> LeafReader:
     return read
 
 
-def _read_bit_string(octets: bytes, offset: int, end: int) -> tuple[Data, int]:
+def read_bit_string(octets: bytes, offset: int, end: int) -> tuple[Data, int]:
+    """A BIT STRING's length and octets, as every reader in `READERS`."""
     length, begin = read_length(octets, offset)
     if not length:
         return _NO_BITS, begin
@@ -199,7 +200,7 @@ def _write_bit_string(value: Any) -> bytes:
 def _readers() -> dict[DataTag, LeafReader]:
     readers: dict[DataTag, LeafReader] = {tag: _constant_reader(tag) for tag in CONSTANTS}
     readers[DataTag.BOOLEAN] = _octet_reader(DataTag.BOOLEAN)
-    readers[DataTag.BIT_STRING] = _read_bit_string
+    readers[DataTag.BIT_STRING] = read_bit_string
     for tag, number in _FORMATS.items():
         one_octet = struct.calcsize(number) == 1
         readers[tag] = _octet_reader(tag) if one_octet else _number_reader(tag)

@@ -27,6 +27,7 @@ _BEGINNING: Final = re.compile(b"\x7e(?=[\xa0-\xaf].%b%b)" % (_ADDRESS, _ADDRESS
 _PARTIAL_ADDRESS: Final = b"(?:%b|\\Z|%b(?:%b|\\Z|%b(?:\\Z|%b(?:%b|\\Z))))" % (
     _ODD, _EVEN, _ODD, _EVEN, _EVEN, _ODD,
 )  # fmt: skip
+_FLAGS: Final = re.compile(b"\x7e+")
 _PERHAPS: Final = re.compile(
     b"\x7e(?=\\Z|[\xa0-\xaf](?:\\Z|.%b%b))" % (_PARTIAL_ADDRESS, _PARTIAL_ADDRESS), re.DOTALL
 )
@@ -106,12 +107,17 @@ class HdlcReceiver:
     def _find_beginning(self) -> bool:
         """Bring the first octet behind a flag, or behind the last frame, to the buffer's front."""
         if self._searching:
-            found = _PERHAPS.search(self._buffer)
-            self._skip(found.start() if found else len(self._buffer))
-            if not _BEGINNING.match(self._buffer):
+            found = _BEGINNING.search(self._buffer)
+            if found is None:
+                # At most the end of what there is may be the beginning of one.
+                found = _PERHAPS.search(self._buffer)
+                self._skip(found.start() if found else len(self._buffer))
                 return False
+            self._skip(found.start())
             self._searching = False
-        flags = len(self._buffer) - len(self._buffer.lstrip(b"\x7e"))
+        # Not by lstrip, which copies all that waits behind the flags.
+        found = _FLAGS.match(self._buffer)
+        flags = found.end() if found else 0
         if flags:
             self._advance(flags)
             self._begun = True

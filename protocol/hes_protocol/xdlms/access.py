@@ -221,7 +221,7 @@ def _read_selection(reader: ApduReader) -> AccessSelection:
 
 
 def _read_specifications(reader: ApduReader) -> tuple[AccessSpecification, ...]:
-    return tuple(_read_specification(reader) for _ in range(reader.length()))
+    return tuple(_read_specification(reader) for _ in range(reader.count()))
 
 
 def _read_result(reader: ApduReader) -> AccessResult:
@@ -247,7 +247,7 @@ def decode_access_request(octets: bytes) -> AccessRequest:
     reader = ApduReader(octets)
     invoke, time = reader.unsigned(4), read_date_time(reader)
     specifications = _read_specifications(reader)
-    values = tuple(reader.data() for _ in range(reader.length()))
+    values = tuple(reader.data() for _ in range(reader.count()))
     reader.end()
     return AccessRequest(specifications, values, long_invoke_id_and_priority=invoke, date_time=time)
 
@@ -262,8 +262,8 @@ def decode_access_response(octets: bytes) -> AccessResponse:
     reader = ApduReader(octets)
     invoke, time = reader.unsigned(4), read_date_time(reader)
     repeated = _read_specifications(reader) if reader.present() else None
-    values = tuple(reader.data_octets() for _ in range(reader.length()))
-    results = tuple(_read_result(reader) for _ in range(reader.length()))
+    values = tuple(reader.data_octets() for _ in range(reader.count()))
+    results = tuple(_read_result(reader) for _ in range(reader.count()))
     reader.end()
     return AccessResponse(
         values, results, repeated, long_invoke_id_and_priority=invoke, date_time=time

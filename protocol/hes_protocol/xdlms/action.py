@@ -179,7 +179,7 @@ ActionResponse: TypeAlias = (
 
 
 def _read_methods(reader: ApduReader) -> tuple[Method, ...]:
-    return tuple(read_method(reader) for _ in range(reader.length()))
+    return tuple(read_method(reader) for _ in range(reader.count()))
 
 
 def _read_return(reader: ApduReader, *, last: bool) -> ActionReturn:
@@ -188,7 +188,7 @@ def _read_return(reader: ApduReader, *, last: bool) -> ActionReturn:
 
 
 def _read_returns(reader: ApduReader) -> tuple[ActionReturn, ...]:
-    return tuple(_read_return(reader, last=False) for _ in range(reader.length()))
+    return tuple(_read_return(reader, last=False) for _ in range(reader.count()))
 
 
 def encode_action_return(outcome: ActionReturn) -> bytes:
@@ -256,7 +256,7 @@ def decode_action_request(octets: bytes) -> ActionRequest:
             request = ActionRequestNextPblock(reader.unsigned(4), invoke_id_and_priority=invoke)
         case 3:
             methods = _read_methods(reader)
-            values = tuple(reader.data() for _ in range(reader.length()))
+            values = tuple(reader.data() for _ in range(reader.count()))
             request = ActionRequestWithList(methods, values, invoke_id_and_priority=invoke)
         case 4:
             request = ActionRequestWithFirstPblock(

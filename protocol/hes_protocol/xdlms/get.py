@@ -178,7 +178,7 @@ def encode_data_results(results: tuple[GetDataResult, ...]) -> bytes:
 
 
 def _read_results(reader: ApduReader) -> tuple[GetDataResult, ...]:
-    return tuple(read_data_result(reader, last=False) for _ in range(reader.length()))
+    return tuple(read_data_result(reader, last=False) for _ in range(reader.count()))
 
 
 def decode_data_results(octets: bytes) -> tuple[GetDataResult, ...]:
@@ -216,7 +216,7 @@ def decode_get_request(octets: bytes) -> GetRequest:
         case 2:
             request = GetRequestNext(reader.unsigned(4), invoke_id_and_priority=invoke)
         case 3:
-            accesses = tuple(read_access(reader) for _ in range(reader.length()))
+            accesses = tuple(read_access(reader) for _ in range(reader.count()))
             request = GetRequestWithList(accesses, invoke_id_and_priority=invoke)
         case _:
             raise reader.error("unknown-choice", f"{choice} of GET-Request")

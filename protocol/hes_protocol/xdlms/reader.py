@@ -8,7 +8,8 @@ moves the cursor otherwise. Also the few writers that are not one line.
 
 from __future__ import annotations
 
-from hes_protocol.axdr import Data, decode, read_length, write_length
+from hes_protocol.axdr import Budget, Data, decode, read_length, write_length
+from hes_protocol.axdr.leaves import READERS
 from hes_protocol.errors import EncodingError, LocalProtocolError, TruncatedError
 
 
@@ -19,12 +20,13 @@ class ApduReader:
     Args: octets: the whole APDU. offset: where to begin.
     """
 
-    __slots__ = ("octets", "offset", "tag")
+    __slots__ = ("_budget", "octets", "offset", "tag")
 
     def __init__(self, octets: bytes, offset: int = 1) -> None:
         self.octets = octets
         self.offset = offset
         self.tag = octets[0] if octets else None
+        self._budget: Budget | None = None
 
     def error(self, code: str, detail: str = "") -> EncodingError:
         """An `EncodingError` at the cursor, for the caller to raise."""
@@ -87,18 +89,33 @@ class ApduReader:
         self.offset = behind
         return length
 
+    def count(self) -> int:
+        """
+        The number of elements that follow, which is what they cost of the APDU's budget.
+
+        Raises: as `length`, and LimitError: "too-many-values".
+        """
+        count = self.length()
+        self._shared().describe(count, self.offset)
+        return count
+
     def octet_string(self) -> bytes:
         """An OCTET STRING: length and octets."""
         return self.take(self.length())
 
     def data(self) -> Data:
         """
-        One `Data`, decoded.
+        One `Data`, decoded; all of an APDU draw on one budget.
 
         Raises: EncodingError: no value. LimitError: too deep.
         """
-        value, self.offset = decode(self.octets, self.offset)
+        value, self.offset = decode(self.octets, self.offset, self._shared())
         return value
+
+    def _shared(self) -> Budget:
+        if self._budget is None:
+            self._budget = Budget(len(self.octets))
+        return self._budget
 
     def data_octets(self) -> bytes:
         """
@@ -106,9 +123,13 @@ class ApduReader:
 
         Raises: as `data`.
         """
-        start = self.offset
-        self.data()
-        return self.octets[start : self.offset]
+        octets, start = self.octets, self.offset
+        read = READERS[octets[start]] if start < len(octets) else None
+        if read is None:
+            self.data()
+        else:
+            _, self.offset = read(octets, start + 1, len(octets))
+        return octets[start : self.offset]
 
     def rest(self) -> bytes:
         """Everything that is left, undecoded."""

@@ -194,7 +194,7 @@ SetResponse: TypeAlias = (
 
 
 def _read_accesses(reader: ApduReader) -> tuple[AttributeAccess, ...]:
-    return tuple(read_access(reader) for _ in range(reader.length()))
+    return tuple(read_access(reader) for _ in range(reader.count()))
 
 
 def decode_set_request(octets: bytes) -> SetRequest:
@@ -226,7 +226,7 @@ def decode_set_request(octets: bytes) -> SetRequest:
             request = SetRequestWithDatablock(read_block(reader), invoke_id_and_priority=invoke)
         case 4:
             accesses = _read_accesses(reader)
-            values = tuple(reader.data() for _ in range(reader.length()))
+            values = tuple(reader.data() for _ in range(reader.count()))
             request = SetRequestWithList(accesses, values, invoke_id_and_priority=invoke)
         case 5:
             request = SetRequestWithListAndFirstDatablock(

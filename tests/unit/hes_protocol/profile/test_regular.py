@@ -146,7 +146,7 @@ def _buffers(draw: st.DrawFn) -> tuple[bytes, list[CaptureObject]]:
     return encode(array(*rows)), objects
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(_buffers(), st.sampled_from([0, 900, 86_400]), st.sampled_from(NullMeaning))
 def test_regular_rows(
     buffer: tuple[bytes, list[CaptureObject]], period_s: int, null_means: NullMeaning
@@ -154,7 +154,7 @@ def test_regular_rows(
     _check(*buffer, period_s, null_means)
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(_buffers(), st.data())
 def test_mutated_rows(buffer: tuple[bytes, list[CaptureObject]], data: st.DataObject) -> None:
     octets, objects = bytearray(buffer[0]), buffer[1]

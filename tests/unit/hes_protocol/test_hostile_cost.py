@@ -1,0 +1,121 @@
+"""
+What hostile APDUs and streams cost: 1 ms + 1 µs an octet, and under 16 MB, for every decoder.
+
+As `axdr/test_budget.py`: the worst that a search has found, twice the budget allowed.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from hes_protocol.acse import Aare, Aarq, Rlrq
+from hes_protocol.axdr import write_length
+from hes_protocol.errors import RemoteProtocolError
+from hes_protocol.hdlc.receiver import HdlcReceiver
+from hes_protocol.wrapper import WrapperReceiver
+from hes_protocol.xdlms import decode_apdu
+
+SIZE = 65_000
+LONG = 500_000
+ALLOWED = 2
+RUNS = 9
+ATTRIBUTE = "0001000001000000ff0200"
+METHOD = "0001000001000000ff02"
+
+# Of lists: what stands before the count, and the element.
+LISTS = {
+    "get-response": ("c403c1", ("0000", "000100", "000200", "0004 0180", "00130000")),
+    "get-response of compact arrays": ("c403c1", ("0013110101", "00" + "0201" * 14 + "00")),
+    "get-request": ("c003c1", (ATTRIBUTE, ATTRIBUTE[:-2] + "010100")),
+    "set-request": ("c104c1", (ATTRIBUTE,)),
+    "set-response": ("c503c1", ("00",)),
+    "action-request": ("c303c1", (METHOD,)),
+    "action-response": ("c703c1", ("0000", "000100")),
+    "access-request": ("d9000000000000", ("010001000001000000ff02",)),
+    "access-response": ("da000000000000", ("00",)),
+    "data-notification": ("0f000000010001", ("0200", "00")),
+}
+STREAMS = {
+    "hdlc": ("7e", "7ea0", "7ea0070321", "7ea00703211f", "00", "a0", "7ea00a0203020313a1b2"),
+    "wrapper": ("000100010001000100",),
+}
+
+
+def _hdlc(octets: bytes) -> None:
+    receiver = HdlcReceiver()
+    receiver.receive_data(octets)
+    while True:
+        with suppress(RemoteProtocolError):
+            if receiver.next_frame() is None:
+                return
+
+
+def _wrapper(octets: bytes) -> None:
+    receiver = WrapperReceiver()
+    receiver.receive_data(octets)
+    while receiver.next_frame() is not None:
+        pass
+
+
+def _lists(size: int) -> dict[str, tuple[Callable[[bytes], object], bytes]]:
+    cases: dict[str, tuple[Callable[[bytes], object], bytes]] = {}
+    for name, (head, units) in LISTS.items():
+        for unit in map(bytes.fromhex, units):
+            count = size // len(unit)
+            octets = bytes.fromhex(head) + write_length(count) + unit * count
+            cases[f"{name} {unit.hex()} {size}"] = (decode_apdu, octets)
+    return cases
+
+
+def _others(size: int) -> dict[str, tuple[Callable[[bytes], object], bytes]]:
+    cases: dict[str, tuple[Callable[[bytes], object], bytes]] = {}
+    for apdu in (Aarq, Aare, Rlrq):
+        for unit in map(bytes.fromhex, ("0000", "9f8f8f0000", "bf8f7f00", "9e00")):
+            body = unit * (size // len(unit))
+            octets = bytes((apdu.TAG,)) + write_length(len(body)) + body
+            cases[f"{apdu.__name__} {unit.hex()} {size}"] = (apdu.decode, octets)
+    for kind, texts in STREAMS.items():
+        for unit in map(bytes.fromhex, texts):
+            decoder = _hdlc if kind == "hdlc" else _wrapper
+            cases[f"{kind} {unit.hex()} {size}"] = (decoder, unit * (size // len(unit)))
+    return cases
+
+
+MANY = _lists(LONG)
+CASES = _lists(SIZE) | MANY | _others(SIZE)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_time(name: str) -> None:
+    decoder, octets = CASES[name]
+    gc.collect()
+    gc.freeze()
+    allowed_s = ALLOWED * (1e-3 + 1e-6 * len(octets))
+    best_s = allowed_s
+    for _ in range(RUNS):
+        begin_s = time.process_time()
+        with suppress(RemoteProtocolError):
+            decoder(octets)
+        best_s = min(best_s, time.process_time() - begin_s)
+        if best_s < allowed_s / ALLOWED:
+            break
+    assert best_s < allowed_s
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_memory(name: str) -> None:
+    decoder, octets = CASES[name]
+    tracemalloc.start()
+    try:
+        with suppress(RemoteProtocolError):
+            decoder(octets)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16_000_000
