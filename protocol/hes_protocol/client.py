@@ -290,8 +290,8 @@ class Client:
         return octets
 
     def _open_without_aarq(self) -> None:
+        # It has stood all the time: no counter is forgotten.
         settings = self._settings
-        self._channel.begin()
         self._negotiate(settings.conformance, settings.max_receive_pdu_size)
         self._state.advance(Step.ASSOCIATE)
         self._state.advance(Step.ACCEPT)

@@ -359,6 +359,22 @@ class TestPreEstablished:
             pair.server.send(event.reply)
             assert pair.state() == before
 
+    def test_opening_it_again_forgets_no_counter(self) -> None:
+        # It never ended: what was played in it cannot be played again, tag or no tag.
+        pair = self.pair(Protection.ENCRYPTED)
+        pair.ask(Associate())
+        pair.ask(Get(CLOCK))
+        answer = pair.sent[-1][1]
+        pair.ask(Release())
+        pair.ask(Associate())
+        pair.client.send(Get(CLOCK))
+        before = pair.state()
+        pair.client.receive_data(answer)
+        with pytest.raises(SecurityError) as caught:
+            pair.client.next_event()
+        assert caught.value.code == "counter-replayed"
+        assert pair.state() == before
+
     def test_counters_of_an_earlier_connection_count(self) -> None:
         pair = self.pair(BOTH)
         pair.client_counters[CLIENT_SAP] = 1000
