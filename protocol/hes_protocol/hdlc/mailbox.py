@@ -45,7 +45,8 @@ class Mailbox:
 
     def drop_from(self, upper: int) -> None:
         """Forget what a sender has said: it begins anew."""
-        self._items = deque(item for item in self._items if item.sender.upper != upper)
+        if self._items:
+            self._items = deque(item for item in self._items if item.sender.upper != upper)
 
     def take(self) -> bytes | None:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -93,11 +94,17 @@ class LinkParameters:
 
         Raises: LocalProtocolError: a number that has no coding.
         """
-        body = b""
-        for identifier, name in _NAMES.items():
-            value = getattr(self, name)
-            size = 4 if identifier >= 7 else 1 if value < 0x80 else 2
-            if not 1 <= value < 1 << 8 * size:
-                raise LocalProtocolError(f"{name} {value}")
-            body += bytes((identifier, size)) + value.to_bytes(size, "big")
-        return bytes((_FORMAT, _GROUP, len(body))) + body
+        return _information(self)
+
+
+@lru_cache(maxsize=64)
+def _information(parameters: LinkParameters) -> bytes:
+    """The coding; a server says the same to everybody."""
+    body = b""
+    for identifier, name in _NAMES.items():
+        value = getattr(parameters, name)
+        size = 4 if identifier >= 7 else 1 if value < 0x80 else 2
+        if not 1 <= value < 1 << 8 * size:
+            raise LocalProtocolError(f"{name} {value}")
+        body += bytes((identifier, size)) + value.to_bytes(size, "big")
+    return bytes((_FORMAT, _GROUP, len(body))) + body
