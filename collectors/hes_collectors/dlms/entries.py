@@ -102,6 +102,19 @@ class EntryPieces:
         self._moves = 0
         self._done = count == 0
 
+    def fresh(self, times: Sequence[RowTime], mark: datetime) -> tuple[bool, ...]:
+        """
+        Which rows of the current piece are new: not those that it begins with to be recognised.
+
+        A row that is read twice may differ in what is known of its time, and would be taken for a
+        correction. Args: mark: what is committed already.
+        """
+        known = max(mark, self._known or mark)
+        old = 0
+        while old < len(times) and (at := times[old].at) is not None and at <= known:
+            old += 1
+        return tuple(place >= old for place in range(len(times)))
+
     def current(self) -> tuple[int, int] | None:
         """First and last place to ask for; None at the end."""
         if self._done:

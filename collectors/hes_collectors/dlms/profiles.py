@@ -10,7 +10,7 @@ a refusal is kept with its profile, so that it is asked rightly the next time.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, ParamSpec, TypeVar
 
 import attrs
@@ -23,7 +23,7 @@ from hes_collectors.dlms.entries import EntryPieces, EntrySearch, RowTime, entry
 from hes_collectors.dlms.exchange import AnswerTooLongError, Exchange
 from hes_collectors.dlms.gate import LeaseGuard
 from hes_collectors.dlms.learning import learn, read
-from hes_collectors.dlms.ranges import Pieces, selection
+from hes_collectors.dlms.ranges import Pieces, first_mark, selection
 from hes_collectors.dlms.reading import AnswerStore, row_times
 from hes_protocol.client import Get, GetCompleted, Selection
 from hes_protocol.cosem.objects import Attribute
@@ -69,6 +69,7 @@ class _Arrived:
     evidence: bytes = attrs.field(repr=False)
     received_at: datetime
     asked_until: datetime
+    fresh: tuple[bool, ...] | None = None
 
 
 def ways(quirks: Quirks, access: ProfileAccess | None) -> tuple[ProfileAccess, ...]:
@@ -216,6 +217,9 @@ class ProfileReader:
     ) -> DataAccessResult:
         settings = self._context.settings
         now = self._context.now()
+        since = mark or first_mark(
+            now, profile.capture_period_s, first_days=settings.first_read_days
+        )
         used = await read(exchange, _CLASS_PROFILE, profile.obis, 7)
         if used is None or not isinstance(used.value, int):
             return DataAccessResult.OBJECT_UNAVAILABLE
@@ -224,7 +228,7 @@ class ProfileReader:
         newest_first = method is not None and method.value in _NEWEST_FIRST
         search = EntrySearch(
             count,
-            mark or now - timedelta(days=settings.first_read_days),
+            since,
             now,
             profile.capture_period_s,
             near=settings.rows_per_request,
@@ -257,7 +261,14 @@ class ProfileReader:
             )
             if times and pieces.moved(times[0]):
                 continue
-            profile, _ = await self._store(exchange, profile, answer.octets, self._context.now())
+            fresh = pieces.fresh(times, since)
+            profile, _ = await self._store(
+                exchange,
+                profile,
+                answer.octets,
+                self._context.now(),
+                fresh[::-1] if newest_first else fresh,
+            )
             pieces.advance(times)
         return DataAccessResult.SUCCESS
 
@@ -301,15 +312,21 @@ class ProfileReader:
         return True
 
     async def _store(
-        self, exchange: Exchange, profile: ProfileKnowledge, octets: bytes, asked_until: datetime
+        self,
+        exchange: Exchange,
+        profile: ProfileKnowledge,
+        octets: bytes,
+        asked_until: datetime,
+        fresh: tuple[bool, ...] | None = None,
     ) -> tuple[ProfileKnowledge, bool]:
         """
         Commit one piece.
 
+        Args: fresh: which of its rows are to be kept; None: all.
         Returns: the profile as it is known now: a buffer that does not fit what was learnt long
             ago is tried once more after learning anew. And whether the buffer was empty.
         """
-        arrived = _Arrived(octets, exchange.evidence, self._context.now(), asked_until)
+        arrived = _Arrived(octets, exchange.evidence, self._context.now(), asked_until, fresh)
         try:
             return profile, await self._commit(exchange, profile, arrived)
         except SecurityError:
@@ -348,6 +365,7 @@ class ProfileReader:
                 arrived.received_at,
                 arrived.asked_until,
                 exchange.server_counter,
+                arrived.fresh,
             )
         except RemoteProtocolError:
             progress.phase = SessionPhase.REQUEST  # the answer was no good; storage never saw it

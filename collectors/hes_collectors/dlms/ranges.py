@@ -43,12 +43,7 @@ class Pieces:
         self, mark: datetime | None, now: datetime, period_s: int, *, rows: int, first_days: float
     ) -> None:
         self._now = now.replace(microsecond=0)
-        if mark is None:
-            start = self._now - timedelta(days=first_days)
-            start -= timedelta(seconds=start.timestamp() % period_s)
-        else:
-            start = mark + _SECOND
-        self._start = start
+        self._start = (mark or first_mark(now, period_s, first_days=first_days)) + _SECOND
         self._unit = timedelta(seconds=rows * period_s)
         self._units = 1
         self._shrinking = False
@@ -82,6 +77,12 @@ class Pieces:
         assert self.grown, "a piece that has not grown is asked for as it is"
         self._units //= 2
         self._shrinking = True
+
+
+def first_mark(now: datetime, period_s: int, *, first_days: float) -> datetime:
+    """The mark of a profile of which nothing is committed: right before a point of its grid."""
+    start = now.replace(microsecond=0) - timedelta(days=first_days)
+    return start - timedelta(seconds=start.timestamp() % period_s) - _SECOND
 
 
 def selection(

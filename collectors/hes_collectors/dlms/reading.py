@@ -13,13 +13,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+import attrs
 import numpy as np
 
 from hes.domain.errors import CounterReplayedError
 from hes.domain.meters import Meter, ProfileKnowledge
 from hes.domain.ports import Lease
 from hes.domain.quality import Quality
-from hes.domain.readings import Provenance, Receipt, SourceKind
+from hes.domain.readings import IntegerRows, Provenance, ReadingBatch, Receipt, SourceKind
 from hes.ingest.profile import profile_batch
 from hes.ingest.time import to_utc
 from hes_collectors.dlms.context import Ports
@@ -118,6 +119,7 @@ class AnswerStore:
         received_at: datetime,
         asked_until: datetime,
         server_counter: int | None,
+        fresh: tuple[bool, ...] | None = None,
     ) -> Receipt | None:
         """
         Decode a profile buffer and commit its rows.
@@ -125,6 +127,7 @@ class AnswerStore:
         Args: profile: what the buffer is of. octets: the encoded buffer. evidence: the answer as
             it arrived. received_at: when. asked_until: the end of the range that was asked for.
             server_counter: the meter's, verified.
+            fresh: which of the rows are to be kept, the others being there already; None: all.
         Returns: the receipt, None where the buffer held no rows.
         Raises: RemoteProtocolError: the buffer is not what the profile says.
             StorageUnavailableError: nothing of it is stored.
@@ -136,7 +139,7 @@ class AnswerStore:
             capture_period_s=profile.capture_period_s,
             null_means=self._null_means,
         )
-        if columns.rows == 0:
+        if not (columns.rows if fresh is None else any(fresh)):
             return None
         batch = profile_batch(
             columns,
@@ -153,7 +156,26 @@ class AnswerStore:
             uuid4(),
             self._quality,
         )
-        return self._ports.sink.publish(batch)
+        return self._ports.sink.publish(batch if fresh is None else _only(batch, fresh))
+
+
+def _only(batch: ReadingBatch, fresh: tuple[bool, ...]) -> ReadingBatch:
+    """The rows of a profile's batch that are fresh; its columns stand one behind the other."""
+    rows = batch.integers
+    kept = np.resize(np.array(fresh), len(rows.value))
+    return attrs.evolve(
+        batch,
+        integers=IntegerRows(
+            rows.series_index[kept],
+            rows.captured_at[kept],
+            rows.value[kept],
+            rows.null[kept],
+            rows.quality[kept],
+        ),
+        others=tuple(
+            other for place, other in enumerate(batch.others) if fresh[place % len(fresh)]
+        ),
+    )
 
 
 def row_times(profile: ProfileKnowledge, octets: bytes, meter: Meter) -> tuple[RowTime, ...]:

@@ -159,6 +159,21 @@ def test_rows_without_a_time_are_read_and_never_taken_for_old() -> None:
     assert len(committed) >= 40
 
 
+def test_rows_that_a_piece_is_recognised_by_are_not_fresh() -> None:
+    rows = grid(10)
+    pieces = EntryPieces(3, rows[2].at, 10, rows=4, period_s=PERIOD_S)
+    early = rows[0].at
+    assert early is not None
+    assert pieces.fresh(rows[2:7], early) == (False, True, True, True, True)
+    mark = rows[4].at
+    assert mark is not None
+    assert pieces.fresh(rows[2:7], mark) == (False, False, False, True, True)
+    # A clock that was set back is no reason to lose rows.
+    back = [*rows[2:6], rows[1]]
+    assert pieces.fresh(back, early) == (False, True, True, True, True)
+    assert EntryPieces(1, None, 10, rows=4, period_s=PERIOD_S).fresh([], early) == ()
+
+
 def test_an_answer_of_fewer_rows_goes_on_behind_them() -> None:
     pieces = EntryPieces(1, None, 700, rows=96, period_s=PERIOD_S)
     rows = grid(700)
