@@ -8,7 +8,7 @@ statement left out, a word of SQL. The module is changed on import, in a forked 
 touched. What cannot be noticed stands in `tests/mutation_equivalents.py` with the reason. Exit
 status 1: below 90 % in one of the groups.
 
-The group `storage` needs PostgreSQL: HES_DATABASE_URL, or the one that `make servers` provides.
+The group `storage` uses PostgreSQL: that of HES_DATABASE_URL, or one that is started for it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import random
 import re
 import signal
 import sys
+import tempfile
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
@@ -302,6 +303,24 @@ def _score(name: str, sample: int) -> float:
     return score
 
 
+@contextlib.contextmanager
+def _database() -> Iterator[None]:
+    """One PostgreSQL for all mutants; those of the tests' own would start anew for each."""
+    from hes.services import database_service
+
+    with tempfile.TemporaryDirectory() as folder:
+        service = database_service(
+            Path(folder),
+            url=os.environ.get("HES_DATABASE_URL"),
+            servers=Path(os.environ.get("HES_DATA") or ".hes") / "servers",
+            durable=False,
+            report=print,
+        )
+        with service:
+            os.environ["HES_DATABASE_URL"] = service.url
+            yield
+
+
 def _forget(module: str) -> None:
     """What find_spec imported must be imported anew by the children, from the changed tree."""
     root = module.partition(".")[0]
@@ -323,7 +342,8 @@ def main() -> int:
                 for mutant in mutants(module):
                     print(mutant)
         return 0
-    scores = [_score(name, given.sample) for name in names]
+    with _database() if "storage" in names else contextlib.nullcontext():
+        scores = [_score(name, given.sample) for name in names]
     return 0 if min(scores) >= LEAST_SCORE else 1
 
 

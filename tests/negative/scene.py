@@ -106,7 +106,7 @@ def _answer(event: Any) -> Any:
     return answer_of(event)
 
 
-def _manufacturer(exchange: Any) -> bytes:
+def manufacturer(exchange: Any) -> bytes:
     """The secret function of some manufacturer."""
     mixed = exchange.challenge + b"|" + exchange.secret
     return bytes(sum(mixed[: i + 1]) & 0xFF for i in range(len(mixed)))
@@ -133,7 +133,7 @@ class Scene:
 
 def pair_of(mechanism: Mechanism, protection: Protection, **changes: Any) -> ConnectionPair:
     """A pair that insists on what it is made for."""
-    function = {"hls_function": _manufacturer} if mechanism is Mechanism.HLS else {}
+    function = {"hls_function": manufacturer} if mechanism is Mechanism.HLS else {}
     counters: dict[int, int] = {}
     settings: dict[str, Any] = {
         "mechanism": mechanism,
