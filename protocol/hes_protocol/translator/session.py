@@ -11,19 +11,16 @@ from hes_protocol.acse import Aare, Aarq, Rlre, Rlrq
 from hes_protocol.axdr import Data, decode_all
 from hes_protocol.cosem import CosemDateTime
 from hes_protocol.errors import (
-    LocalProtocolError,
     RemoteProtocolError,
     SecurityError,
     TruncatedError,
 )
 from hes_protocol.models import PushLayout
 from hes_protocol.push import read_push
-from hes_protocol.security import SuiteKeys, Unprotected, decipher_unverified, unprotect
-from hes_protocol.security.control import Protection, SecurityControl
-from hes_protocol.security.suite0 import TAG_OCTETS
 from hes_protocol.translator.conversation import Conversation
 from hes_protocol.translator.fragment import read_ciphered_fragment, read_fragment
 from hes_protocol.translator.framing import Carried, Report
+from hes_protocol.translator.keyring import KeyRing, title_of, without_the_tag_it_counts
 from hes_protocol.translator.result import (
     Content,
     Fragment,
@@ -56,8 +53,6 @@ from hes_protocol.xdlms.get import decode_data_results
 # A ciphered APDU holds a plain one; more than this many layers nobody sends.
 _MAX_LAYERS: Final = 4
 _MAX_CONVERSATIONS: Final = 64
-# Requests are 0x01 and 0xC0..0xC3 but for event-notification; all else comes from servers.
-_FROM_CLIENT: Final = (0x01, 0xC0, 0xC1, 0xC3)
 
 
 class Session:
@@ -75,13 +70,11 @@ class Session:
         self._transport = transport
         self._layouts = layouts
         self._known = keys
-        self._keys: SuiteKeys | None = None
-        self._authenticates = keys.authentication_key is not None
-        if keys.encryption_key is not None:
-            try:
-                self._keys = SuiteKeys(keys.encryption_key, keys.authentication_key)
-            except LocalProtocolError as error:
-                self._report.fail(SecurityError("suite-unsupported", str(error)))
+        try:
+            self._ring = KeyRing(keys)
+        except SecurityError as error:
+            self._report.fail(error)
+            self._ring = KeyRing(TranslatorKeys())
         self._apdus: list[TranslatedApdu] = []
         self._conversations: dict[frozenset[Hashable], Conversation] = {}
         self._order: list[tuple[Conversation, int]] = []
@@ -154,14 +147,11 @@ class Session:
         cut = read_ciphered_fragment(octets)
         if cut is not None:
             ciphered = cut[0]
-            title = ciphered.system_title or self._title_of(ciphered)
-            keys = self._keys_for(ciphered)
-            if keys is None or title is None:
-                return
             try:
-                octets = plain = _decipher_beginning(keys, title, ciphered.content)
+                plain = self._ring.open_beginning(ciphered, self._talk)
             except RemoteProtocolError:
-                return
+                plain = None
+            octets = plain or b""
         fragment = read_fragment(octets)
         if fragment is None:
             return
@@ -186,7 +176,7 @@ class Session:
         try:
             content: Content = decode_apdu(octets)
         except RemoteProtocolError as error:
-            bare: Content | None = self._bare_data(octets) or _without_the_tag_it_counts(octets)
+            bare: Content | None = self._bare_data(octets) or without_the_tag_it_counts(octets)
             if bare is None:
                 raise error from None
             content = bare
@@ -206,7 +196,7 @@ class Session:
 
     def _open(self, ciphered: Ciphered, octets: int, layers: int = 1) -> None:
         """Decipher, and go on with what is inside."""
-        title = ciphered.system_title or self._title_of(ciphered)
+        title = title_of(ciphered, self._talk)
         seen = TranslatedApdu(
             ciphered,
             octets,
@@ -215,7 +205,7 @@ class Session:
             security_control=ciphered.control.to_octet(),
         )
         try:
-            opened = self._unprotect(ciphered, title)
+            opened = self._ring.open(ciphered, title, self._talk)
         except RemoteProtocolError as error:
             verified = False if error.code == "tag-mismatch" else None
             self._apdus.append(attrs.evolve(seen, tag_verified=verified))
@@ -236,25 +226,6 @@ class Session:
         else:
             self._take(attrs.evolve(seen, content=content))
 
-    def _unprotect(self, ciphered: Ciphered, title: bytes | None) -> Unprotected:
-        keys = self._keys_for(ciphered)
-        if keys is None:
-            raise SecurityError("key-missing", "encryption key", apdu_tag=ciphered.tag)
-        if title is None:
-            raise SecurityError("key-missing", "system title of the sender", apdu_tag=ciphered.tag)
-        if ciphered.control.protection.authenticated and not self._authenticates:
-            return decipher_unverified(keys, title, ciphered.content)
-        return unprotect(keys, title, ciphered.content)
-
-    def _keys_for(self, ciphered: Ciphered) -> SuiteKeys | None:
-        return (self._talk.dedicated_keys if ciphered.dedicated else None) or self._keys
-
-    def _title_of(self, ciphered: Ciphered) -> bytes | None:
-        """Who sent a service-specific ciphered APDU: a client asks, a server answers."""
-        if ciphered.plain_tag in _FROM_CLIENT:
-            return self._talk.client_title
-        return self._talk.server_title
-
     def _take(self, apdu: TranslatedApdu) -> None:
         content, talk = apdu.content, self._talk
         self._apdus.append(apdu)
@@ -268,8 +239,8 @@ class Session:
             case Rlrq() | Rlre():
                 self._user_information(content.user_information)
             case InitiateRequest():
-                if content.dedicated_key and self._keys is not None:
-                    self._learn_dedicated_key(content.dedicated_key, self._keys)
+                if content.dedicated_key:
+                    talk.dedicated_keys = self._ring.dedicated(content.dedicated_key)
             case DataNotification():
                 self._push(content.body, content.date_time)
             case EventNotification():
@@ -304,12 +275,6 @@ class Session:
         """The initiate inside an AARQ, AARE, RLRQ or RLRE, often ciphered."""
         if octets:
             self._apdu(octets)
-
-    def _learn_dedicated_key(self, key: bytes, keys: SuiteKeys) -> None:
-        try:
-            self._talk.dedicated_keys = keys.with_encryption_key(key)
-        except LocalProtocolError:
-            return  # what is ciphered with it will say that it does not open
 
     def _event(self, event: EventNotification) -> None:
         known = len(self._talk.readings)
@@ -361,25 +326,3 @@ class Session:
         joined = self._talk.general_blocks(self._source).take(block)
         if joined:
             self._apdu(joined)
-
-
-def _without_the_tag_it_counts(octets: bytes) -> Ciphered | None:
-    """
-    A ciphered APDU whose length counts a tag that its protection does not have.
-
-    Clients built on gocosem send such requests, and meters take them.
-    """
-    cut = read_ciphered_fragment(octets)
-    if cut is None or cut[0].control.protection is not Protection.ENCRYPTED:
-        return None
-    return cut[0] if cut[1] - len(cut[0].content) == TAG_OCTETS else None
-
-
-def _decipher_beginning(keys: SuiteKeys, title: bytes, content: bytes) -> bytes:
-    """Counter mode goes octet by octet: the beginning opens without the end, but unverified."""
-    control = SecurityControl.from_octet(content[0])
-    if not control.protection.encrypted:
-        return content[5:]
-    enciphered = SecurityControl(Protection.ENCRYPTED, control.suite, control.broadcast)
-    octets = bytes((enciphered.to_octet(),)) + content[1:]
-    return decipher_unverified(keys, title, octets).plaintext
