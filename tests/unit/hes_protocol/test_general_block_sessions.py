@@ -3,14 +3,19 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hes_protocol.acse import Mechanism
 from hes_protocol.axdr import Data, DataTag, encode
 from hes_protocol.client import (
+    Access,
+    AccessCompleted,
     Action,
     ActionCompleted,
     Associate,
     AssociationAccepted,
+    ClientEvent,
     ContinueNeeded,
     Get,
     GetCompleted,
@@ -19,7 +24,13 @@ from hes_protocol.client import (
     Set,
     SetCompleted,
 )
-from hes_protocol.errors import AssociationError, LimitError, LocalProtocolError
+from hes_protocol.errors import (
+    AssociationError,
+    LimitError,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
+from hes_protocol.hdlc import HdlcAddress, HdlcLink, HdlcServerLink, LinkParameters
 from hes_protocol.security import Protection
 from hes_protocol.server import (
     ActionRequested,
@@ -36,9 +47,13 @@ from hes_protocol.server import (
 from hes_protocol.wrapper import WrapperReceiver
 from hes_protocol.xdlms import (
     DEFAULT_CONFORMANCE,
+    ActionReturn,
     Conformance,
+    DataAccessResult,
     DataNotification,
+    EventNotification,
     GeneralBlockTransfer,
+    GetDataResult,
     decode_apdu,
 )
 from tests.connection_pair import (
@@ -51,6 +66,8 @@ from tests.connection_pair import (
     answer_of,
     client_settings,
     events_of,
+    make_client,
+    make_server,
     server_association,
     to_client,
     to_server,
@@ -311,6 +328,146 @@ def test_blocks_with_wrong_numbers_change_nothing() -> None:
     while isinstance(due := both.take_client_events()[-1], ContinueNeeded):
         both.carry_to_server(both.client.send(due.reply))
     assert isinstance(due, GetCompleted)
+
+
+@pytest.mark.conformance("access", "client", "server")
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_a_long_access_goes_by_general_blocks_since_it_has_no_others(
+    protection: Protection,
+) -> None:
+    both = pair(protection, windows=(0, 0)).opened()
+    done = both.ask(Access((Set(BUFFER, LONG), Get(BUFFER), Action(CAPTURE, LONG))))[-1]
+    assert isinstance(done, AccessCompleted)
+    written, read, invoked = done.results
+    assert written == DataAccessResult.SUCCESS
+    assert read == GetDataResult(octets=encode(LONG))
+    assert isinstance(invoked, ActionReturn)
+    assert blocks_of(both.sent, "client")
+    assert blocks_of(both.sent, "server")
+
+
+@pytest.mark.conformance("event-notification", "client", "server")
+def test_a_long_event_goes_one_way() -> None:
+    both = pair().opened()
+    event = EventNotification(BUFFER, LONG)
+    both.client.receive_data(both.server.send(Notify(event, CLIENT_SAP)))
+    assert both.take_client_events() == [NotificationReceived(event, Protection.PLAIN)]
+
+
+def test_a_long_push_needs_no_association() -> None:
+    both = pair()
+    push = both.server.send(Notify(PUSH, CLIENT_SAP))
+    assert blocks_of([("server", push)], "server")
+    both.client.receive_data(push)
+    assert both.take_client_events() == [NotificationReceived(PUSH, Protection.PLAIN)]
+
+
+@pytest.mark.parametrize("window", [1, 7])
+def test_general_blocks_over_hdlc(window: int) -> None:
+    parameters = LinkParameters(128, 128, window, window)
+    counters: dict[int, int] = {}
+    asking = pair(Protection.AUTHENTICATED_ENCRYPTED).client._settings
+    made = make_server(
+        server_association(
+            mechanism=Mechanism.HLS_GMAC,
+            minimum_protection=Protection.AUTHENTICATED_ENCRYPTED,
+            max_receive_pdu_size=128,
+            conformance=WITH_BLOCKS,
+            general_blocks=5,
+        ),
+        client_counters=counters,
+    )
+    made._link = HdlcServerLink(HdlcAddress(1), parameters)
+    link = HdlcLink(HdlcAddress(CLIENT_SAP), HdlcAddress(1), parameters)
+    asker = make_client(asking)
+    asker._link = link
+    heard: list[ClientEvent] = []
+    silences: list[float | None] = []
+
+    def play(octets: bytes, last: type) -> None:
+        while not (heard and isinstance(heard[-1], last)) and len(silences) < 200:
+            made.receive_data(octets)
+            answer = b""
+            while (event := made.next_event()) is not None:
+                reply = meter(event)
+                answer += b"" if reply is None else made.send(reply)
+            asker.receive_data(answer + made.data_to_send())
+            octets = b""
+            for event in events_of(asker):
+                heard.append(event)
+                if isinstance(event, ContinueNeeded):
+                    octets += asker.send(event.reply)
+            octets += asker.data_to_send()
+            if not octets:
+                # A secondary station may speak only when it is polled: between streamed blocks.
+                silences.append(asker.timeout_s)
+                octets = asker.handle_timeout()
+
+    octets = link.connect()
+    made.receive_data(octets)
+    assert made.next_event() is None
+    asker.receive_data(made.data_to_send())
+    assert asker.next_event() is None
+    play(asker.send(Associate()), AssociationAccepted)
+    play(asker.send(Set(BUFFER, LONG)), SetCompleted)
+    play(asker.send(Get(BUFFER)), GetCompleted)
+    done = heard[-1]
+    assert isinstance(done, GetCompleted)
+    assert done.data() == LONG
+
+
+blocks = st.builds(
+    GeneralBlockTransfer,
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0, 1, 5, 63]),
+    st.integers(0, 5) | st.integers(0, 0xFFFF),
+    st.integers(0, 3) | st.integers(0, 0xFFFF),
+    st.sampled_from([b"", b"\xc4\x01\xc1\x00\x11\x01", b"\xc0\x01\xc1"]) | st.binary(max_size=9),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(blocks, max_size=12), st.sampled_from([Get(BUFFER), Set(BUFFER, LONG), None]))
+def test_no_blocks_bring_a_client_out_of_order(
+    hostile: list[GeneralBlockTransfer], request_now: Get | Set | None
+) -> None:
+    both = pair().opened()
+    if request_now is not None:
+        both.client.send(request_now)
+    for block in hostile:
+        both.client.receive_data(to_client(block.encode()))
+        while True:
+            try:
+                event = both.client.next_event()
+            except RemoteProtocolError:
+                continue
+            if event is None:
+                break
+            if isinstance(event, ContinueNeeded):
+                both.client.send(event.reply)
+    both.client.abandon()
+    events_of(both.client)
+    assert both.ask(Get(CLOCK))[-1].data() == Data(DataTag.UNSIGNED, 1)  # type: ignore[union-attr]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(blocks, max_size=12))
+def test_no_blocks_bring_a_server_out_of_order(hostile: list[GeneralBlockTransfer]) -> None:
+    both = pair().opened()
+    for block in hostile:
+        both.server.receive_data(to_server(block.encode()))
+        while True:
+            try:
+                event = both.server.next_event()
+            except RemoteProtocolError:
+                continue
+            if event is None:
+                break
+            reply = both.answer(event)
+            if reply is not None:
+                both.server.send(reply)
+    assert both.ask(Get(BUFFER))[-1].data() == LONG  # type: ignore[union-attr]
 
 
 def test_events_end_where_they_should() -> None:
