@@ -79,6 +79,6 @@ class Incoming:
         if not isinstance(self.first, _LISTS):
             return (decode_all(octets),)
         reader = ApduReader(octets, 0)
-        values = tuple(reader.data() for _ in range(reader.length()))
+        values = tuple(reader.data() for _ in range(reader.count()))
         reader.end()
         return values
