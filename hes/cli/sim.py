@@ -16,7 +16,9 @@ import trio
 
 from hes import logs
 from hes.cli.sim_replay import replay
+from hes.models import models
 from hes.settings import load
+from hes_protocol.models import Model
 from hes_simulators import (
     Fleet,
     FleetError,
@@ -29,6 +31,7 @@ from hes_simulators import (
     next_start,
 )
 from hes_simulators.fleet import DEFAULT_PORT
+from hes_simulators.household_meter import MODEL
 
 # The names of contracts.md; what cannot be simulated yet is refused, not imitated.
 _MECHANISMS: Final = ("none", "lls", "md5", "sha1", "gmac", "sha256", "ecdsa")
@@ -71,6 +74,12 @@ sim.add_command(replay)
     show_default=True,
     help="The meters' max_receive_pdu_size, octets.",
 )
+@click.option(
+    "--model",
+    default=MODEL,
+    show_default=True,
+    help="One of config/models that is, or inherits from, this one.",
+)
 @click.option("--hdlc", is_flag=True, help="HDLC over TCP instead of the wrapper.")
 @click.option(
     "--profile-days",
@@ -106,6 +115,8 @@ def run(context: click.Context, /, **options: Any) -> None:
             profile_days=options["profile_days"],
             seed=options["seed"],
             hdlc=options["hdlc"],
+            model=options["model"],
+            quirks=_simulated(options["model"]).quirks,
         )
     except (NetworkError, FleetError, ValueError) as error:
         raise click.UsageError(str(error)) from None
@@ -136,6 +147,19 @@ def _refuse_unsupported(options: dict[str, Any]) -> None:
         raise click.UsageError(f"--suite {options['suite']} is not supported yet")
     if options["scenario"]:
         raise click.UsageError("--scenario is not supported yet")
+
+
+def _simulated(name: str) -> Model:
+    """
+    The model of this name.
+
+    Raises: UsageError: there is none, or it is no simulated meter's.
+    """
+    known = {model.name: model for model in models()}
+    simulated = {heir for heir, model in known.items() if heir == MODEL or model.inherits == MODEL}
+    if name not in simulated:
+        raise click.UsageError(f"--model {name} is none of {', '.join(sorted(simulated))}")
+    return known[name]
 
 
 async def _run(fleet: Fleet, truth: TruthLog | None, keys_out: Path | None) -> None:

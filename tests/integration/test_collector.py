@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import attrs
 import pytest
 import structlog
 import trio
@@ -22,6 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from hes.keys import KeyService
 from hes.meters import Inventory
+from hes.models import models
 from hes.pipeline import DirectBus
 from hes.storage.counters import CounterStore
 from hes.storage.database import Database
@@ -39,7 +41,7 @@ from hes_collectors.dlms import (
     make_context,
     run,
 )
-from hes_simulators import Fleet, FleetSettings, rows
+from hes_simulators import Fleet, FleetSettings, Security, rows
 from tests.unit.hes_collectors import port_contracts
 from tests.unit.hes_collectors.pushes import ciphered, hdlc, notification, wrapped
 
@@ -205,6 +207,47 @@ async def test_a_day_of_a_fleet_is_stored_once_and_whole(
     assert count(database, "SELECT count(*) FROM meter_knowledge") == 10
     assert count(database, "SELECT count(*) FROM due_work WHERE token IS NOT NULL") == 0
     assert count(database, "SELECT count(*) FROM association WHERE accepted_counter > 0") == 10
+
+
+@pytest.mark.parametrize("name", ["hes-household-entry", "hes-household-odd"])
+async def test_a_fleet_that_does_otherwise_is_read_by_its_model(
+    name: str, ports: Ports, database: Database, inventory: Inventory
+) -> None:
+    """The quirks of config/models, from the meter file to the rows; counters are asked for."""
+    begun = utc_now()
+    model = next(model for model in models() if model.name == name)
+    surroundings = attrs.evolve(collector(ports), models={name: model})
+    async with (
+        fleet_of(3, inventory, model=name, quirks=model.quirks) as fleet,
+        trio.open_nursery() as nursery,
+    ):
+        for meter in fleet.all_meters():
+            meter.client_counters[1] = 250_000  # another head-end has talked to it before
+        await nursery.start(run, surroundings)
+        await until(lambda: missing(database, fleet, begun, begun) == 0)
+        sessions = fleet.counters.sessions
+        await until(lambda: fleet.counters.sessions >= sessions + 6)
+        nursery.cancel_scope.cancel()
+    assert fleet.counters.failed == 0
+    assert count(database, "SELECT count(*) FROM session WHERE outcome <> 'ok'") == 0
+    assert count(database, "SELECT count(*) FROM security_event") == 0
+    assert count(database, "SELECT count(*) FROM reading_revision") == 0
+    assert count(database, "SELECT count(*) FROM own_counter WHERE reserved_to > 250000") == 3
+
+
+@pytest.mark.parametrize("security", ["md5", "sha1", "sha256"])
+async def test_a_fleet_is_read_by_every_mechanism(
+    security: str, ports: Ports, database: Database, inventory: Inventory
+) -> None:
+    begun = utc_now()
+    async with (
+        fleet_of(2, inventory, security=Security(security)) as fleet,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(run, collector(ports))
+        await until(lambda: missing(database, fleet, begun, begun) == 0)
+        nursery.cancel_scope.cancel()
+    assert count(database, "SELECT count(*) FROM session WHERE outcome <> 'ok'") == 0
 
 
 async def test_two_collectors_share_a_fleet(

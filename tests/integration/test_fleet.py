@@ -253,7 +253,8 @@ async def test_command_line_hdlc(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--meters", "1", "--security", "md5"), "md5 is not supported yet"),
+        (("--meters", "1", "--security", "ecdsa"), "ecdsa is not supported yet"),
+        (("--meters", "1", "--model", "kaifa-ma"), "kaifa-ma is none of hes-household"),
         (("--meters", "1", "--suite", "1"), "--suite 1 is not supported yet"),
         (("--meters", "1", "--scenario", "demo"), "--scenario is not supported yet"),
         (("--meters", "255", "--network", "127.1.1.0/24"), "room for 254"),

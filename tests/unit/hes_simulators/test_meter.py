@@ -19,7 +19,8 @@ from hes_protocol.cosem import (
     RangeSelection,
     ScalerUnit,
 )
-from hes_protocol.server import ActionRequested, GetRequested, Selection
+from hes_protocol.quirks import STANDARD, ByClient, Deviation, Quirks, SelectionBy
+from hes_protocol.server import ActionRequested, GetRequested, Selection, SetRequested
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators import Meter, MeterKind, Security, rows
 from hes_simulators.load_profile import CLOCK_CAPTURE, COLUMNS
@@ -33,7 +34,13 @@ COUNTER = (1, "0.0.43.1.0.255")
 PUBLIC, MANAGEMENT = 16, 1
 
 
-def meter(index: int = 0, *, at: datetime = NOW, profile_days: int = 3) -> Meter:
+def meter(
+    index: int = 0,
+    *,
+    at: datetime = NOW,
+    profile_days: int = 3,
+    quirks: Quirks = STANDARD,
+) -> Meter:
     kind = MeterKind(
         seed=1,
         zone=BERLIN,
@@ -43,6 +50,7 @@ def meter(index: int = 0, *, at: datetime = NOW, profile_days: int = 3) -> Meter
         now=lambda: at,
         next_challenge=lambda: bytes(16),
         first_counter=1 << 20,
+        quirks=quirks,
     )
     return Meter.of(kind, index)
 
@@ -182,7 +190,7 @@ def test_object_list_tells_clients_apart() -> None:
         (entry.value[0].value, str(ObjectListEntry.from_data(entry).obis))
         for entry in value(asked, ASSOCIATION, 2)
     ]
-    assert len(management) == len(set(management)) == 15
+    assert len(management) == len(set(management)) == 16
 
 
 @pytest.mark.parametrize(
@@ -346,3 +354,93 @@ def test_selection_by_entry() -> None:
         first["1.0.1.8.0.255"],
         first["1.0.2.8.0.255"],
     ]
+
+
+# --- SET ----------------------------------------------------------------------------------------
+
+METERING_POINT = (1, "0.0.96.1.10.255")
+EIC = Data(DataTag.OCTET_STRING, b"AT0010000000000000001000000000001")
+
+
+def write(
+    asked: Meter, what: tuple[int, str], index: int, data: Data, client_sap: int = MANAGEMENT
+) -> DataAccessResult:
+    attribute = Attribute(what[0], Obis.parse(what[1]), index)
+    answer = asked.set(SetRequested(1, attribute, data, None, client_sap))
+    assert answer.invoke_id == 1
+    return answer.result
+
+
+def test_what_may_be_written_is_kept_by_this_meter_only() -> None:
+    written, other = meter(0), meter(1)
+    assert ask(written, METERING_POINT, 2) == Data(DataTag.OCTET_STRING, b"")
+    assert write(written, METERING_POINT, 2, EIC) is DataAccessResult.SUCCESS
+    assert ask(written, METERING_POINT, 2) == EIC
+    assert ask(other, METERING_POINT, 2) == Data(DataTag.OCTET_STRING, b"")
+
+
+@pytest.mark.parametrize(
+    ("what", "index", "data", "client_sap", "result"),
+    [
+        (METERING_POINT, 2, Data(DataTag.UNSIGNED, 1), MANAGEMENT, "TYPE_UNMATCHED"),
+        (METERING_POINT, 2, Data(DataTag.OCTET_STRING, bytes(34)), MANAGEMENT, "OTHER_REASON"),
+        (METERING_POINT, 1, EIC, MANAGEMENT, "READ_WRITE_DENIED"),
+        (METERING_POINT, 3, EIC, MANAGEMENT, "OBJECT_UNDEFINED"),
+        (METERING_POINT, 2, EIC, PUBLIC, "OBJECT_UNDEFINED"),
+        (CLOCK, 2, EIC, MANAGEMENT, "READ_WRITE_DENIED"),
+        (ASSOCIATION, 7, EIC, MANAGEMENT, "READ_WRITE_DENIED"),
+        ((3, METERING_POINT[1]), 2, EIC, MANAGEMENT, "OBJECT_CLASS_INCONSISTENT"),
+        ((1, "0.0.96.1.99.255"), 2, EIC, MANAGEMENT, "OBJECT_UNDEFINED"),
+    ],
+)
+def test_what_may_not_be_written_says_why(
+    what: tuple[int, str], index: int, data: Data, client_sap: int, result: str
+) -> None:
+    asked = meter()
+    assert write(asked, what, index, data, client_sap) is DataAccessResult[result]
+    assert asked.written == {}
+
+
+def test_a_part_of_an_attribute_cannot_be_written() -> None:
+    asked = meter()
+    attribute = Attribute(1, Obis.parse(METERING_POINT[1]), 2)
+    answer = asked.set(SetRequested(1, attribute, EIC, EntrySelection(), MANAGEMENT))
+    assert answer.result is DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+
+
+# --- quirks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", SelectionBy)
+def test_a_model_has_the_selectors_that_it_has(by: SelectionBy) -> None:
+    asked = meter(quirks=Quirks(selection=by))
+    day = RangeSelection.between(
+        CLOCK_CAPTURE,
+        CosemDateTime.from_datetime(NOW - timedelta(days=1)),
+        CosemDateTime.from_datetime(NOW),
+    )
+    by_range, by_entry = ask(asked, PROFILE, 2, day), ask(asked, PROFILE, 2, EntrySelection(1, 1))
+    refused = DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    assert (by_range is refused) is (by is SelectionBy.ENTRY)
+    assert (by_entry is refused) is (by is SelectionBy.RANGE)
+
+
+@pytest.mark.parametrize("deviation", Deviation)
+@pytest.mark.parametrize("given", [True, False])
+def test_a_model_takes_the_bounds_that_it_takes(deviation: Deviation, given: bool) -> None:
+    asked = meter(quirks=Quirks(deviation=deviation))
+    first, last = NOW - timedelta(days=1), NOW
+    if not given:
+        first, last = (at.astimezone(BERLIN).replace(tzinfo=None) for at in (first, last))
+    day = RangeSelection.between(
+        CLOCK_CAPTURE, CosemDateTime.from_datetime(first), CosemDateTime.from_datetime(last)
+    )
+    refused = ask(asked, PROFILE, 2, day) is DataAccessResult.TYPE_UNMATCHED
+    assert refused is (given is (deviation is Deviation.REFUSED))
+
+
+def test_a_model_may_have_its_counter_elsewhere() -> None:
+    elsewhere = (1, "0.0.43.1.4.255")
+    asked = meter(quirks=Quirks(counter_object=ByClient(Obis.parse(elsewhere[1]))))
+    assert isinstance(ask(asked, elsewhere, 2, client_sap=PUBLIC), Data)
+    assert ask(asked, COUNTER, 2, client_sap=PUBLIC) is DataAccessResult.OBJECT_UNDEFINED
