@@ -131,6 +131,8 @@ def read_apdu(octets: bytes, tag: int) -> Iterator[Element]:
 def write_element(tag: int, *values: bytes) -> bytes:
     """One element with a one-octet tag around the joined `values`."""
     value = b"".join(values)
+    if len(value) < 0x80:
+        return bytes((tag, len(value))) + value
     return bytes((tag,)) + write_length(len(value)) + value
 
 

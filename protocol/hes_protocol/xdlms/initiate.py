@@ -82,9 +82,11 @@ def _write_quality(quality_of_service: int | None) -> bytes:
 
 
 def _write_conformance(conformance: Conformance) -> bytes:
-    if conformance & ~_CONFORMANCE_BITS:
+    # As a number: a flag's own operators look up its names.
+    bits = int(conformance)
+    if not 0 <= bits <= _CONFORMANCE_BITS:
         raise LocalProtocolError("conformance has 24 bits")
-    return _CONFORMANCE_HEADER + conformance.to_bytes(3, "big")
+    return _CONFORMANCE_HEADER + bits.to_bytes(3, "big")
 
 
 def _read_quality(reader: ApduReader) -> int | None:
