@@ -78,7 +78,7 @@ def test_the_parameter_by_hand_and_back() -> None:
         bytes.fromhex("0102 0202 1602 0918") + WRAPPED + bytes.fromhex("0202 1603 0918") + bytes(24)
     )
     assert read_key_transfer_data(decode_all(encode(parameter))) == transfers
-    assert WRAPPED.hex() not in repr(transfers)
+    assert repr(WRAPPED)[2:-1] not in repr(transfers)
 
 
 @pytest.mark.parametrize(
