@@ -406,7 +406,7 @@ class Client:
         return octets
 
     def _frames(self, apdus: tuple[bytes, ...]) -> bytes:
-        return b"".join(map(self._link.wrap, apdus))
+        return self._link.wrap(*apdus) if apdus else b""
 
     # --- receiving --------------------------------------------------------------------------
 

@@ -229,7 +229,7 @@ class Server:
         return self._frames(apdus)
 
     def _frames(self, apdus: tuple[bytes, ...]) -> bytes:
-        return b"".join(map(self._link.wrap, apdus))
+        return self._link.wrap(*apdus) if apdus else b""
 
     def _send_notification(self, notify: Notify) -> bytes:
         rules = self._associations.get(notify.client_sap)

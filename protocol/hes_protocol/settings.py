@@ -38,8 +38,8 @@ class Link(Protocol):
     def timeout_s(self) -> float | None:
         """How long to wait for octets from now on; None: for as long as the caller likes."""
 
-    def wrap(self, apdu: bytes) -> bytes:
-        """The octets that carry `apdu` to the peer."""
+    def wrap(self, *apdus: bytes) -> bytes:
+        """The octets that carry one APDU, or several that belong together, to the peer."""
 
     def receive_data(self, data: bytes) -> None:
         """

@@ -122,28 +122,29 @@ class HdlcLink:
         self._begin(_State.DISCONNECTING)
         return self._command(ControlKind.DISC)
 
-    def wrap(self, apdu: bytes) -> bytes:
+    def wrap(self, *apdus: bytes) -> bytes:
         """
-        Queue an APDU.
+        Queue one APDU, or several: the turn is given away behind what the window takes of them.
 
-        Returns: the frames of it that may go at once; `data_to_send` gives the others.
+        Returns: the frames of them that may go at once; `data_to_send` gives the others.
         Raises: LocalProtocolError: no octets, or a link that we are giving up. FramingError:
             "link-lost".
         """
-        if not apdu:
+        if not all(apdus):
             raise LocalProtocolError("an APDU of no octets")
-        information = llc.add(apdu, response=False)
+        queued = [llc.add(apdu, response=False) for apdu in apdus]
         match self._state:
             case _State.IDLE:
                 octets = self.connect()
-                self._early.append(information)
+                self._early.extend(queued)
                 return octets
             case _State.CONNECTING:
-                self._early.append(information)
+                self._early.extend(queued)
                 return b""
             case _State.CONNECTED:
                 assert self._station is not None
-                self._station.put(information)
+                for information in queued:
+                    self._station.put(information)
                 return self.data_to_send()
             case _State.LOST:
                 raise FramingError("link-lost", "connect() first")

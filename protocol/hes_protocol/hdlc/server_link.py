@@ -81,9 +81,11 @@ class HdlcServerLink:
 
     # --- sending ----------------------------------------------------------------------------
 
-    def wrap(self, apdu: bytes) -> bytes:
+    def wrap(self, *apdus: bytes) -> bytes:
         """
-        Queue an answer to the client whose APDU came last; without a link it goes in UI frames.
+        Queue an answer, in one APDU or several, to the client whose APDU came last.
+
+        Without a link it goes in UI frames.
 
         Returns: the frames of it that may go at once; `data_to_send` gives the others.
         Raises: LocalProtocolError: nobody has been heard.
@@ -92,8 +94,10 @@ class HdlcServerLink:
             raise LocalProtocolError("no client has been heard")
         station = self._stations.get(self.peer_sap)
         if station is None:
-            return self._unasked(self._mailbox.sender, apdu)
-        station.put(llc.add(apdu, response=True))
+            sender = self._mailbox.sender
+            return b"".join(self._unasked(sender, apdu) for apdu in apdus)
+        for apdu in apdus:
+            station.put(llc.add(apdu, response=True))
         return self.data_to_send()
 
     def push(self, client_sap: int, apdu: bytes) -> bytes:

@@ -37,15 +37,15 @@ class WrapperLink:
         """None: the wrapper knows no repetition."""
         return None
 
-    def wrap(self, apdu: bytes) -> bytes:
+    def wrap(self, *apdus: bytes) -> bytes:
         """
-        One frame from us to the peer.
+        Each in one frame from us to the peer.
 
         Raises: LocalProtocolError: no peer is known yet.
         """
         if self.peer_sap is None:
             raise LocalProtocolError("no peer has been heard and none is set")
-        return self.push(self.peer_sap, apdu)
+        return b"".join(self.push(self.peer_sap, apdu) for apdu in apdus)
 
     def push(self, client_sap: int, apdu: bytes) -> bytes:
         """One frame from us to `client_sap`, which need not have been heard."""

@@ -414,6 +414,7 @@ def test_general_blocks_over_hdlc(window: int) -> None:
     done = heard[-1]
     assert isinstance(done, GetCompleted)
     assert done.data() == LONG
+    assert len(silences) < 10
 
 
 blocks = st.builds(
