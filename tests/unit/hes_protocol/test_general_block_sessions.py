@@ -304,7 +304,7 @@ def test_an_abandoned_exchange_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("bound", [{"max_result_octets": 500}, {"max_blocks": 3}])
-def test_an_answer_beyond_the_bounds_is_refused(bound: dict[str, int]) -> None:
+def test_an_answer_beyond_the_bounds_is_refused(bound: dict[str, Any]) -> None:
     both = pair(**bound).opened()
     with pytest.raises(LimitError):
         both.ask(Get(BUFFER))
