@@ -152,8 +152,6 @@ OPEN: Final[frozenset[tuple[str, str]]] = frozenset(
         ("date-time-untagged", "server"),
         ("ded", "client"),
         ("ded", "server"),
-        ("deviation", "client"),
-        ("deviation", "server"),
         ("deviation-refused", "client"),
         ("deviation-refused", "server"),
         ("empty-system-title", "client"),

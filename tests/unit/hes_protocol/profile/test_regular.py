@@ -23,7 +23,7 @@ from hes_protocol.profile import NullMeaning, ProfileColumns, decode_profile
 from hes_protocol.profile.buffer import _clock_place, _row_by_row
 from hes_protocol.profile.parts import take_apart
 
-pytestmark = pytest.mark.conformance("profile-columns", "client", "server")
+pytestmark = pytest.mark.conformance("profile-columns", "client")
 
 T = DataTag
 CLOCK = CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2)
