@@ -9,6 +9,7 @@ the entry before).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,6 +27,7 @@ _INTEGERS: Final = (INTEGER_TAGS | {DataTag.BOOLEAN}) - {DataTag.BCD}
 FLOATS: Final = frozenset({DataTag.FLOAT32, DataTag.FLOAT64})
 MAX_INT64: Final = (1 << 63) - 1
 _MIN_INT64: Final = -(1 << 63)
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def read_column(
@@ -127,8 +129,9 @@ def _text(cell: Data, *, printable: bool) -> str:
             return moment
         return str(value.decode("ascii") if printable else value.hex())
     if cell.tag in STRING_TAGS:
-        # PostgreSQL's text holds no NUL, with which meters pad.
-        return cell.text().rstrip("\0").replace("\0", "\\x00")
+        # PostgreSQL's text holds no NUL, with which meters pad; an escape sequence would reach the
+        # terminal of whoever reads the value.
+        return _CONTROLS.sub(_escaped, cell.text().rstrip("\0"))
     if cell.tag is DataTag.DATE_TIME:
         return _moment(value) or str(value.hex())
     if cell.tag is DataTag.BIT_STRING:
@@ -149,6 +152,10 @@ def _moment(octets: bytes) -> str | None:
     if len(octets) != LENGTH_OCTETS:
         return None
     return CosemDateTime.from_octets(octets).isoformat()
+
+
+def _escaped(control: re.Match[str]) -> str:
+    return f"\\x{ord(control[0]):02x}"
 
 
 def _is_printable(octets: bytes) -> bool:
