@@ -391,6 +391,7 @@ TARGETS: Final[Mapping[str, Target]] = {
             b"\x04\x83\x01\x02\x00\x08\x03\x01\x01" + bytes(5),
         ),
         extra_s=0.001,
+        most_octets=160,
     ),
     "mbus": Target(
         _mbus,
