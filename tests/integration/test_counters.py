@@ -80,6 +80,10 @@ def test_sizes_that_are_none_are_our_bug(counters: CounterStore, meter_id: UUID,
         counters.reserve(meter_id, 1, size=size)
 
 
+def test_a_block_may_be_all_that_there_is(counters: CounterStore, meter_id: UUID) -> None:
+    assert counters.reserve(meter_id, 1, size=COUNTER_MAX) == CounterBlock(1, COUNTER_MAX)
+
+
 def test_without_a_key_there_is_nothing_to_count(
     counters: CounterStore, meter_id: UUID, add_meter: AddMeter
 ) -> None:
@@ -213,6 +217,8 @@ def test_counters_that_are_none_are_our_bug(
 ) -> None:
     with pytest.raises(ValueError, match="counter"):
         counters.accept(meter_id, 1, counter)
+    with pytest.raises(ValueError, match="counter"):
+        counters.keep(meter_id, 1, counter)
 
 
 def test_replacing_a_meter_keeps_its_counter_as_long_as_key_and_title_stay(
