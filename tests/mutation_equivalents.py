@@ -8,4 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-EQUIVALENT: Final[dict[tuple[str, str, str, str], str]] = {}
+_ONE_BIT = "a member of Protection has none of the other bits"
+
+EQUIVALENT: Final[dict[tuple[str, str, str, str], str]] = {
+    ("control", "", "16", "17"): _ONE_BIT,
+    ("control", "", "32", "33"): _ONE_BIT,
+}

@@ -14,6 +14,7 @@ import attrs
 import pytest
 
 from hes_protocol.acse import Mechanism
+from hes_protocol.security import Protection
 from tests.negative import abuse, at_client, at_server, handshakes
 from tests.negative.scene import (
     MECHANISMS,
@@ -110,6 +111,19 @@ def test_there_are_enough_of_them_and_no_two_are_the_same() -> None:
     assert {mechanism for mechanism in Mechanism if mechanism is not Mechanism.HLS_ECDSA} == set(
         MECHANISMS
     )
+
+
+@pytest.mark.conformance("hls-manufacturer", "client", "server")
+@pytest.mark.conformance("hls-md5", "client", "server")
+@pytest.mark.conformance("hls-sha1", "client", "server")
+@pytest.mark.conformance("hls-gmac", "client", "server")
+@pytest.mark.conformance("hls-sha256", "client", "server")
+@pytest.mark.parametrize("protection", Protection)
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_who_is_honest_is_let_in(mechanism: Mechanism, protection: Protection) -> None:
+    scene = answered(mechanism, protection, "get")
+    assert scene.pair.server.is_associated(1)
+    still_works(scene)
 
 
 @pytest.mark.conformance("policy", "client", "server")

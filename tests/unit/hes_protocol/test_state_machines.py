@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 
 from hes_protocol.acse import Mechanism
@@ -292,5 +293,7 @@ def _converse(client: Client, server: Server, request: Any) -> list[Any]:
     return seen
 
 
-TestTalk = pytest.mark.conformance("policy", "client", "server")(Talk.TestCase)
-TestTalk.settings = settings(max_examples=60, stateful_step_count=40)
+@pytest.mark.conformance("policy", "client", "server")
+@pytest.mark.conformance("replay", "client", "server")
+def test_any_order_of_things() -> None:
+    run_state_machine_as_test(Talk, settings=settings(max_examples=60, stateful_step_count=40))

@@ -27,7 +27,7 @@ from hes_protocol.client import (
     GetListCompleted,
 )
 from hes_protocol.cosem import DEVIATION_UNSPECIFIED, CosemDateTime, Obis
-from hes_protocol.cosem.objects import CaptureObject, RangeSelection
+from hes_protocol.cosem.objects import CaptureObject, EntrySelection, RangeSelection
 from hes_protocol.errors import (
     AssociationError,
     EncodingError,
@@ -176,6 +176,15 @@ def test_ask_14_a_range_names_its_column_wherever_it_stands() -> None:
     (asked,) = [event for event in pair.server_events if hasattr(event, "selection")]
     assert asked.selection == selection
     assert asked.selection.from_.value[9:11] == b"\x80\x00"
+
+
+@pytest.mark.conformance("selective-entry", "client", "server")
+def test_ask_14_or_rows_by_their_number_where_a_meter_takes_no_range() -> None:
+    selection = EntrySelection(1, 96)
+    pair = ConnectionPair.of().opened()
+    assert isinstance(pair.ask(Get(BUFFER, selection))[-1], GetCompleted)
+    (asked,) = [event for event in pair.server_events if hasattr(event, "selection")]
+    assert asked.selection == selection
 
 
 @pytest.mark.conformance("glo", "client", "server")
