@@ -134,11 +134,7 @@ ONE_SIDED: Final[Mapping[tuple[str, str], str]] = {
 }
 """Which role has nothing to prove in a row, and why."""
 
-OPEN: Final[frozenset[tuple[str, str]]] = frozenset(
-    {
-        ("release-without-rlrq", "server"),
-    }
-)
+OPEN: Final[frozenset[tuple[str, str]]] = frozenset()
 """(row, role) that still lack a test."""
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def test_sizes_that_are_none_are_our_bug(counters: CounterStore, meter_id: UUID,
 
 
 def test_a_block_may_be_all_that_there_is(counters: CounterStore, meter_id: UUID) -> None:
-    assert counters.reserve(meter_id, 1, size=COUNTER_MAX) == CounterBlock(1, COUNTER_MAX)
+    assert counters.reserve(meter_id, 1, size=COUNTER_MAX) == CounterBlock(1, 0xFFFF_FFFF)
 
 
 def test_without_a_key_there_is_nothing_to_count(

@@ -147,6 +147,7 @@ def test_a_push_comes_between_the_segments_of_an_answer() -> None:
 
 
 @pytest.mark.conformance("hdlc-parameters", "server")
+@pytest.mark.conformance("release-without-rlrq", "server")
 def test_a_link_that_is_set_up_again_ends_its_association() -> None:
     pair = pair_of(Mechanism.HLS_GMAC)
     pair.ask(Associate())
