@@ -1,6 +1,7 @@
 """Keys on their way: the vector of RFC 3394, and the parameter of global_key_transfer."""
 
 import pytest
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,12 @@ def test_every_bit_counts_and_the_error_holds_no_key() -> None:
 def test_a_wrapped_key_of_another_length(octets: int) -> None:
     with pytest.raises(SecurityError) as caught:
         unwrap_key(KEK, bytes(octets))
+    assert caught.value.code == "key-unwrap"
+
+
+def test_a_longer_key_wrapped_by_the_right_master_key_is_none_of_suite_0() -> None:
+    with pytest.raises(SecurityError) as caught:
+        unwrap_key(bytes(16), aes_key_wrap(bytes(16), bytes(32)))
     assert caught.value.code == "key-unwrap"
 
 
