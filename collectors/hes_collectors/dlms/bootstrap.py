@@ -78,8 +78,12 @@ async def ask_counter(
     with trio.fail_after(deadlines.connect_s):
         stream = await context.connect(meter.address, meter.port, context.settings)
     try:
-        with trio.fail_after(deadlines.associate_s):
-            return await _ask(context, meter, guard, stream, on_push)
+        exchange = _exchange(context, meter, guard, stream, on_push)
+        try:
+            with trio.fail_after(deadlines.associate_s):
+                return await _ask(context, meter, exchange)
+        finally:
+            await exchange.hang_up()
     except _NO_ANSWER:
         return None
     finally:
@@ -87,21 +91,21 @@ async def ask_counter(
             await trio.aclose_forcefully(stream)
 
 
-async def _ask(
+def _exchange(
     context: Context,
     meter: Meter,
     guard: LeaseGuard,
     stream: trio.abc.Stream,
     on_push: Callable[[bytes, bytes], None],
-) -> int | None:
-    own = meter.association
+) -> Exchange:
+    """The public client's."""
     public = attrs.evolve(
-        meter, association=Association(client_sap=PUBLIC_SAP, server_sap=own.server_sap)
+        meter,
+        association=Association(client_sap=PUBLIC_SAP, server_sap=meter.association.server_sap),
     )
-    quirks = context.quirks_of(meter)
-    link = link_for(public, quirks)
+    link = link_for(public, context.quirks_of(meter))
     counters = OwnCounters(context, public, needed=False)
-    exchange = Exchange(
+    return Exchange(
         stream,
         link,
         client_for(context, public, Secrets(), None, counters, link),
@@ -111,11 +115,14 @@ async def _ask(
         _MOST_OCTETS,
         on_push,
     )
+
+
+async def _ask(context: Context, meter: Meter, exchange: Exchange) -> int | None:
     if not isinstance(await exchange.ask(Associate()), AssociationAccepted):
         return None
     answers = [
         await read(exchange, _CLASS_DATA, obis, 2)
-        for obis in counter_objects(quirks, own.client_sap)
+        for obis in counter_objects(context.quirks_of(meter), meter.association.client_sap)
     ]
     found = [
         answer.value

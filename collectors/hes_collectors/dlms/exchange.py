@@ -3,7 +3,9 @@ Requests and answers over one outbound connection, one APDU at a time.
 
 Owns what must happen around every single APDU that we send: counters are reserved, the lease and
 the storage gate are looked at last, right before the octets leave, and the answer has one deadline
-from then on however slowly it drips in. Does not own phases, nor closing the stream.
+from then on however slowly it drips in. What a link says of its own (a poll, an acknowledgement,
+further segments, an APDU's frames once more) waits for a look at the lease as well: nothing at all
+leaves without one. Does not own phases, nor closing the stream.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Final
 import trio
 import trio.abc
 
+from hes.domain.errors import LeaseLostError
 from hes_collectors.dlms.counters import OwnCounters
 from hes_collectors.dlms.gate import LeaseGuard
 from hes_collectors.dlms.links import HeardLink
@@ -40,12 +43,20 @@ from hes_protocol.client import (
     SetCompleted,
     SetListCompleted,
 )
-from hes_protocol.errors import FramingError, LimitError
+from hes_protocol.errors import LimitError, RemoteProtocolError
 from hes_protocol.xdlms.results import ServiceError
 
 _RECEIVE_OCTETS: Final = 65536
 _MOST_DISCARDED: Final = 8
 _FAREWELL_S: Final = 2.0
+# What ends a farewell; all that it was for is done or told already.
+_NO_FAREWELL: Final = (
+    LeaseLostError,
+    RemoteProtocolError,
+    ConnectionLostError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+)
 _SECURITY_ERRORS: Final = (ServiceError.DECIPHERING_ERROR, ServiceError.INVOCATION_COUNTER_ERROR)
 
 Answer = (
@@ -170,13 +181,22 @@ class Exchange:
         await self._send(Release())
         while not isinstance(await self._next_event(), AssociationReleased):
             pass
-        with suppress(FramingError, ConnectionLostError, trio.BrokenResourceError):
-            await self._disconnect()
 
-    async def _disconnect(self) -> None:
-        """The link's own end; the association is over already, whatever comes of it."""
-        await self._write(self._link.disconnect())
-        with trio.move_on_after(_FAREWELL_S):
+    async def hang_up(self) -> None:
+        """
+        Give the link up where it has an end of its own and still stands: DISC, and its answer.
+
+        However the association ended, the meter is then free at once and not only when it has been
+        idle for long. Within a short deadline of its own, cancelled or not; without effect where
+        nobody was heard, and once the lease or the connection is lost.
+
+        Raises: nothing.
+        """
+        if not self.octets_in:
+            return
+        self._begin()
+        with trio.move_on_after(_FAREWELL_S, shield=True), suppress(*_NO_FAREWELL):
+            await self._write(self._link.disconnect())
             while self._link.timeout_s is not None:
                 await self._receive()
 
@@ -188,7 +208,9 @@ class Exchange:
         await self._write(self._client.send(outgoing))
 
     async def _write(self, octets: bytes) -> None:
+        """Whatever it is. Raises: LeaseLostError: it did not leave."""
         if octets:
+            self._guard.check_lease()
             self.octets_out += len(octets)
             await self._stream.send_all(octets)
 
@@ -216,7 +238,6 @@ class Exchange:
         with trio.move_on_after(math.inf if waiting_s is None else waiting_s):
             data = await self._stream.receive_some(_RECEIVE_OCTETS)
         if data is None:
-            self._guard.check_lease()
             await self._write(self._link.handle_timeout())
             return
         if not data:

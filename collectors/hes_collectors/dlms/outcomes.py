@@ -45,7 +45,7 @@ class ConnectionLostError(TemporaryError):
 
 
 class TransportUnsupportedError(PermanentError):
-    """Sessions over this transport are not built yet (outbound HDLC: issue 3)."""
+    """The meter's SAPs, with what its model says of them, have no address on its transport."""
 
 
 class MechanismUnsupportedError(PermanentError):

@@ -62,7 +62,7 @@ async def run(
     Collect until cancelled.
 
     On cancellation the listener closes first; each session releases its meter and gives its lease
-    back, within `release_s` and `shutdown_s` of the settings.
+    back, within `release_s` and `shutdown_s` of the settings and the two seconds of DISC.
 
     Args: context: see `make_context`. task_status: is told the addresses that are listened on.
     Raises: OSError: the listening address cannot be bound.

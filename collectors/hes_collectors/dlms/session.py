@@ -228,22 +228,22 @@ class OutboundSession:
         with trio.fail_after(context.settings.deadlines.connect_s):
             stream = await context.connect(meter.address, meter.port, context.settings)
         self._pushes.connected(_peer(stream, meter.address))
+        exchange = self._exchange = Exchange(
+            stream,
+            link,
+            client,
+            counters,
+            self._guard,
+            context.settings.deadlines.request_s,
+            _ARRIVING_BESIDE + _ARRIVING_PER_RESULT * context.settings.max_result_octets,
+            self._pushes.keep,
+        )
         try:
-            exchange = Exchange(
-                stream,
-                link,
-                client,
-                counters,
-                self._guard,
-                context.settings.deadlines.request_s,
-                _ARRIVING_BESIDE + _ARRIVING_PER_RESULT * context.settings.max_result_octets,
-                self._pushes.keep,
-            )
-            self._exchange = exchange
             await self._associate(exchange, counters)
             await self._read_and_release(exchange, knowledge)
         finally:
             with trio.CancelScope(shield=True):
+                await exchange.hang_up()
                 await trio.aclose_forcefully(stream)
                 # What storage does not take now, `outbound` hands over once it is back.
                 with suppress(StorageUnavailableError):

@@ -27,7 +27,8 @@ class Deadlines:
     How long each phase of an outbound session may take, on the monotonic clock.
 
     `request_s` holds for one APDU and its answer, however slowly the answer drips in; `session_s`
-    for everything from connect to the last request; `release_s` comes on top of it.
+    for everything from connect to the last request; `release_s` comes on top of it, and over HDLC
+    at most two seconds for DISC.
     """
 
     connect_s: float = 5.0
