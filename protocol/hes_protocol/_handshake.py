@@ -10,6 +10,7 @@ from __future__ import annotations
 import attrs
 
 from hes_protocol._channel import Channel, Opened
+from hes_protocol._proofs import reads_as_apdu
 from hes_protocol.acse import (
     Aare,
     Aarq,
@@ -27,7 +28,7 @@ from hes_protocol.errors import (
     SecurityError,
 )
 from hes_protocol.requests import Associate
-from hes_protocol.security import Protection, SuiteKeys
+from hes_protocol.security import Protection
 from hes_protocol.security.mechanisms import HLS, NEED_TITLES, check_challenge
 from hes_protocol.security.suite0 import KEY_OCTETS, SYSTEM_TITLE_OCTETS
 from hes_protocol.settings import ClientSettings, check_mechanism
@@ -59,7 +60,8 @@ class Accepted:
     """
     What an AARE that accepts has agreed to.
 
-    `challenge` is StoC, None where no HLS is to follow; `opened` is its user-information.
+    `initiate` has no more conformance than was proposed; `challenge` is StoC, None where no HLS is
+    to follow; `opened` is the user-information.
     """
 
     aare: Aare
@@ -67,13 +69,6 @@ class Accepted:
     server_title: bytes | None
     challenge: bytes | None = attrs.field(repr=False)
     opened: Opened
-
-
-def keys_of(settings: ClientSettings) -> SuiteKeys | None:
-    """The settings' keys as a cipher object, made once; None without an encryption key."""
-    if settings.encryption_key is None:
-        return None
-    return SuiteKeys(settings.encryption_key, settings.authentication_key)
 
 
 def check_settings(settings: ClientSettings) -> None:
@@ -185,12 +180,14 @@ def accept(
     title = _server_title(aare, settings)
     server_challenge = None
     if settings.mechanism in HLS:
-        server_challenge = _server_challenge(aare, challenge)
+        server_challenge = _server_challenge(aare, settings, challenge)
     opened = channel.open(aare.user_information or b"", peer_title=title)
     initiate = decode_apdu(opened.apdu)
     if not isinstance(initiate, InitiateResponse):
         raise EncodingError("unexpected-apdu", "in user-information", apdu_tag=Aare.TAG)
-    return Accepted(aare, initiate, title, server_challenge, opened)
+    # What we have not proposed is not negotiated, whatever the server says.
+    negotiated = attrs.evolve(initiate, conformance=initiate.conformance & settings.conformance)
+    return Accepted(aare, negotiated, title, server_challenge, opened)
 
 
 def _check_mechanism(aare: Aare, settings: ClientSettings) -> None:
@@ -217,13 +214,15 @@ def _server_title(aare: Aare, settings: ClientSettings) -> bytes | None:
     return title
 
 
-def _server_challenge(aare: Aare, challenge: bytes | None) -> bytes:
+def _server_challenge(aare: Aare, settings: ClientSettings, challenge: bytes | None) -> bytes:
     given = aare.authentication_value
     if given is None or not check_challenge(given):
         raise SecurityError("authentication-failed", "no challenge", apdu_tag=Aare.TAG)
     if given == challenge:
         # Whoever reflects our challenge wants us to compute his answer.
         raise SecurityError("authentication-failed", "our own challenge", apdu_tag=Aare.TAG)
+    if settings.mechanism is Mechanism.HLS_GMAC and reads_as_apdu(given):
+        raise SecurityError("authentication-failed", "an APDU as challenge", apdu_tag=Aare.TAG)
     return given
 
 

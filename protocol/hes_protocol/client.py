@@ -154,7 +154,7 @@ class Client:
         self._settings = settings
         self._link = link
         self._channel = Channel(
-            handshake.keys_of(settings),
+            settings.suite_keys,
             settings.system_title,
             settings.minimum_protection,
             next_counter,

@@ -6,6 +6,7 @@ Re-exported by `client.py` and `server.py`, where people look for them.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final, Protocol
 
 import attrs
@@ -16,6 +17,7 @@ from hes_protocol.cosem.objects import Method
 from hes_protocol.errors import LocalProtocolError
 from hes_protocol.security.control import Protection
 from hes_protocol.security.mechanisms import IMPLEMENTED, NEED_SECRET, HlsFunction
+from hes_protocol.security.suite0 import SuiteKeys
 from hes_protocol.xdlms.ciphered import CipherForm
 from hes_protocol.xdlms.results import DEFAULT_CONFORMANCE, Conformance
 
@@ -84,7 +86,8 @@ class ClientSettings:
     """
     One association as the client wants it.
 
-    Keys and secrets never print.
+    Keys and secrets never print. Whoever keeps the object from session to session saves making it
+    and its ciphers: what must be fresh goes with `Associate`.
 
     Args:
         client_sap: our SAP. server_sap: the logical device's.
@@ -170,6 +173,17 @@ class ClientSettings:
     general_blocks: int = 0
     max_result_octets: int = 16 * 1024 * 1024
     max_blocks: int = 65_536
+
+    @cached_property
+    def suite_keys(self) -> SuiteKeys | None:
+        """
+        The keys as a cipher object, made once for every session by these settings; None without.
+
+        Raises: LocalProtocolError: a key that is not 16 octets.
+        """
+        if self.encryption_key is None:
+            return None
+        return SuiteKeys(self.encryption_key, self.authentication_key)
 
 
 @attrs.frozen(kw_only=True)

@@ -97,8 +97,9 @@ def by_hand(address: tuple[str, int]) -> Callable[[], object]:
     return session
 
 
-def client(sap: int, counters: Iterator[int]) -> Client:
-    settings = ClientSettings(
+def settings_of(sap: int) -> ClientSettings:
+    """What a client keeps of its meter from session to session, the cipher object included."""
+    return ClientSettings(
         client_sap=sap,
         server_sap=SERVER_SAP,
         mechanism=Mechanism.HLS_GMAC,
@@ -106,9 +107,11 @@ def client(sap: int, counters: Iterator[int]) -> Client:
         authentication_key=AK,
         system_title=b"HESclien",
         protection=Protection.AUTHENTICATED_ENCRYPTED,
-        challenge=os.urandom(16),
     )
-    return Client(settings, WrapperLink(sap, SERVER_SAP), lambda: next(counters))
+
+
+def client(settings: ClientSettings, counters: Iterator[int]) -> Client:
+    return Client(settings, WrapperLink(settings.client_sap, SERVER_SAP), counters.__next__)
 
 
 def columns_of(event: ClientEvent) -> ProfileColumns:
@@ -121,11 +124,11 @@ def columns_of(event: ClientEvent) -> ProfileColumns:
 
 
 def ours(address: tuple[str, int]) -> Callable[[], object]:
-    counters = count(1)
+    counters, settings = count(1), settings_of(OURS)
 
     def session() -> object:
         with connected(address) as sock:
-            us = client(OURS, counters)
+            us = client(settings, counters)
 
             def ask(request: ClientRequest) -> ClientEvent:
                 sock.sendall(us.send(request))
@@ -138,7 +141,7 @@ def ours(address: tuple[str, int]) -> Callable[[], object]:
                     else:
                         return event
 
-            ask(Associate())
+            ask(Associate(os.urandom(16)))
             profile = columns_of(ask(Get(PROFILE)))
             ask(Release())
         return profile
@@ -147,11 +150,11 @@ def ours(address: tuple[str, int]) -> Callable[[], object]:
 
 
 def through_trio(address: tuple[str, int]) -> Callable[[], Awaitable[object]]:
-    counters = count(1)
+    counters, settings = count(1), settings_of(TRIO)
 
     async def session() -> object:
         async with await trio.open_tcp_stream(*address) as stream:
-            us = client(TRIO, counters)
+            us = client(settings, counters)
 
             async def ask(request: ClientRequest) -> ClientEvent:
                 await stream.send_all(us.send(request))
@@ -165,7 +168,7 @@ def through_trio(address: tuple[str, int]) -> Callable[[], Awaitable[object]]:
                     else:
                         return event
 
-            await ask(Associate())
+            await ask(Associate(os.urandom(16)))
             profile = columns_of(await ask(Get(PROFILE)))
             await ask(Release())
         return profile
