@@ -68,6 +68,15 @@ GROUPS: Final[dict[str, Group]] = {
         ),
         (_SECURITY, "tests/unit/hes_protocol/test_negative_security.py"),
     ),
+    "channel": Group(
+        ("hes_protocol._channel", "hes_protocol._proofs"),
+        (
+            "tests/unit/hes_protocol/test_channel.py",
+            "tests/unit/hes_protocol/test_proofs.py",
+            "tests/unit/hes_protocol/test_negative_security.py",
+            "tests/unit/hes_protocol/test_association.py",
+        ),
+    ),
 }
 
 
