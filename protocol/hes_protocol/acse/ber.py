@@ -9,9 +9,7 @@ here recurses: nesting is at most the few levels that the callers open by name.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from hes_protocol.axdr.length import read_length, write_length
 from hes_protocol.errors import EncodingError, TruncatedError
@@ -24,13 +22,20 @@ _MAX_TAG_OCTETS: Final = 4
 _MAX_INTEGER_OCTETS: Final = 8
 
 
-@attrs.frozen
-class Element:
-    """An element: `tag` is its identifier octets as a number, `offset` where its value begins."""
+class Element(NamedTuple):
+    """
+    An element: `tag` is its identifier octets as a number, `offset` where its value begins.
+
+    A tuple, since an association's opening makes some thirty of them.
+    """
 
     tag: int
-    value: bytes = attrs.field(repr=False)
+    value: bytes
     offset: int = 0
+
+    def __repr__(self) -> str:
+        # Values may be passwords.
+        return f"Element(tag={self.tag:#x}, offset={self.offset})"
 
     def only(self, tag: int) -> Element:
         """
