@@ -7,11 +7,11 @@ from typing import Final
 
 import attrs
 
-from hes_protocol.axdr.data import Data, DataTag
+from hes_protocol.axdr.data import INTEGER_TAGS, STRING_TAGS, Data, DataTag
 from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.models import PushLayout, PushShape
 from hes_protocol.push.described import descriptions
-from hes_protocol.push.identities import identities
+from hes_protocol.push.identities import identities, names_meter
 from hes_protocol.push.rows import read_values
 from hes_protocol.push.values import (
     CLASS_CLOCK,
@@ -27,6 +27,9 @@ from hes_protocol.push.values import (
 from hes_protocol.xdlms.notification import EventNotification
 
 _MAX_BARE: Final = 255
+# Value group D of instantaneous values and of registers.
+_MEASURED: Final = (7, 8)
+_NUMBERS: Final = INTEGER_TAGS | {DataTag.FLOAT32, DataTag.FLOAT64}
 
 
 @attrs.frozen
@@ -69,7 +72,7 @@ def read_push(
     if elements is None:
         elements = (payload,)
     shape = _shape(elements, count)
-    layout = next((known for known in layouts if known.applies(shape)), None)
+    layout = next((x for x in layouts if x.applies(shape) and _fits(x, elements)), None)
     if layout is not None and layout.objects:
         values = [
             guessed_value(obis, element)
@@ -80,7 +83,7 @@ def read_push(
         values = list(read_values(payload, count))
     if layout is not None:
         values = [_scaled(value, layout) for value in values]
-    clock = next((t for v in values if v.class_id == CLASS_CLOCK and (t := instant(v.data))), None)
+    clock = _clock(values)
     return Push(
         values=tuple(values),
         identities=tuple(identities(values)),
@@ -114,7 +117,7 @@ def read_event(event: EventNotification) -> Push:
             )
             values = [own if value is nameless[0] else value for value in values]
     moment = None if event.time is None else CosemDateTime.from_octets(event.time)
-    clock = next((t for v in values if v.class_id == CLASS_CLOCK and (t := instant(v.data))), None)
+    clock = _clock(values)
     told = moment if moment is not None and moment.local() is not None else None
     return Push(tuple(values), tuple(identities(values)), told or clock)
 
@@ -132,6 +135,36 @@ def _shape(elements: Sequence[Data], count: int | None) -> PushShape:
         push_setup=setups[0] if setups else None,
         bare=not told and len(names) == len(setups),
     )
+
+
+def _clock(values: Sequence[PushValue]) -> CosemDateTime | None:
+    """
+    The clock in a payload: one that is named before one that is not.
+
+    Of several times without a name any may be that of a maximum or of a billing period: none is.
+    """
+    clocks = [(v.obis, t) for v in values if v.class_id == CLASS_CLOCK and (t := instant(v.data))]
+    named = [moment for obis, moment in clocks if obis is not None]
+    if named:
+        return named[0]
+    return clocks[0][1] if len({moment for _, moment in clocks}) == 1 else None
+
+
+def _fits(layout: PushLayout, elements: Sequence[Data]) -> bool:
+    """Whether each element may be what the layout says that it is, null being anything."""
+    return all(
+        obis is None or element.tag is DataTag.NULL_DATA or _may_be(element, obis)
+        for obis, element in zip(layout.objects, elements, strict=False)
+    )
+
+
+def _may_be(element: Data, obis: Obis) -> bool:
+    a, _, c, d, _, _ = obis.octets
+    if names_meter(obis):
+        return element.tag in STRING_TAGS
+    if (a, c, d) == (0, 1, 0):
+        return instant(element) is not None
+    return a != 1 or d not in _MEASURED or element.tag in _NUMBERS
 
 
 def _names_push(element: Data) -> bool:

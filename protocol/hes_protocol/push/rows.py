@@ -7,8 +7,12 @@ Tried in order at each element of a sequence, one pass, never back:
 - a logical name and a value, then perhaps a scaler_unit, as a structure or laid flat; some put the
   scaler_unit before the value;
 - in a structure of its own, also the time at which the value was captured;
-- a logical name before a list of named values names the list and no value;
+- a logical name before a list of named values names the list and no value, and so does one before
+  another name, unless both are all there is;
 - a sequence, which is read in its turn; any other value, which stays unnamed.
+
+A row that has its names *behind* the values gives none: read as above each value would go to its
+neighbour's name.
 """
 
 from __future__ import annotations
@@ -75,22 +79,27 @@ def _read(
     described = read_described(elements, count)
     if described is not None:
         return list(described)
-    found = _Row(elements).read()
+    found = _Row(elements, has_names=count is not None or not _names_behind(elements)).read()
     return _dated(found) if one else found
 
 
 class _Row:
-    """A cursor over one sequence; what it finds goes into `found`."""
+    """
+    A cursor over one sequence; what it finds goes into `found`.
 
-    def __init__(self, elements: tuple[Data, ...]) -> None:
+    Args: has_names: False where no name is to be believed.
+    """
+
+    def __init__(self, elements: tuple[Data, ...], *, has_names: bool) -> None:
         self.found: list[PushValue | Data] = []
+        self._has_names = has_names
         self._elements = elements
         self._index = 0
 
     def read(self) -> list[PushValue | Data]:
         """Read to the end."""
         while self._index < len(self._elements):
-            if not (self._described() or self._named()):
+            if not (self._has_names and (self._described() or self._named())):
                 self._bare()
         return self.found
 
@@ -132,13 +141,16 @@ class _Row:
         value = self._peek(1)
         if obis is None or is_push_setup(obis) or value is None:
             return False
+        if logical_name(value) is not None and len(self._elements) > 2:
+            return False
         self._index += 2
         if _holds_names(value):
             self.found.append(value)  # the name of a list, which is read in its turn
             return True
-        known, behind = scaler_unit(value), self._peek()
+        known, size = self._scaler_unit_before(value)
+        behind = self._peek(size)
         if known is not None and behind is not None and _may_be_scaled(behind):
-            self._index += 1
+            self._index += size + 1
             value = behind
         elif (scaled := _scaled_inside(value)) is not None:
             value, known = scaled
@@ -147,6 +159,13 @@ class _Row:
         if value.tag is not DataTag.NULL_DATA:
             self.found.append(guessed_value(obis, value, *(known or ())))
         return True
+
+    def _scaler_unit_before(self, first: Data) -> tuple[tuple[int, int] | None, int]:
+        """A scaler_unit that stands where the value should, and how much of it is at the cursor."""
+        second = self._peek()
+        if first.tag is DataTag.INTEGER and second is not None and second.tag is DataTag.ENUM:
+            return (first.value, second.value), 1
+        return scaler_unit(first), 0
 
     def _scaler_unit(self) -> tuple[int, int] | None:
         """A scaler_unit at the cursor, as a structure or laid flat."""
@@ -165,13 +184,25 @@ class _Row:
     def _bare(self) -> None:
         element = self._elements[self._index]
         self._index += 1
-        name = logical_name(element)
-        if name is not None and is_push_setup(name):
-            return  # the name of the push itself, not of a value
+        if element.tag in STRING_TAGS:
+            name = logical_name(element)
+            if name is None or not is_push_setup(name):  # the name of the push itself is no value
+                self.found.append(guessed_value(None, element))
+            return
         if element.tag is DataTag.NULL_DATA or descriptions(element) or description(element):
             return  # names without values
         inside = elements_of(element)
         self.found.append(guessed_value(None, element) if inside is None else element)
+
+
+def _names_behind(elements: tuple[Data, ...]) -> bool:
+    """Whether values and names take turns and the names come second."""
+    if len(elements) % 2 or len(elements) < 4:
+        return False
+    return all(
+        (logical_name(element) is not None) is bool(place % 2)
+        for place, element in enumerate(elements)
+    )
 
 
 def _holds_names(data: Data) -> bool:

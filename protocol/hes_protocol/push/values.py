@@ -18,6 +18,8 @@ _OBIS_TEXT: Final = re.compile(
     rb"(\d{1,3})[-.](\d{1,3})[:.](\d{1,3})\.(\d{1,3})\.(\d{1,3})(?:[.*](\d{1,3}))?"
 )
 _MAX_OBIS_TEXT: Final = 23
+# Value group A, and value group F (billing periods): IEC 62056-6-1.
+_LAST_MEDIUM, _LAST_PERIOD, _NO_PERIOD = 15, 126, 255
 
 
 @attrs.frozen
@@ -80,8 +82,11 @@ def logical_name(data: Data) -> Obis | None:
     octets: bytes = data.value
     if len(octets) != 6:
         return _written_name(octets)
-    # Six printable octets are a short serial number or a tariff's name, not a logical name.
-    if data.tag is not DataTag.OCTET_STRING or (octets[5] != 0xFF and plain_text(data) is not None):
+    # Six printable octets are a short serial number or a tariff's name, not a logical name; others
+    # may be a hardware address: no medium is above 15, and value group F ends with 126 or is 255.
+    if data.tag is not DataTag.OCTET_STRING or octets[0] > _LAST_MEDIUM:
+        return None
+    if octets[5] != _NO_PERIOD and (octets[5] > _LAST_PERIOD or plain_text(data) is not None):
         return None
     return Obis(octets)
 

@@ -143,7 +143,7 @@ def test_the_time_of_an_extended_register_is_its_own() -> None:
 
 def test_a_clock_in_a_row_belongs_to_no_value() -> None:
     push = read_push(structure(clock(), name(ENERGY), u32(7), name(CLOCK), clock(ONE)))
-    assert push.captured_at == NOON
+    assert push.captured_at == ONE
     assert [value.captured_at for value in push.values] == [None, None, None]
 
 
@@ -289,3 +289,84 @@ def _cost(payload: Data, layouts: tuple[PushLayout, ...]) -> float:
     begin = time.process_time()
     read_push(payload, None, layouts)
     return time.process_time() - begin
+
+
+# --- nothing is guessed -----------------------------------------------------------------------
+
+
+def readings(payload: Data, layouts: tuple[PushLayout, ...] = ()) -> dict[Obis, object]:
+    return {v.obis: v.data.value for v in read_push(payload, None, layouts).values if v.obis}
+
+
+OWN = (40, SETUP, 2)
+ADDRESS = Data(DataTag.OCTET_STRING, bytes.fromhex("f8dc7a123456"))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        structure(u32(7), name(ENERGY), u32(5), name(POWER)),
+        structure(u32(7), name(ENERGY), u32(5), name(POWER), u32(3), name(GAS)),
+        structure(listed(OWN, *REGISTERS), u32(7), u32(5), u32(3)),
+        structure(listed(OWN, (8, CLOCK, 2), *REGISTERS), u32(7), clock(), u32(5)),
+        structure(listed((8, CLOCK, 2), *REGISTERS), u32(7), u32(5), clock()),
+        structure(listed((1, ENERGY, 1), (3, ENERGY, 2)), u32(7), name(ENERGY)),
+        structure(listed((8, CLOCK, 2), *REGISTERS), array(structure(u32(7), u32(5), clock()))),
+        structure(ADDRESS, u32(7)),
+    ],
+    ids=[
+        "names behind values", "three names behind", "a value more than objects",
+        "objects in another order", "clock at the end", "name and value swapped", "rows swapped",
+        "hardware address",
+    ],
+)  # fmt: skip
+def test_what_may_belong_to_another_name_has_none(payload: Data) -> None:
+    assert readings(payload) == {}
+
+
+def test_a_name_before_another_name_names_no_value() -> None:
+    title = Obis.parse("0.1.94.31.0.255")
+    row = structure(name(title), name(ENERGY), u32(7), name(POWER), u32(5))
+    assert readings(row) == {ENERGY: 7, POWER: 5}
+    alone = structure(name(title), name(ENERGY))
+    assert readings(alone) == {title: ENERGY.octets}
+
+
+def test_a_scaler_laid_flat_before_its_value_is_not_the_value() -> None:
+    push = read_push(structure(name(ENERGY), *FLAT_WH, u32(7), name(POWER), *FLAT_W, u32(5)))
+    assert [(v.obis, v.data.value, v.scaler, v.unit) for v in push.values] == [
+        (ENERGY, 7, 1, 30),
+        (POWER, 5, 0, 27),
+    ]
+
+
+def test_the_time_of_a_maximum_is_no_clock() -> None:
+    maximum = structure(clock(ONE), name(ENERGY), u32(7), clock(NOON))
+    assert read_push(maximum).captured_at is None
+    assert read_push(maximum, NOON).captured_at == NOON
+    same = structure(clock(ONE), name(ENERGY), u32(7), clock(ONE))
+    assert read_push(same).captured_at == ONE
+
+
+def test_a_demand_registers_time_is_that_of_its_last_average() -> None:
+    demand = listed((5, POWER, 2), (5, POWER, 3), (5, POWER, 6))
+    current, last, _ = read_push(structure(demand, u32(5), u32(4), clock())).values
+    assert (current.captured_at, last.captured_at) == (None, NOON)
+
+
+@pytest.mark.parametrize(
+    ("elements", "fits"),
+    [
+        ((written("SN1"), clock(), u32(7)), True),
+        ((NULL, NULL, u32(7)), True),
+        ((u32(7), clock(), u32(7)), False),
+        ((written("SN1"), u32(7), clock()), False),
+        ((written("SN1"), clock(), written("7")), False),
+    ],
+)
+def test_a_layout_reads_only_rows_whose_values_may_be_its_objects(
+    elements: tuple[Data, ...], fits: bool
+) -> None:
+    serial = Obis.parse("0.0.96.1.0.255")
+    layout = PushLayout("m", objects=(serial, CLOCK, ENERGY))
+    assert (ENERGY in readings(structure(*elements), (layout,))) is fits
