@@ -11,6 +11,7 @@ from __future__ import annotations
 import attrs
 
 from hes_protocol._channel import Channel, Opened
+from hes_protocol._proofs import reads_as_apdu
 from hes_protocol.acse import (
     Aare,
     Aarq,
@@ -157,6 +158,8 @@ def _check_credentials(aarq: Aarq, rules: ServerAssociation, channel: Channel) -
     if (titled or rules.mechanism in NEED_TITLES) and not _is_title(aarq.calling_ap_title, channel):
         return _refused(UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED)
     if rules.mechanism in HLS and not check_challenge(value):
+        return _refused(UserDiagnostic.AUTHENTICATION_FAILURE)
+    if rules.mechanism is Mechanism.HLS_GMAC and reads_as_apdu(value):
         return _refused(UserDiagnostic.AUTHENTICATION_FAILURE)
     if rules.user_ids is not None and aarq.calling_ae_invocation_id not in rules.user_ids:
         return _refused(UserDiagnostic.CALLING_AE_INVOCATION_IDENTIFIER_NOT_RECOGNIZED)

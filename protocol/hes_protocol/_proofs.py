@@ -3,17 +3,56 @@ Passes 3 and 4 of HLS: the proofs of either side, whatever the mechanism; the sa
 
 Pass 3 is f(StoC), which the client invokes reply_to_HLS_authentication with; pass 4 is f(CtoS),
 which that method returns. IEC 62056-5-3, "HLS authentication".
+
+A proof by GMAC is, octet for octet, the tag of an APDU of ours that is authenticated only and whose
+octets are the challenge: same key, same security control, same initialization vector. Challenges
+travel unprotected, so whoever is on the line could have us sign a request or an answer of his own.
+That is why one that reads as such an APDU is refused.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from hes_protocol._channel import Channel, KeyKind, Opened
 from hes_protocol.acse import Mechanism
 from hes_protocol.axdr import Data, DataTag
-from hes_protocol.errors import SecurityError
+from hes_protocol.errors import RemoteProtocolError, SecurityError
 from hes_protocol.security import gmac_token, verify_gmac_token
 from hes_protocol.security.mechanisms import HlsExchange, hls_function, verify_hash
 from hes_protocol.settings import ClientSettings, ServerAssociation
+from hes_protocol.xdlms import decode_apdu
+from hes_protocol.xdlms.access import ACCESS_REQUEST, ACCESS_RESPONSE
+from hes_protocol.xdlms.action import ACTION_REQUEST, ACTION_RESPONSE
+from hes_protocol.xdlms.get import GET_REQUEST, GET_RESPONSE
+from hes_protocol.xdlms.notification import DATA_NOTIFICATION, EVENT_NOTIFICATION
+from hes_protocol.xdlms.set import SET_REQUEST, SET_RESPONSE
+
+_WORTH_FORGING: Final = frozenset(
+    {
+        GET_REQUEST,
+        SET_REQUEST,
+        ACTION_REQUEST,
+        ACCESS_REQUEST,
+        GET_RESPONSE,
+        SET_RESPONSE,
+        ACTION_RESPONSE,
+        ACCESS_RESPONSE,
+        DATA_NOTIFICATION,
+        EVENT_NOTIFICATION,
+    }
+)
+
+
+def reads_as_apdu(challenge: bytes) -> bool:
+    """Whether a challenge is a whole request, answer or push: of random ones hardly any is."""
+    if challenge[0] not in _WORTH_FORGING:
+        return False
+    try:
+        decode_apdu(challenge)
+    except RemoteProtocolError:
+        return False
+    return True
 
 
 def make_proof(
