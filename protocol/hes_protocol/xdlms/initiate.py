@@ -101,7 +101,7 @@ def _read_conformance(reader: ApduReader) -> Conformance:
         raise reader.error("unexpected-tag", "conformance is due")
     if reader.take(2) != _CONFORMANCE_HEADER[2:]:
         raise reader.error("bad-length", "of conformance")
-    return Conformance(reader.unsigned(3))
+    return Conformance.from_wire(reader.unsigned(3))
 
 
 def decode_initiate_request(octets: bytes) -> InitiateRequest:

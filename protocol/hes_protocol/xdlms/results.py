@@ -108,6 +108,19 @@ class Conformance(IntFlag):
     EVENT_NOTIFICATION = 1 << 1
     ACTION = 1 << 0
 
+    @classmethod
+    def from_wire(cls, bits: int) -> Self:
+        """
+        What a peer says, of 24 bits.
+
+        Not kept as enum keeps every combination that it meets, and for ever: a peer chooses among
+        sixteen million. What is negotiated of them is a part of what we offer.
+        """
+        member = int.__new__(cls, bits)
+        member._name_ = None
+        member._value_ = bits
+        return member
+
 
 DEFAULT_CONFORMANCE: Final = (
     Conformance.GENERAL_PROTECTION

@@ -17,12 +17,14 @@ from hes_protocol.errors import (
 from hes_protocol.xdlms import (
     ActionResultCode,
     Ciphered,
+    Conformance,
     DataAccessResult,
     DataNotification,
     EventNotification,
     ExceptionResponse,
     GetDataResult,
     GetResponseNormal,
+    InitiateResponse,
     ServiceError,
     StateError,
     decode_apdu,
@@ -165,6 +167,19 @@ def test_event_notification_with_a_tag_in_place_of_presence() -> None:
     quirk = bytes.fromhex(f"c2 09 0c {time} 0008 0000010000ff 02 1105")
     expected = EventNotification(CLOCK, Data(DataTag.UNSIGNED, 5), bytes.fromhex(time))
     assert decode_apdu(standard) == decode_apdu(quirk) == expected
+
+
+def test_conformance_of_a_peer_is_kept_nowhere() -> None:
+    kept = len(Conformance._value2member_map_)
+    for bits in range(0x800000, 0x800040):
+        octets = (
+            bytes.fromhex("080006 5f1f0400") + bits.to_bytes(3, "big") + bytes.fromhex("01f40007")
+        )
+        response = decode_apdu(octets)
+        assert isinstance(response, InitiateResponse)
+        assert response.conformance == bits
+        assert response.encode() == octets
+    assert len(Conformance._value2member_map_) == kept
 
 
 def test_initiate_with_the_old_conformance_tag() -> None:
