@@ -42,6 +42,7 @@ from hes_protocol.xdlms import (
 )
 from hes_protocol.xdlms.access import ACCESS_REQUEST
 from hes_protocol.xdlms.ciphered import CipherForm
+from hes_protocol.xdlms.initiate import INITIATE_REQUEST
 from hes_protocol.xdlms.notification import DATA_NOTIFICATION_CONFIRM
 
 _MAX_BLOCKS: Final = 65_536
@@ -55,6 +56,12 @@ def _whole(apdu: bytes) -> tuple[bytes, ...]:
 
 def _nothing() -> tuple[ServerEvent, ...]:
     return ()
+
+
+def _check_release(opened: Opened) -> None:
+    # Anything else that is true may be a request that somebody has put in there.
+    if opened.apdu and opened.apdu[0] != INITIATE_REQUEST:
+        raise SecurityError("policy-violated", "not to release", apdu_tag=Rlrq.TAG)
 
 
 @attrs.frozen
@@ -250,8 +257,7 @@ class ServerSession:
 
         Raises: RemoteProtocolError: it is broken and deserves no reply.
         """
-        is_release = octets[0] == Rlrq.TAG
-        rlrq = Rlrq.decode(octets) if is_release else None
+        rlrq = Rlrq.decode(octets) if octets[0] == Rlrq.TAG else None
         protected = octets if rlrq is None else rlrq.user_information or b""
         if rlrq is not None and not protected and self._rules.plain_rlrq:
             return self._receive_rlrq(Opened(b""), informed=False)
@@ -259,6 +265,8 @@ class ServerSession:
             self.channel.set_verified(kind, counters.get(self._rules.client_sap))
         try:
             opened = self.channel.open(protected)
+            if rlrq is not None:
+                _check_release(opened)
         except SecurityError as error:
             exception = answers.exception_for(error, self.channel.peer_counter)
             answer = self.blocks.answer if by_blocks else _whole

@@ -94,6 +94,7 @@ from hes_protocol.xdlms import (
 )
 from hes_protocol.xdlms.action import ACTION_RESPONSE
 from hes_protocol.xdlms.ciphered import CipherForm
+from hes_protocol.xdlms.initiate import INITIATE_RESPONSE
 from hes_protocol.xdlms.refusal import CONFIRMED_SERVICE_ERROR, EXCEPTION_RESPONSE
 
 __all__ = [
@@ -267,10 +268,13 @@ class Client:
         """Give up the pending request: its answer, should it come late, is discarded."""
         if self._pending is not None and self._state.allows(Step.ABANDON):
             self._state.advance(Step.ABANDON)
-            self._pending = None
-            self._reply = None
-            self._blocks.abandon()
-            self._block_reply = None
+            self._forget_request()
+
+    def _forget_request(self) -> None:
+        self._pending = None
+        self._reply = None
+        self._blocks.abandon()
+        self._block_reply = None
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -519,7 +523,8 @@ class Client:
         if not trusted and rlre.user_information is not None:
             opened = self._channel.open(rlre.user_information)
             self._channel.commit(opened)
-            trusted = True
+            # Anything else that is true may be an answer that somebody has put in here.
+            trusted = opened.apdu[0] == INITIATE_RESPONSE
         self._state.advance(Step.RELEASED)
         self._events.append(AssociationReleased(trusted))
 
@@ -527,7 +532,7 @@ class Client:
         invoke_id = self.pending_invoke_id
         if trusted and self._state.allows(Step.EXCEPTION):
             self._state.advance(Step.EXCEPTION)
-            self._pending = None
+            self._forget_request()
         self._events.append(
             ExceptionReceived(
                 apdu.state_error, apdu.service_error, apdu.invocation_counter, trusted, invoke_id

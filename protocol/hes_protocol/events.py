@@ -48,7 +48,7 @@ class AssociationReleased:
     """
     The association is closed by RLRQ and RLRE; the same object may associate again.
 
-    `trusted` is False, for a client, where the RLRE carried no protected user-information though
+    `trusted` is False, for a client, where the RLRE carried no protected initiate-response though
     the policy asks for protection: the standard allows that, and all it can do is to end what we
     had asked to end.
     """
@@ -203,7 +203,8 @@ class NotificationReceived:
 @attrs.frozen
 class ExceptionReceived:
     """
-    An exception-response. If `trusted` (protected as the policy asks) it ends the pending request.
+    An exception-response. If `trusted` (protected as the policy asks) it ends the request whose
+    answer was awaited; between two blocks none is.
 
     A plaintext exception-response in a protected association may come from anybody: it is told
     here with `trusted` False, moves no state and no counter, and the request is still pending.

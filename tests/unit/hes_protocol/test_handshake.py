@@ -11,6 +11,7 @@ from hes_protocol.acse import (
     Aare,
     Aarq,
     ApplicationContext,
+    AssociationResult,
     Diagnostic,
     DiagnosticSource,
     Mechanism,
@@ -20,6 +21,7 @@ from hes_protocol.acse import (
     context_name,
 )
 from hes_protocol.client import (
+    Access,
     Associate,
     AssociationAccepted,
     AssociationRejected,
@@ -35,10 +37,12 @@ from hes_protocol.server import AssociationOpened, AssociationRefused
 from hes_protocol.xdlms import (
     Ciphered,
     ConfirmedServiceError,
+    Conformance,
     ExceptionResponse,
     GetRequestNormal,
     InitiateError,
     InitiateRequest,
+    InitiateResponse,
     decode_apdu,
 )
 from hes_protocol.xdlms.ciphered import CipherForm
@@ -54,6 +58,7 @@ from tests.connection_pair import (
     SERVER_TITLE,
     ConnectionPair,
     apdu_of,
+    client_hears,
     client_settings,
     events_of,
     make_client,
@@ -467,6 +472,52 @@ class TestRelease:
         assert needed.reply.detail == "policy-violated"
         pair.server.send(needed.reply)
         assert pair.state() == before
+
+    @pytest.mark.conformance("rlrq-rlre", "server")
+    @pytest.mark.parametrize("protection", PROTECTED)
+    def test_a_request_that_was_put_into_an_rlrq_ends_nothing(self, protection: Protection) -> None:
+        pair = ConnectionPair.protected(protection).opened()
+        request = apdu_of(pair.client.send(Get(CLOCK)))
+        before = pair.state()
+        pair.server.receive_data(to_server(Rlrq(0, request).encode()))
+        (needed,) = events_of(pair.server)
+        assert needed.reply.detail == "policy-violated"
+        pair.server.send(needed.reply)
+        assert pair.state() == before
+        pair.carry_to_server(to_server(request))
+        assert isinstance(pair.take_client_events()[-1], GetCompleted)
+
+    @pytest.mark.conformance("rlrq-rlre", "client")
+    @pytest.mark.parametrize("protection", PROTECTED)
+    def test_an_answer_that_was_put_into_an_rlre_is_not_believed(
+        self, protection: Protection
+    ) -> None:
+        pair = ConnectionPair.protected(protection).opened()
+        pair.server.receive_data(pair.client.send(Get(CLOCK)))
+        (answer,) = pair.server_answers()
+        pair.client.abandon()
+        pair.client.send(Release())
+        pair.client.receive_data(to_client(Rlre(0, apdu_of(answer)).encode()))
+        assert pair.take_client_events() == [AssociationReleased(trusted=False)]
+
+
+@pytest.mark.conformance("aarq-aare", "client")
+def test_what_was_not_proposed_is_not_negotiated() -> None:
+    proposed = Conformance.GET | Conformance.SET
+    client = make_client(client_settings(conformance=proposed))
+    client.send(Associate())
+    offered = Conformance.GET | Conformance.ACCESS | Conformance.GENERAL_BLOCK_TRANSFER
+    name = context_name(ApplicationContext.LOGICAL_NAME)
+    response = InitiateResponse(conformance=offered, server_max_receive_pdu_size=100)
+    accepted = Diagnostic(UserDiagnostic.NULL)
+    (event,) = client_hears(
+        client,
+        Aare(name, AssociationResult.ACCEPTED, accepted, user_information=response.encode()),
+    )
+    assert isinstance(event, AssociationAccepted)
+    assert event.conformance == Conformance.GET
+    with pytest.raises(LocalProtocolError):
+        client.send(Access((Get(CLOCK),)))
 
 
 @pytest.mark.parametrize(

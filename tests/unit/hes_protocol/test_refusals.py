@@ -25,6 +25,8 @@ from hes_protocol.security import Protection, SuiteKeys, protect
 from hes_protocol.xdlms import (
     Ciphered,
     ConfirmedServiceError,
+    Conformance,
+    DataNotification,
     ExceptionResponse,
     GetRequestNext,
     GetRequestNormal,
@@ -32,6 +34,7 @@ from hes_protocol.xdlms import (
     ServiceError,
     StateError,
 )
+from hes_protocol.xdlms.access import LONG_CONFIRMED
 from tests.connection_pair import (
     AUTHENTICATION_KEY,
     BUFFER,
@@ -39,8 +42,10 @@ from tests.connection_pair import (
     ENCRYPTION_KEY,
     SERVER_TITLE,
     ConnectionPair,
+    client_hears,
     client_settings,
     events_of,
+    opened_client,
     opened_server,
     server_association,
     to_client,
@@ -177,6 +182,20 @@ def test_after_an_exception_something_else_is_asked(protection: Protection) -> N
     pair.client.send(Release())
     with pytest.raises(LocalProtocolError):
         pair.client.send(Get(CLOCK))
+
+
+@pytest.mark.conformance("exception-response", "client")
+def test_an_exception_amid_general_blocks_ends_them() -> None:
+    every = Conformance(0xFFFFFF)
+    client = opened_client(every, pdu_size=100, general_blocks=4)
+    client.send(Set(CLOCK, LONG))
+    assert client.resend()
+    (event,) = client_hears(client, EXCEPTION)
+    assert event.trusted
+    assert client.resend() == b""
+    push = DataNotification(LONG_CONFIRMED | 1, None, LONG)
+    _, needed = client_hears(client, push)
+    assert client.send(needed.reply)
 
 
 @pytest.mark.conformance("confirmed-service-error", "client")
