@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 _ONE_BIT = "a member of Protection has none of the other bits"
+_FIPS = "usedforsecurity matters only to a library that forbids old hashes"
 
 EQUIVALENT: Final[dict[tuple[str, str, str, str], str]] = {
     ("control", "", "16", "17"): _ONE_BIT,
     ("control", "", "32", "33"): _ONE_BIT,
+    ("mechanisms", "_md5", "False", "True"): _FIPS,
+    ("mechanisms", "_sha1", "False", "True"): _FIPS,
 }

@@ -148,3 +148,8 @@ def test_nothing_of_an_exchange_prints() -> None:
     for part in (SECRET, STOC, CTOS):
         assert part.decode() not in shown
     assert CLIENT.decode() in shown
+
+
+def test_without_a_secret_the_challenge_alone_is_hashed() -> None:
+    exchange = HlsExchange(challenge=b"abcdefgh", own_challenge=b"")
+    assert hls_function(Mechanism.HLS_MD5)(exchange) == new("md5", b"abcdefgh").digest()
