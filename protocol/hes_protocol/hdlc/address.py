@@ -16,7 +16,7 @@ def _size(address: Any) -> int:
     return 2 if address.upper < 0x80 and address.lower < 0x80 else 4
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class HdlcAddress:
     """
     Who sends, or who is meant.

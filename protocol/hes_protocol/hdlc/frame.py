@@ -95,9 +95,13 @@ class HdlcFrame:
         return read_frame(octets, header)
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Header:
-    """What stands before the information, its check passed; `length` is the whole frame's."""
+    """
+    What stands before the information, its check passed; `length` is the whole frame's.
+
+    Not frozen: one is made for each frame, and a frozen one costs twice as much to make.
+    """
 
     length: int
     segmented: bool

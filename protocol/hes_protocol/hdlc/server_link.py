@@ -27,6 +27,8 @@ from hes_protocol.hdlc.receiver import HdlcReceiver
 from hes_protocol.hdlc.station import Station, longest_information
 
 MAX_CLIENTS: Final = 8
+_UA: Final = Control(ControlKind.UA)
+_DM: Final = Control(ControlKind.DM)
 
 
 class HdlcServerLink:
@@ -64,6 +66,7 @@ class HdlcServerLink:
         self._stations: dict[int, Station] = {}
         self._replies: dict[HdlcAddress, HdlcFrame] = {}
         self._ended: dict[int, None] = {}
+        self._proposed: tuple[bytes, LinkParameters] | None = None
         self._mailbox = Mailbox()
         self._receiver = HdlcReceiver()
         self._unnumbered = HdlcReassembler(self._max_octets)
@@ -159,6 +162,7 @@ class HdlcServerLink:
         return ended
 
     def _receive_frames(self) -> None:
+        known = self.server
         while True:
             try:
                 frame = self._receiver.next_frame()
@@ -167,28 +171,31 @@ class HdlcServerLink:
                 continue
             if frame is None:
                 return
-            if frame.destination != self.server or not self._receive(frame):
+            # An address is nearly always the very object of the frame before.
+            is_ours = frame.destination is known or frame.destination == self.server
+            if is_ours:
+                known = frame.destination
+            if not is_ours or not self._receive(frame):
                 self.frames_discarded += 1
 
     def _receive(self, frame: HdlcFrame) -> bool:
         """Whether the frame was in its place."""
         station = self._stations.get(frame.source.upper)
-        if station is not None and station.peer != frame.source:
-            station = None
+        if station is not None and station.peer is not frame.source:
+            station = station if station.peer == frame.source else None
         match frame.control.kind:
             case ControlKind.SNRM:
                 return self._set_up(frame)
             case ControlKind.DISC:
                 if station is not None:
                     self._end(frame.source.upper)
-                kind = ControlKind.DM if station is None else ControlKind.UA
-                self._reply(frame, Control(kind))
+                self._reply(frame, _DM if station is None else _UA)
                 return True
             case ControlKind.UI:
                 return self._receive_unnumbered(frame)
             case kind if kind in NUMBERED and station is None:
                 if frame.control.poll_final:
-                    self._reply(frame, Control(ControlKind.DM))
+                    self._reply(frame, _DM)
                 return True
             case kind if kind in NUMBERED and station is not None:
                 return self._receive_numbered(frame, station)
@@ -196,18 +203,20 @@ class HdlcServerLink:
                 return False
 
     def _set_up(self, frame: HdlcFrame) -> bool:
-        try:
-            theirs = LinkParameters.from_information(frame.information)
-        except FramingError:
-            return False
+        if self._proposed is None or self._proposed[0] != frame.information:
+            try:
+                theirs = LinkParameters.from_information(frame.information)
+            except FramingError:
+                return False
+            self._proposed = frame.information, self._offer.agreed_with(theirs)
+        agreed = self._proposed[1]
         self._end(frame.source.upper)
         while len(self._stations) >= self._max_clients:
             self._end(next(iter(self._stations)))
-        agreed = self._offer.agreed_with(theirs)
         self._stations[frame.source.upper] = Station(
             self.server, frame.source, agreed, is_primary=False, max_octets=self._max_octets
         )
-        self._reply(frame, Control(ControlKind.UA), agreed.to_information())
+        self._reply(frame, _UA, agreed.to_information())
         return True
 
     def _end(self, client_sap: int) -> None:

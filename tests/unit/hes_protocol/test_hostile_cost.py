@@ -17,6 +17,7 @@ import pytest
 from hes_protocol.acse import Aare, Aarq, Rlrq
 from hes_protocol.axdr import write_length
 from hes_protocol.errors import RemoteProtocolError
+from hes_protocol.hdlc import Control, ControlKind, HdlcAddress, HdlcFrame, HdlcServerLink
 from hes_protocol.hdlc.receiver import HdlcReceiver
 from hes_protocol.wrapper import WrapperReceiver
 from hes_protocol.xdlms import decode_apdu
@@ -45,6 +46,16 @@ STREAMS = {
     "hdlc": ("7e", "7ea0", "7ea0070321", "7ea00703211f", "00", "a0", "7ea00a0203020313a1b2"),
     "wrapper": ("000100010001000100",),
 }
+# What a server's link answers: SNRM with and without parameters, DISC, RR and I, in the shortest
+# frames that there are, one flag between them.
+COMMANDS = {
+    "SNRM": (Control(ControlKind.SNRM),),
+    "SNRM and RR": (Control(ControlKind.SNRM), Control(ControlKind.RR)),
+    "SNRM and DISC": (Control(ControlKind.SNRM), Control(ControlKind.DISC)),
+    "SNRM and I": (Control(ControlKind.SNRM), Control(ControlKind.I)),
+    "RR": (Control(ControlKind.RR),),
+    "UI": (Control(ControlKind.UI),),
+}
 
 
 def _hdlc(octets: bytes) -> None:
@@ -61,6 +72,21 @@ def _wrapper(octets: bytes) -> None:
     receiver.receive_data(octets)
     while receiver.next_frame() is not None:
         pass
+
+
+def _server_link(octets: bytes) -> None:
+    link = HdlcServerLink(HdlcAddress(1))
+    link.receive_data(octets)
+    link.data_to_send()
+
+
+def _commands(controls: tuple[Control, ...], size: int, clients: int) -> bytes:
+    frames = [
+        HdlcFrame(HdlcAddress(1), HdlcAddress(client), control).to_octets()[1:]
+        for client in range(clients)
+        for control in controls
+    ]
+    return b"\x7e" + b"".join(frames) * (size // sum(map(len, frames)))
 
 
 def _lists(size: int) -> dict[str, tuple[Callable[[bytes], object], bytes]]:
@@ -84,6 +110,10 @@ def _others(size: int) -> dict[str, tuple[Callable[[bytes], object], bytes]]:
         for unit in map(bytes.fromhex, texts):
             decoder = _hdlc if kind == "hdlc" else _wrapper
             cases[f"{kind} {unit.hex()} {size}"] = (decoder, unit * (size // len(unit)))
+    for name, controls in COMMANDS.items():
+        for clients in (1, 100):
+            octets = _commands(controls, size, clients)
+            cases[f"link {name} of {clients} {size}"] = (_server_link, octets)
     return cases
 
 
