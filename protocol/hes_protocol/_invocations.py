@@ -10,6 +10,7 @@ from hes_protocol import _requests as requests
 from hes_protocol._pending import Pending
 from hes_protocol.errors import LocalProtocolError
 from hes_protocol.requests import (
+    CONFIRM,
     Access,
     Action,
     ActionList,
@@ -111,7 +112,7 @@ class Confirms:
         """The reply that confirms a push, None if there are too many already."""
         if len(self._due) >= _MOST_CONFIRMS:
             return None
-        reply = Reply("confirm")
+        reply = Reply(CONFIRM)
         apdu = DataNotificationConfirm(push.long_invoke_id_and_priority).encode()
         self._due.append(Confirm(reply, apdu, protection))
         return reply

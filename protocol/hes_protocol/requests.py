@@ -7,7 +7,7 @@ Frozen values without behaviour; `client.py` and `server.py` say when each of th
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -24,12 +24,16 @@ Selection: TypeAlias = RangeSelection | EntrySelection
 # --- both roles -----------------------------------------------------------------------------
 
 
+CONFIRM: Final = "confirm"
+"""`Reply.purpose` of what confirms a push."""
+
+
 @attrs.frozen
 class Reply:
     """
     What the state machine itself must send next; opaque, to be given to `send` unchanged.
 
-    `purpose` says why, for traces: "block" (next block wanted, or given), "hls" (pass 3 of the
+    `purpose` says why: "block" (next block wanted, or given), "hls" (pass 3 of the
     HLS handshake), "confirm" (of a data-notification), "association" (an AARE), "release" (an
     RLRE), "exception" (a refusal). `detail` is, for a refusal, the code of the error that led to
     it, e.g. "tag-mismatch".

@@ -5,7 +5,8 @@ Owns what must happen around every single APDU that we send: counters are reserv
 the storage gate are looked at last, right before the octets leave, and the answer has one deadline
 from then on however slowly it drips in. What a link says of its own (a poll, an acknowledgement,
 further segments, an APDU's frames once more) waits for a look at the lease as well: nothing at all
-leaves without one. Does not own phases, nor closing the stream.
+leaves without one. A push that the meter wants confirmed is so only once the caller says that it is
+kept. Does not own phases, nor closing the stream.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from hes_protocol.client import (
     SetListCompleted,
 )
 from hes_protocol.errors import LimitError, RemoteProtocolError
+from hes_protocol.requests import CONFIRM
 from hes_protocol.xdlms.results import ServiceError
 
 _RECEIVE_OCTETS: Final = 65536
@@ -118,6 +120,7 @@ class Exchange:
         self._most_octets = most_octets
         self._evidence = bytearray()
         self._discarded = 0
+        self._confirms: list[Reply] = []
         self.octets_in = 0
         self.octets_out = 0
         self._on_push = on_push
@@ -163,6 +166,23 @@ class Exchange:
                 self._client.abandon()
                 raise AnswerTooLongError(break_off_octets)
             outgoing = event.reply
+
+    async def confirm(self) -> None:
+        """
+        Tell the meter that its pushes so far are kept; between requests only.
+
+        A meter forgets what is confirmed, and sends again what is not. A connection that is lost
+        is for the next request to tell.
+
+        Raises: trio.TooSlowError: it could not be sent in time. LeaseLostError,
+            StorageUnavailableError: nothing more may be sent.
+        """
+        with suppress(trio.BrokenResourceError):
+            while self._confirms:
+                await self._counters.ensure()
+                self._guard.check()
+                with trio.fail_after(self._request_s):
+                    await self._send(self._confirms.pop(0))
 
     async def release(self) -> None:
         """
@@ -222,6 +242,8 @@ class Exchange:
                 await self._receive()
             elif isinstance(event, NotificationReceived):
                 self._on_push(self._link.last_apdu, self._link.last_frame())
+            elif isinstance(event, ContinueNeeded) and event.reply.purpose == CONFIRM:
+                self._confirms.append(event.reply)
             elif isinstance(event, ExceptionReceived):
                 raise _refusal(event)
             elif isinstance(event, AnswerDiscarded):

@@ -247,9 +247,16 @@ class OutboundSession:
                 await trio.aclose_forcefully(stream)
                 # What storage does not take now, `outbound` hands over once it is back.
                 with suppress(StorageUnavailableError):
-                    await self._store_pushes()
+                    await self._hand_over_pushes()
 
     async def _store_pushes(self) -> None:
+        """Hand over what the meter has pushed so far, and confirm to it what is kept."""
+        await self._hand_over_pushes()
+        assert self._exchange is not None
+        if self._pushes.all_kept:
+            await self._exchange.confirm()
+
+    async def _hand_over_pushes(self) -> None:
         """Hand over what the meter has pushed so far; no lease is needed for that."""
         if len(self._pushes):
             try:

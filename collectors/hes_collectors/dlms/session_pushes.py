@@ -89,6 +89,8 @@ class SessionPushes:
     What one session has heard and storage has not taken yet.
 
     Args: context: ports, metrics and what is known of layouts. meter: whose session it is.
+
+    `all_kept` tells whether all that was handed over is stored, or in quarantine at least.
     """
 
     def __init__(self, context: Context, meter: Meter, session_id: UUID) -> None:
@@ -106,6 +108,7 @@ class SessionPushes:
         )
         self._peer: IPv4Address | IPv6Address = IPv4Address(0)
         self._waiting: deque[tuple[Arrival, Intake]] = deque()
+        self.all_kept = True
         known = meter.system_title is not None or meter.association.policy is Policy.PLAIN
         self._doubt = None if known else "no-association"
 
@@ -181,6 +184,7 @@ class SessionPushes:
             metrics.count_receipt("push", result.receipt)
         if result.outcome is PushOutcome.REFUSED:
             metrics.quarantine_refused.inc()
+            self.all_kept = False
         if result.outcome is PushOutcome.SECURITY:
             metrics.security_events.labels(result.cause or "security").inc()
         tell = _log.debug if result.outcome is PushOutcome.STORED else _log.warning

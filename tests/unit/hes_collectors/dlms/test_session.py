@@ -17,6 +17,7 @@ from hes.domain.errors import (
     KeyUnavailableError,
     LeaseLostError,
     PermanentError,
+    QuarantineFullError,
     StorageUnavailableError,
 )
 from hes.domain.meters import Mechanism, Policy, Secrets
@@ -26,9 +27,15 @@ from hes_collectors.dlms import Deadlines
 from hes_collectors.dlms.session import OutboundSession, SessionResult
 from hes_protocol.axdr.data import Data, DataTag, array
 from hes_protocol.errors import EncodingError
-from hes_protocol.server import ActionRequested, ContinueNeeded, GetRequested
+from hes_protocol.server import (
+    ActionRequested,
+    ContinueNeeded,
+    GetRequested,
+    NotificationConfirmed,
+)
 from hes_protocol.wrapper import WrapperFrame
 from hes_protocol.xdlms import DataNotification, ExceptionResponse, ServiceError, StateError
+from hes_protocol.xdlms.access import LONG_CONFIRMED
 from hes_simulators.load_profile import LOAD_PROFILE
 from tests.unit.hes_collectors import support
 from tests.unit.hes_collectors.fakes import FakeStorage
@@ -417,6 +424,52 @@ async def test_a_push_between_answers_is_stored_whatever_follows(
     assert {bool(flag & Quality.UNAUTHENTICATED) for flag in flags} == {
         security is sim.Security.NONE
     }
+
+
+@pytest.mark.parametrize("security", [sim.Security.NONE, sim.Security.GMAC])
+async def test_a_push_is_confirmed_once_it_is_stored(
+    security: sim.Security, autojump_clock: MockClock
+) -> None:
+    meter = SimulatedMeter.of(0, security)
+    storage = storage_with(meter)
+    await session(storage, meter)
+    await trio.sleep(900)
+    waiting = [DataNotification(LONG_CONFIRMED | 7, None, payload(serial=None))]
+    stored_then: list[set[str]] = []
+
+    def pushes(event: Any) -> list[DataNotification]:
+        if isinstance(event, NotificationConfirmed):
+            stored_then.append(pushed(storage))
+        return [waiting.pop()] if waiting and _asks_for(CLOCK_CLASS)(event) else []
+
+    meter.fault.pushes_before = pushes
+    result = await session(storage, meter)
+    assert result.report.outcome is SessionOutcome.OK
+    assert stored_then == [{"1.0.1.8.0.255", "1.0.1.7.0.255"}]
+
+
+@pytest.mark.parametrize("trouble", ["storage", "quarantine"])
+async def test_a_push_that_is_not_kept_is_not_confirmed(
+    trouble: str, autojump_clock: MockClock
+) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    await session(storage, meter)
+    body = payload(serial=None)
+    if trouble == "storage":
+        storage.trouble["publish"] = [StorageUnavailableError("away")] * 2
+    else:
+        body = array(Data(DataTag.DOUBLE_LONG_UNSIGNED, 5))
+        storage.trouble["quarantine"] = [QuarantineFullError("full")]
+    waiting = [DataNotification(LONG_CONFIRMED | 7, None, body)]
+
+    def pushes(event: Any) -> list[DataNotification]:
+        return [waiting.pop()] if waiting and _asks_for(CLOCK_CLASS)(event) else []
+
+    meter.fault.pushes_before = pushes
+    await session(storage, meter)
+    assert not waiting
+    assert not any(isinstance(event, NotificationConfirmed) for event in meter.events)
 
 
 async def test_what_a_push_does_not_name_is_kept_with_its_octets(
