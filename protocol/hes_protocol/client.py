@@ -563,6 +563,8 @@ class Client:
         else:
             self._state.advance(Step.ANSWER)
             self._pending = None
+            if self._blocks.is_busy:  # it has not waited for all blocks of the request
+                self._blocks.abandon()
             self._events.append(completed)
 
     # --- events -----------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from hes_protocol.client import (
     GetCompleted,
     Release,
     Set,
+    SetCompleted,
 )
 from hes_protocol.errors import AssociationError, LocalProtocolError
 from hes_protocol.security import Protection, SuiteKeys, protect
@@ -26,12 +27,14 @@ from hes_protocol.xdlms import (
     Ciphered,
     ConfirmedServiceError,
     Conformance,
+    DataAccessResult,
     DataNotification,
     ExceptionResponse,
     GetRequestNext,
     GetRequestNormal,
     InitiateError,
     ServiceError,
+    SetResponseNormal,
     StateError,
 )
 from hes_protocol.xdlms.access import LONG_CONFIRMED
@@ -185,13 +188,18 @@ def test_after_an_exception_something_else_is_asked(protection: Protection) -> N
 
 
 @pytest.mark.conformance("exception-response", "client")
-def test_an_exception_amid_general_blocks_ends_them() -> None:
+@pytest.mark.parametrize(
+    "end",
+    [EXCEPTION, SetResponseNormal(DataAccessResult.OTHER_REASON)],
+    ids=["exception", "answer"],
+)
+def test_what_ends_a_request_amid_its_general_blocks_ends_them(end: Any) -> None:
     every = Conformance(0xFFFFFF)
     client = opened_client(every, pdu_size=100, general_blocks=4)
     client.send(Set(CLOCK, LONG))
     assert client.resend()
-    (event,) = client_hears(client, EXCEPTION)
-    assert event.trusted
+    (event,) = client_hears(client, end)
+    assert isinstance(event, ExceptionReceived | SetCompleted)
     assert client.resend() == b""
     push = DataNotification(LONG_CONFIRMED | 1, None, LONG)
     _, needed = client_hears(client, push)
