@@ -283,3 +283,21 @@ def test_protecting_without_an_authentication_key(protection: Protection) -> Non
         protect(SuiteKeys(EK), TITLE, protection, 1, b"apdu")
     assert caught.value.code == "key-missing"
     assert protect(SuiteKeys(EK), TITLE, Protection.ENCRYPTED, 1, b"apdu")[0] == 0x20
+
+
+@pytest.mark.parametrize("title", [b"", b"short", b"too long1"])
+@pytest.mark.parametrize("protection", [one for one in Protection if one])
+def test_a_title_of_another_length_is_named(title: bytes, protection: Protection) -> None:
+    content = protect(KEYS, TITLE, protection, 1, b"\xc4\x01\xc1\x00\x00" * 4)
+    for open_ in (unprotect, open_content, decipher_unverified):
+        with pytest.raises(SecurityError) as caught:
+            open_(KEYS, title, content)
+        assert caught.value.code == "system-title-mismatch"
+
+
+@pytest.mark.parametrize("protection", [one for one in Protection if one])
+def test_nothing_at_all_may_be_protected(protection: Protection) -> None:
+    content = protect(KEYS, TITLE, protection, 1, b"")
+    assert open_content(KEYS, TITLE, content) == b""
+    assert unprotect(KEYS, TITLE, content).plaintext == b""
+    assert decipher_unverified(KEYS, TITLE, content).plaintext == b""
