@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 import attrs
@@ -52,6 +52,11 @@ class MBusReassembler:
     def pending(self) -> bool:
         """Whether an APDU has begun whose last piece has not come."""
         return bool(self._senders)
+
+    @property
+    def pending_senders(self) -> Set[_Sender]:
+        """The (address, STSAP, DTSAP) of the APDUs whose last piece has not come."""
+        return self._senders.keys()
 
     def pending_pieces(self) -> dict[_Sender, bytes]:
         """What has come of the APDUs whose last piece has not, by (address, STSAP, DTSAP)."""

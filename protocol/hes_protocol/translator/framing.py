@@ -17,7 +17,6 @@ from hes_protocol.hdlc import ControlKind, HdlcReassembler, HdlcReceiver, llc
 from hes_protocol.mbus import MBusReassembler, MBusReceiver
 from hes_protocol.translator.result import TransportKind
 from hes_protocol.wrapper import WrapperReceiver
-from hes_protocol.xdlms.block_transfer import GENERAL_BLOCK_TRANSFER
 
 _MAX_FRAME: Final = 2048
 _MAX_APDU: Final = 65_535
@@ -97,7 +96,7 @@ def _read_hdlc(datagrams: Sequence[bytes], report: Report) -> Iterator[Carried]:
             if frame.control.kind in _CARRIERS:
                 information = reassembler.receive_frame(frame)
                 if information:
-                    apdu = _behind_llc(information)
+                    apdu = llc.apdu_in(information)
                     yield Carried(apdu, frame.source, frame.destination)
         except RemoteProtocolError as error:
             report.fail(error)
@@ -107,13 +106,6 @@ def _read_hdlc(datagrams: Sequence[bytes], report: Report) -> Iterator[Carried]:
             yield Carried(llc.strip(information), source, destination, whole=False)
     if receiver.buffered_octets:
         report.complete = False
-
-
-def _behind_llc(information: bytes) -> bytes:
-    # Landis+Gyr E450 and E570: only the first general block has an LLC header.
-    if information[0] == GENERAL_BLOCK_TRANSFER:
-        return information
-    return llc.strip(information)
 
 
 def _read_mbus(datagrams: Sequence[bytes], report: Report) -> Iterator[Carried]:
@@ -163,7 +155,7 @@ def _read_llc(datagrams: Sequence[bytes], report: Report) -> Iterator[Carried]:
             yield Carried(datagram[_PLC_OCTETS:])
             continue
         try:
-            yield Carried(_behind_llc(datagram) if datagram else b"")
+            yield Carried(llc.apdu_in(datagram) if datagram else b"")
         except RemoteProtocolError as error:
             report.fail(error)
 

@@ -6,7 +6,14 @@ import attrs
 import pytest
 
 from hes_collectors.dlms import InboundLimits
-from hes_collectors.dlms.framing import Framer, HdlcFramer, Message, WrapperFramer, framer_for
+from hes_collectors.dlms.framing import (
+    BlockFramer,
+    Framer,
+    HdlcFramer,
+    Message,
+    WrapperFramer,
+    framer_for,
+)
 from hes_protocol._general_blocks import one_way
 from hes_protocol.errors import FramingError, LimitError, RemoteProtocolError
 from hes_protocol.hdlc import Control, ControlKind, HdlcAddress, HdlcFrame
@@ -153,7 +160,7 @@ def test_segments_do_not_add_up_without_end() -> None:
     framer.receive_data(hdlc(APDU, segment_octets=20))
     with pytest.raises(LimitError):
         framer.next_message()
-    assert not framer._frames
+    assert framer._frames.octets == 0
 
 
 def _segment(information: bytes, upper: int = 1) -> bytes:
@@ -168,7 +175,7 @@ def test_segments_without_information_are_refused() -> None:
     assert (messages, set(errors)) == ([], {"empty-segment"})
     assert len(errors) == 100
     assert not framer.pending
-    assert not framer._frames
+    assert framer._frames.octets == 0
 
 
 def test_the_frames_of_a_message_have_a_budget() -> None:
@@ -180,9 +187,9 @@ def test_the_frames_of_a_message_have_a_budget() -> None:
         try:
             assert framer.next_message() is None
         except LimitError:
-            assert not framer._frames
+            assert framer._frames.octets == 0
             assert framer._reassembler.pending_octets == 0
-        held.append(sum(map(len, framer._frames.values())))
+        held.append(framer._frames.octets)
     assert max(held) <= 2 * 1000 + LIMITS.max_frame_octets
 
 
@@ -193,7 +200,7 @@ def test_frames_are_collected_in_place() -> None:
     for _ in range(100):
         framer.receive_data(_segment(b"x"))
         assert framer.next_message() is None
-        [frames] = framer._frames.values()
+        [frames] = framer._frames._frames.values()
         collected.add(id(frames))
     assert len(frames) == 100 * len(_segment(b"x"))
     assert len(collected) == 1
@@ -204,8 +211,8 @@ def test_fields_that_others_displaced_are_not_pending() -> None:
     for upper in range(1, 40):
         framer.receive_data(_segment(b"x", upper))
         assert framer.next_message() is None
-    assert len(framer._frames) == 8
-    assert framer._frames.keys() == framer._reassembler.pending_pairs
+    assert framer._frames.octets == 8 * len(_segment(b"x"))
+    assert framer._frames._frames.keys() == framer._reassembler.pending_pairs
 
 
 def test_segments_of_i_frames_that_look_like_llc_keep_their_frames() -> None:
@@ -276,3 +283,21 @@ def test_blocks_that_never_end_are_refused() -> None:
     stream = b"".join(hdlc(block) for block in blocks(bytes(3000), 200)[:-1])
     _, errors = read(framer_for(0x7E, limits), stream, 10_000)
     assert errors[0] == "too-long"
+
+
+@pytest.mark.parametrize("number", [2, 1000])
+def test_blocks_of_many_senders_share_one_budget(number: int) -> None:
+    limits = attrs.evolve(LIMITS, max_apdu_octets=1000)
+    framer = framer_for(0x00, limits)
+    assert isinstance(framer, BlockFramer)
+    first, *_ = blocks(bytes(900), 800)
+    refused = 0
+    for sender in range(number):
+        framer.receive_data(WrapperFrame(sender, 16, first).to_octets())
+        try:
+            assert framer.next_message() is None
+        except LimitError:
+            refused += 1
+            assert not framer.pending
+        assert framer._frames.octets <= 2 * 1000 + LIMITS.max_frame_octets
+    assert bool(refused) is (number > 2)
