@@ -117,7 +117,9 @@ class Conversation:
     def answer_access(self, response: AccessResponse) -> None:
         """The values of an ACCESS. Raises: EncodingError, LimitError: data that is none."""
         asked = response.specifications or self._accesses
-        for index, specification in enumerate(asked if len(asked) == len(response.values) else ()):
+        if not len(asked) == len(response.values) == len(response.results):
+            return
+        for index, specification in enumerate(asked):
             if isinstance(specification, AccessGet) and (
                 response.results[index].result is DataAccessResult.SUCCESS
             ):

@@ -184,6 +184,17 @@ def test_what_access_reads_is_named() -> None:
     assert found(said(request.encode(), response.encode())) == [(str(ENERGY), 7)]
 
 
+@pytest.mark.parametrize(("values", "results"), [(1, 0), (1, 2), (0, 1), (2, 1), (2, 2)])
+def test_lists_of_access_that_do_not_fit_name_nothing(values: int, results: int) -> None:
+    specification = AccessGet(Attribute(3, ENERGY, 2))
+    response = AccessResponse(
+        (encode(u32(7)),) * values,
+        (AccessGetResult(DataAccessResult.SUCCESS),) * results,
+        (specification,),
+    )
+    assert found(said(response.encode())) == []
+
+
 def test_the_dedicated_key_of_a_session_opens_what_is_ciphered_with_it() -> None:
     dedicated = bytes(range(50, 66))
     initiate = attrs.evolve(INITIATE, dedicated_key=dedicated).encode()
