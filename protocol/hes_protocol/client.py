@@ -30,8 +30,8 @@ from hes_protocol import _handshake as handshake
 from hes_protocol._block_layer import BlockLayer
 from hes_protocol._channel import Channel, Opened, room
 from hes_protocol._invocations import Confirm, Confirms, Invocations, is_confirmed
+from hes_protocol._opening import Opening
 from hes_protocol._pending import ANSWERS, Answer, Pending
-from hes_protocol._proofs import check_proof, make_proof
 from hes_protocol._requests import blocks_of
 from hes_protocol._state import AssociationState, State, Step
 from hes_protocol.acse import (
@@ -175,9 +175,7 @@ class Client:
         )
         self._block_reply: Reply | None = None
         self._confirming: deque[ContinueNeeded] = deque()
-        self._fresh = handshake.Fresh()
-        self._used: set[bytes] = set()
-        self._accepted: handshake.Accepted | None = None
+        self._opening = Opening(settings, self._channel)
 
     @property
     def server_counter(self) -> int | None:
@@ -283,12 +281,9 @@ class Client:
         if self._settings.pre_established:
             self._open_without_aarq()
             return b""
-        fresh = handshake.fresh_for(request, self._settings, self._used)
-        apdu = handshake.association_request(self._settings, self._channel, fresh)
+        fresh, apdu = self._opening.request(request)
         octets = self._link.wrap(apdu)
-        self._used |= fresh.values()
-        self._fresh = fresh
-        self._channel.begin(fresh.dedicated_key)
+        self._opening.begin(fresh)
         self._negotiate(Conformance.NONE, 0)
         self._state.advance(Step.ASSOCIATE)
         return octets
@@ -298,15 +293,7 @@ class Client:
         settings = self._settings
         self._negotiate(settings.conformance, settings.max_receive_pdu_size)
         self._state.advance(Step.ASSOCIATE)
-        self._state.advance(Step.ACCEPT)
-        self._events.append(
-            AssociationAccepted(
-                settings.conformance,
-                self._max_send_pdu_size,
-                self._channel.peer_title,
-                settings.protection,
-            )
-        )
+        self._open(Step.ACCEPT)
 
     def _send_request(self, request: ServiceRequest) -> bytes:
         self._state.require(Step.REQUEST)
@@ -375,19 +362,11 @@ class Client:
 
     def _send_proof(self) -> bytes:
         self._state.require(Step.PROVE)
-        accepted = self._accepted
-        assert accepted is not None
-        assert accepted.challenge is not None
-        assert self._fresh.challenge is not None
         pending = self._invocations.next(None)
-        proof = make_proof(
-            self._settings,
-            self._channel,
-            challenge=accepted.challenge,
-            own_challenge=self._fresh.challenge,
-        )
         apdu = ActionRequestNormal(
-            self._settings.hls_object, proof, invoke_id_and_priority=pending.invoke
+            self._settings.hls_object,
+            self._opening.make_proof(),
+            invoke_id_and_priority=pending.invoke,
         ).encode()
         octets = self._wrap(apdu)
         self._invocations.use(pending)
@@ -452,6 +431,7 @@ class Client:
                 self._receive_exception(apdu, trusted=trusted)
             case ConfirmedServiceError() if self._state.current is State.ASSOCIATING:
                 self._reject(
+                    Step.REJECT,
                     AssociationResult.REJECTED_PERMANENT,
                     Diagnostic(UserDiagnostic.NO_REASON_GIVEN),
                     handshake.initiate_error(apdu),
@@ -466,27 +446,21 @@ class Client:
             raise AssociationError("unexpected-apdu", "an AARE", apdu_tag=Aare.TAG)
         if aare.result is not AssociationResult.ACCEPTED:
             error = handshake.initiate_error_of(aare.user_information)
-            self._reject(aare.result, aare.diagnostic, error)
+            self._reject(Step.REJECT, aare.result, aare.diagnostic, error)
             return
-        accepted = handshake.accept(aare, self._settings, self._channel, self._fresh.challenge)
-        self._channel.commit(accepted.opened)
-        self._channel.peer_title = accepted.server_title
-        self._accepted = accepted
+        accepted = self._opening.accept(aare)
         self._negotiate(
             accepted.initiate.conformance, accepted.initiate.server_max_receive_pdu_size
         )
         if accepted.challenge is None:
-            self._open(Step.ACCEPT, accepted)
+            self._open(Step.ACCEPT)
         else:
             self._state.advance(Step.CHALLENGE)
             self._continue("hls")
 
     def _receive_proof(self, apdu: Apdu, opened: Opened) -> None:
-        pending, accepted = self._pending, self._accepted
+        pending = self._pending
         assert pending is not None
-        assert accepted is not None
-        assert accepted.challenge is not None
-        assert self._fresh.challenge is not None
         assert isinstance(apdu, ActionResponse)
         if not isinstance(apdu, ActionResponseNormal) or apdu.invoke_id != pending.invoke_id:
             self._channel.commit(opened)
@@ -494,27 +468,12 @@ class Client:
         elif apdu.outcome.result != ActionResultCode.SUCCESS:
             self._channel.commit(opened)
             self._pending = None
-            self._state.advance(Step.DENY)
-            self._events.append(
-                AssociationRejected(
-                    AssociationResult.REJECTED_PERMANENT,
-                    Diagnostic(UserDiagnostic.AUTHENTICATION_FAILURE),
-                )
-            )
+            failed = Diagnostic(UserDiagnostic.AUTHENTICATION_FAILURE)
+            self._reject(Step.DENY, AssociationResult.REJECTED_PERMANENT, failed)
         else:
-            counter = check_proof(
-                self._settings,
-                self._channel,
-                handshake.proof_of(apdu.outcome),
-                opened,
-                challenge=accepted.challenge,
-                own_challenge=self._fresh.challenge,
-            )
-            self._channel.commit(opened)
-            if counter is not None:
-                self._channel.commit_counter(counter)
+            self._opening.check_proof(apdu.outcome, opened)
             self._pending = None
-            self._open(Step.CONFIRM, accepted)
+            self._open(Step.CONFIRM)
 
     def _receive_rlre(self, rlre: Rlre) -> None:
         if self._state.current is not State.RELEASING:
@@ -573,21 +532,16 @@ class Client:
         self._reply = Reply(purpose)
         self._events.append(ContinueNeeded(self._reply))
 
-    def _open(self, step: Step, accepted: handshake.Accepted) -> None:
+    def _open(self, step: Step) -> None:
         self._state.advance(step)
-        self._events.append(
-            AssociationAccepted(
-                accepted.initiate.conformance,
-                accepted.initiate.server_max_receive_pdu_size,
-                self._channel.peer_title,
-                accepted.opened.protection,
-                accepted.aare.responding_ae_qualifier,
-                accepted.aare.responding_ae_invocation_id,
-            )
-        )
+        self._events.append(self._opening.opened())
 
     def _reject(
-        self, result: AssociationResult, diagnostic: Diagnostic, initiate_error: int | None
+        self,
+        step: Step,
+        result: AssociationResult,
+        diagnostic: Diagnostic,
+        initiate_error: int | None = None,
     ) -> None:
-        self._state.advance(Step.REJECT)
+        self._state.advance(step)
         self._events.append(AssociationRejected(result, diagnostic, initiate_error))
