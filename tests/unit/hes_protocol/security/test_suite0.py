@@ -110,6 +110,7 @@ def test_every_prefix(protection: Protection) -> None:
 def test_without_an_authentication_key() -> None:
     keys = SuiteKeys(EK)
     assert not keys.can_authenticate
+    assert KEYS.can_authenticate is True
     content = protect(KEYS, TITLE, Protection.AUTHENTICATED_ENCRYPTED, 1, b"some apdu")
     with pytest.raises(SecurityError) as caught:
         unprotect(keys, TITLE, content)
