@@ -7,9 +7,11 @@ of application associations" and "HLS authentication".
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
-from hes_protocol._channel import Channel, Opened
+from hes_protocol._channel import Channel, Opened, room
 from hes_protocol._proofs import reads_as_apdu
 from hes_protocol.acse import (
     Aare,
@@ -22,6 +24,7 @@ from hes_protocol.acse import (
 )
 from hes_protocol.axdr import Data
 from hes_protocol.errors import (
+    AssociationError,
     EncodingError,
     LocalProtocolError,
     RemoteProtocolError,
@@ -41,6 +44,9 @@ from hes_protocol.xdlms import (
     decode_apdu,
 )
 from hes_protocol.xdlms.refusal import INITIATE
+
+# A get-request of one attribute, whole.
+_SHORTEST_REQUEST: Final = 13
 
 
 @attrs.frozen
@@ -172,7 +178,8 @@ def accept(
 
     Raises: SecurityError: another context, mechanism or system title than ours, no or a
         reflected challenge, user-information weaker than the policy or not verified.
-        EncodingError: no initiate-response inside.
+        EncodingError: no initiate-response inside. AssociationError: a server that takes no APDU
+        that is long enough to ask for anything.
     """
     if aare.context is not context_of(settings):
         raise SecurityError("policy-violated", "another application context", apdu_tag=Aare.TAG)
@@ -185,9 +192,15 @@ def accept(
     initiate = decode_apdu(opened.apdu)
     if not isinstance(initiate, InitiateResponse):
         raise EncodingError("unexpected-apdu", "in user-information", apdu_tag=Aare.TAG)
+    _check_pdu_size(initiate.server_max_receive_pdu_size, settings)
     # What we have not proposed is not negotiated, whatever the server says.
     negotiated = attrs.evolve(initiate, conformance=initiate.conformance & settings.conformance)
     return Accepted(aare, negotiated, title, server_challenge, opened)
+
+
+def _check_pdu_size(limit: int, settings: ClientSettings) -> None:
+    if limit and room(limit, settings.protection, settings.cipher_form) < _SHORTEST_REQUEST:
+        raise AssociationError("pdu-size-too-short", f"{limit} octets", apdu_tag=Aare.TAG)
 
 
 def _check_mechanism(aare: Aare, settings: ClientSettings) -> None:

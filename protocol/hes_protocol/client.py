@@ -417,7 +417,9 @@ class Client:
                 # Committed once the proof inside is verified as well.
                 self._receive_proof(decode_apdu(opened.apdu), opened)
                 return
-            self._channel.commit(opened)
+            if self._channel.peer_title is not None:
+                # A counter belongs to a title: before the AARE it may be another meter that pushes.
+                self._channel.commit(opened)
             self._receive_apdu(decode_apdu(opened.apdu), opened, trusted=True)
 
     def _receive_apdu(self, apdu: Apdu, opened: Opened, *, trusted: bool) -> None:

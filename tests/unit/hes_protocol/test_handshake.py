@@ -20,6 +20,7 @@ from hes_protocol.acse import (
     UserDiagnostic,
     context_name,
 )
+from hes_protocol.axdr import Data, DataTag
 from hes_protocol.client import (
     Access,
     Associate,
@@ -29,15 +30,17 @@ from hes_protocol.client import (
     ContinueNeeded,
     Get,
     GetCompleted,
+    NotificationReceived,
     Release,
 )
-from hes_protocol.errors import LocalProtocolError, SecurityError
+from hes_protocol.errors import AssociationError, LocalProtocolError, SecurityError
 from hes_protocol.security import Protection, SuiteKeys, protect, unprotect
 from hes_protocol.server import AssociationOpened, AssociationRefused
 from hes_protocol.xdlms import (
     Ciphered,
     ConfirmedServiceError,
     Conformance,
+    DataNotification,
     ExceptionResponse,
     GetRequestNormal,
     InitiateError,
@@ -499,6 +502,54 @@ class TestRelease:
         pair.client.send(Release())
         pair.client.receive_data(to_client(Rlre(0, apdu_of(answer)).encode()))
         assert pair.take_client_events() == [AssociationReleased(trusted=False)]
+
+
+@pytest.mark.conformance("aarq-aare", "client")
+@pytest.mark.parametrize(
+    ("protection", "least"), [(Protection.PLAIN, 13), (Protection.AUTHENTICATED, 32), (BOTH, 32)]
+)
+def test_a_server_that_takes_nothing_is_not_asked(protection: Protection, least: int) -> None:
+    for limit in (0, least, least - 1, 1):
+        pair = ConnectionPair.of(client_settings(protection=protection))
+        pair.client.send(Associate())
+        response = InitiateResponse(
+            conformance=DEFAULT_CONFORMANCE, server_max_receive_pdu_size=limit
+        ).encode()
+        context = ApplicationContext.LOGICAL_NAME
+        if protection:
+            context = ApplicationContext.LOGICAL_NAME_CIPHERED
+            response = Ciphered(0x28, protect(KEYS, SERVER_TITLE, protection, 5, response)).encode()
+        aare = Aare(
+            context_name(context),
+            AssociationResult.ACCEPTED,
+            Diagnostic(UserDiagnostic.NULL),
+            responding_ap_title=SERVER_TITLE,
+            user_information=response,
+        )
+        if limit in (0, least):
+            assert isinstance(client_hears(pair.client, aare)[-1], AssociationAccepted)
+            assert pair.client.send(Get(CLOCK))
+            continue
+        before = pair.state()
+        with pytest.raises(AssociationError, match="pdu-size-too-short"):
+            client_hears(pair.client, aare)
+        assert pair.state() == before
+
+
+@pytest.mark.conformance("replay", "client")
+def test_the_push_of_another_meter_with_our_keys_moves_no_counter() -> None:
+    pair = ConnectionPair.protected(BOTH)
+    aarq = pair.client.send(Associate())
+    push = DataNotification(1, None, Data(DataTag.UNSIGNED, 1)).encode()
+    another = b"MTRtest2"
+    content = protect(KEYS, another, BOTH, 1_000_000, push)
+    (received,) = client_hears(pair.client, Ciphered(0xDB, content, another).encode())
+    assert isinstance(received, NotificationReceived)
+    assert pair.client.server_counter is None
+    pair.carry_to_server(aarq)
+    (event,) = pair.take_client_events()
+    assert isinstance(event, ContinueNeeded)
+    assert isinstance(pair.ask(event.reply)[-1], AssociationAccepted)
 
 
 @pytest.mark.conformance("aarq-aare", "client")
