@@ -35,11 +35,17 @@ def is_confirmed(request: ServiceRequest | None) -> bool:
 
 @attrs.define
 class Invocations:
-    """The invoke ids of one client, which go round; `high_priority` is the bit of all requests."""
+    """
+    The invoke ids of one client, which go round; `high_priority` is the bit of all requests.
+
+    The id of a request that was given up is passed over until its late answer has come: there are
+    sixteen, and the answer would be taken for that of the request which has the id next.
+    """
 
     high_priority: bool
     _last_id: int = 0
     _last_long_id: int = 0
+    _given_up: set[int] = attrs.field(factory=set)
 
     def prepare(
         self, request: ServiceRequest, conformance: Conformance, room: int | None
@@ -61,15 +67,39 @@ class Invocations:
         return pending, pending.long_request.block()
 
     def next(self, request: ServiceRequest | None) -> Pending:
-        """A request, or the proof of HLS, under the next id. Changes nothing."""
+        """
+        A request, or the proof of HLS, under the next id. Changes nothing.
+
+        Raises: LocalProtocolError: so many were given up that no id is left.
+        """
         if isinstance(request, Access):
             invoke_id = self._last_long_id + 1 & LONG_INVOKE_ID_MASK
             flags = LONG_CONFIRMED | (LONG_HIGH_PRIORITY if self.high_priority else 0)
         else:
-            invoke_id = self._last_id + 1 & INVOKE_ID_MASK
+            invoke_id = self._free_id()
             flags = CONFIRMED if is_confirmed(request) else 0
             flags |= HIGH_PRIORITY if self.high_priority else 0
         return Pending(request, flags | invoke_id, invoke_id)
+
+    def _free_id(self) -> int:
+        for step in range(1, INVOKE_ID_MASK + 2):
+            invoke_id = self._last_id + step & INVOKE_ID_MASK
+            if invoke_id not in self._given_up:
+                return invoke_id
+        raise LocalProtocolError("sixteen requests were given up and never answered")
+
+    def begin(self) -> None:
+        """A new association: nobody answers what was asked in the last."""
+        self._given_up.clear()
+
+    def give_up(self, pending: Pending) -> None:
+        """Its answer may still come."""
+        if is_confirmed(pending.request) and not isinstance(pending.request, Access):
+            self._given_up.add(pending.invoke_id)
+
+    def answered(self, invoke_id: int) -> None:
+        """The late answer to a request that was given up has come."""
+        self._given_up.discard(invoke_id)
 
     def use(self, pending: Pending) -> None:
         """It has been sent."""

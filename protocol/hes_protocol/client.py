@@ -265,6 +265,8 @@ class Client:
     def abandon(self) -> None:
         """Give up the pending request: its answer, should it come late, is discarded."""
         if self._pending is not None and self._state.allows(Step.ABANDON):
+            if self._state.current is State.AWAITING:
+                self._invocations.give_up(self._pending)
             self._state.advance(Step.ABANDON)
             self._forget_request()
 
@@ -284,6 +286,7 @@ class Client:
         fresh, apdu = self._opening.request(request)
         octets = self._link.wrap(apdu)
         self._opening.begin(fresh)
+        self._invocations.begin()
         self._negotiate(Conformance.NONE, 0)
         self._state.advance(Step.ASSOCIATE)
         return octets
@@ -515,6 +518,7 @@ class Client:
         pending = self._pending
         awaited = self._state.current is State.AWAITING
         if pending is None or not awaited or not pending.is_answered_by(apdu):
+            self._invocations.answered(apdu.invoke_id)
             self._events.append(AnswerDiscarded(apdu.invoke_id))
             return
         completed = pending.take(apdu, self._settings)

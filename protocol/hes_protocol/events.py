@@ -286,7 +286,7 @@ class SetRequested:
 
     invoke_id: int
     attribute: Attribute
-    data: Data
+    data: Data = attrs.field(repr=False)
     selection: Selection | None
     client_sap: int
 
@@ -297,7 +297,7 @@ class ActionRequested:
 
     invoke_id: int
     method: Method
-    data: Data | None
+    data: Data | None = attrs.field(repr=False)
     client_sap: int
 
 

@@ -77,7 +77,7 @@ class Set:
     """
 
     attribute: Attribute
-    data: Data
+    data: Data = attrs.field(repr=False)
     selection: Selection | None = None
     confirmed: bool = True
 
@@ -87,7 +87,7 @@ class Action:
     """Invoke one method; `data` is its parameter, None for none. `confirmed` as of `Set`."""
 
     method: Method
-    data: Data | None = None
+    data: Data | None = attrs.field(default=None, repr=False)
     confirmed: bool = True
 
 

@@ -489,6 +489,34 @@ class TestLateAndForeign:
             GetCompleted(invoke_id, DataAccessResult.SUCCESS, b"\x11\x02"),
         ]
 
+    def test_the_id_of_what_was_given_up_waits_for_its_late_answer(self) -> None:
+        client = opened()
+        late = asked(client, Get(CLOCK))
+        client.abandon()
+        for _ in range(20):
+            invoke_id = asked(client, Get(BUFFER))
+            assert invoke_id != late
+            hears(client, normal(invoke_id))
+        assert hears(client, normal(late)) == [AnswerDiscarded(late)]
+        assert late in [asked_and_answered(client) for _ in range(16)]
+
+    def test_giving_up_without_end(self) -> None:
+        client = opened()
+        for _ in range(16):
+            asked(client, Get(CLOCK))
+            client.abandon()
+        with pytest.raises(LocalProtocolError, match="given up"):
+            client.send(Get(CLOCK))
+        hears(client, normal(3))
+        assert asked(client, Get(CLOCK)) == 3
+
+    def test_giving_up_between_blocks_expects_no_answer(self) -> None:
+        client = opened()
+        for _ in range(20):
+            invoke_id = asked(client, Get(BUFFER))
+            hears(client, block(invoke_id, 1, b"\x01", last=False))
+            client.abandon()
+
     def test_giving_up_between_blocks(self) -> None:
         client = opened()
         invoke_id = asked(client, Get(BUFFER))
@@ -530,6 +558,12 @@ class TestLateAndForeign:
             seen.append(asked(client, Get(CLOCK)))
             hears(client, normal(seen[-1]))
         assert seen == [*range(1, 16), 0, 1]
+
+
+def asked_and_answered(client: Client) -> int:
+    invoke_id = asked(client, Get(CLOCK))
+    hears(client, normal(invoke_id))
+    return invoke_id
 
 
 @pytest.mark.conformance("push-during-get", "client")
