@@ -73,6 +73,7 @@ GROUPS: Final[dict[str, Group]] = {
         (
             "tests/unit/hes_protocol/test_channel.py",
             "tests/unit/hes_protocol/test_proofs.py",
+            "tests/unit/hes_protocol/test_signed_challenges.py",
             "tests/unit/hes_protocol/test_negative_security.py",
             "tests/unit/hes_protocol/test_association.py",
         ),

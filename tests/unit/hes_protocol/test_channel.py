@@ -373,6 +373,10 @@ class TestChannel:
         with pytest.raises(LocalProtocolError):
             channel.draw_counter()
 
+    def test_a_source_that_begins_below_zero(self) -> None:
+        with pytest.raises(LocalProtocolError):
+            Channel(KEYS, CLIENT_TITLE, Protection.PLAIN, lambda: -1).draw_counter()
+
     @pytest.mark.parametrize(
         ("protection", "form", "overhead"),
         [

@@ -151,6 +151,20 @@ def test_the_proofs_are_those_of_the_table(mechanism: Mechanism) -> None:
     assert fourth.outcome.return_parameters.data().value == function(mirrored)
 
 
+@pytest.mark.conformance("hls-manufacturer", "client", "server")
+def test_a_manufacturers_function_may_need_no_secret() -> None:
+    secrets: list[bytes] = []
+
+    def sum_of(exchange: HlsExchange) -> bytes:
+        secrets.append(exchange.secret)
+        return bytes((sum(exchange.challenge + exchange.secret) & 0xFF, len(exchange.secret)))
+
+    rules = {"mechanism": Mechanism.HLS, "secret": None, "hls_function": sum_of}
+    pair = ConnectionPair.of(client_settings(**rules), server_association(**rules))
+    assert isinstance(pair.ask(Associate())[-1], AssociationAccepted)
+    assert set(secrets) == {b""}
+
+
 @pytest.mark.parametrize("protection", PROTECTIONS)
 @pytest.mark.parametrize("mechanism", HASHING)
 def test_another_secret(mechanism: Mechanism, protection: Protection) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
+from hes_protocol._proofs import reads_as_apdu
 from hes_protocol.acse import Aare, Aarq, Mechanism
 from hes_protocol.axdr import NULL, Data, DataTag
 from hes_protocol.client import Associate, ContinueNeeded
@@ -91,6 +92,13 @@ class TestChallengesThatAreApdus:
         assert pair.state() == before
         pair.client.receive_data(aare_octets)
         assert isinstance(pair.client.next_event(), ContinueNeeded)
+
+    @pytest.mark.parametrize("apdu", WHOLE_APDUS, ids=lambda apdu: type(apdu).__name__)
+    def test_what_reads_as_one(self, apdu: Any) -> None:
+        octets = apdu.encode()
+        assert reads_as_apdu(octets) is True
+        assert reads_as_apdu(octets[:2]) is False
+        assert reads_as_apdu(b"\0" + octets) is False
 
     @pytest.mark.parametrize("nearly", [-1, 1])
     def test_what_only_begins_like_one_is_taken(self, nearly: int) -> None:
