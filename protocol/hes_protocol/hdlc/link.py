@@ -181,6 +181,7 @@ class HdlcLink:
                 return self._command(ControlKind.DISC)
             case _State.CONNECTED:
                 assert station is not None
+                station.resume()
                 return self.data_to_send() or station.poll().to_octets()
             case _:
                 return b""

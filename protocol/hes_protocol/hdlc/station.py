@@ -7,7 +7,11 @@ when the turn comes, what the peer's N(R) has not acknowledged is sent again; so
 answer and a whole lost window mend alike. Rule 3: an I frame is taken only with the N(S) that is
 due. The client drops one that it has had before as if it had not come, bit and N(R) included: it
 answers an older poll, and whoever took the turn for it would ask everything twice. Rule 4: a
-server is held back once after a request, so that the answer goes where RR would.
+server is held back once after a request, so that the answer goes where RR would. Rule 5: an answer
+that acknowledges nothing of what the client has sent may be to an older poll as well, as after a
+poll that came too soon or a frame that came twice. The client then has the turn and says nothing:
+another answer acknowledges what is due, or none comes, `resume` is called and it is sent again. If
+it were sent at once, each such answer would bring forth one more, for ever.
 
 Does not know about setting up, silence, LLC headers, or how many octets wait elsewhere.
 
@@ -109,7 +113,9 @@ class Station:
         control = frame.control
         if self._is_primary and self._is_stale(control):
             return None
-        self._window.acknowledge(control.receive_sequence)
+        acknowledged = self._window.acknowledge(control.receive_sequence)
+        if self._is_primary:
+            self._holds_back = not acknowledged and self._window.has_sent
         if control.kind is ControlKind.RNR:
             self._peer_is_busy = True
         elif control.kind is ControlKind.RR:
@@ -129,7 +135,8 @@ class Station:
             return
         self._has_turn = True
         self._window.rewind()
-        self._holds_back, self._has_request = self._has_request, False
+        if not self._is_primary:
+            self._holds_back, self._has_request = self._has_request, False
 
     def _take(self, frame: HdlcFrame) -> bytes | None:
         self._has_news = True
@@ -158,9 +165,13 @@ class Station:
         self._holds_back = False
         self._window.put(information)
 
+    def resume(self) -> None:
+        """Nothing has come for a while: what was held back may be said."""
+        self._holds_back = False
+
     def frames(self) -> list[HdlcFrame]:
         """What may be said now: I frames, or an RR that is due; nothing out of turn."""
-        if not self._has_turn:
+        if not self._has_turn or (self._is_primary and self._holds_back):
             return []
         if self._window.is_due and not self._peer_is_busy:
             return self._numbered()

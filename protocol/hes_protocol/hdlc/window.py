@@ -65,14 +65,24 @@ class SendWindow:
         """Whether N(R) is one that the peer can mean: from V(A) to one behind the last sent."""
         return (receive_sequence - self._acknowledged) % MODULUS <= len(self._kept)
 
-    def acknowledge(self, receive_sequence: int) -> None:
-        """Let go of what stands before N(R); the caller has asked `acknowledges`."""
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything was sent that is not acknowledged."""
+        return bool(self._kept)
+
+    def acknowledge(self, receive_sequence: int) -> int:
+        """
+        Let go of what stands before N(R); the caller has asked `acknowledges`.
+
+        Returns: how many frames that were.
+        """
         count = (receive_sequence - self._acknowledged) % MODULUS
         for _ in range(count):
             if not self._kept.popleft().segmented:
                 self._fields_kept -= 1
         self._sent = max(0, self._sent - count)
         self._acknowledged = receive_sequence
+        return count
 
     def rewind(self) -> None:
         """Send again, next time, all that is not acknowledged."""
