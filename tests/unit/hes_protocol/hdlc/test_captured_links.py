@@ -7,7 +7,6 @@ addresses, numbers, bits, segments and check sequences are our own.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from hes_protocol.hdlc import (
     ControlKind,
     HdlcFrame,
     HdlcLink,
-    HdlcReceiver,
     HdlcServerLink,
     LinkParameters,
     llc,
 )
+from tests.captures import capture, hdlc_frames
 
 pytestmark = [
     pytest.mark.vectors,
@@ -42,15 +41,11 @@ SESSIONS = (
 
 
 def frames_of(vectors: Path, name: str) -> list[tuple[str, HdlcFrame]]:
-    with (vectors / "captures.jsonl").open(encoding="utf-8") as lines:
-        record = next(r for r in map(json.loads, lines) if r["id"] == name)
-    found = []
-    for written in record["frames"]:
-        receiver = HdlcReceiver()
-        receiver.receive_data(bytes.fromhex(written["hex"]))
-        while (frame := receiver.next_frame()) is not None:
-            found.append((written["dir"], frame))
-    return found
+    return [
+        (part["dir"], frame)
+        for part in capture(vectors, name)["frames"]
+        for frame in hdlc_frames(bytes.fromhex(part["hex"]))
+    ]
 
 
 def parameters_in(frame: HdlcFrame) -> LinkParameters:
@@ -71,7 +66,7 @@ def test_our_client_says_what_was_recorded(name: str, hes_vectors: Path) -> None
         match frame.control.kind:
             case ControlKind.SNRM:
                 link = HdlcLink(frame.source, frame.destination, parameters_in(frame))
-                [ours] = _frames(link.connect())
+                [ours] = hdlc_frames(link.connect())
                 assert parameters_in(ours) == parameters_in(frame)
             case ControlKind.I:
                 assert link.connected
@@ -103,7 +98,7 @@ def test_our_server_says_what_was_recorded(name: str, hes_vectors: Path) -> None
                 assert server.wrap(llc.strip(frame.information)) == frame.to_octets()
                 said += 1
             else:
-                [ours] = _frames(server.data_to_send())
+                [ours] = hdlc_frames(server.data_to_send())
                 linked = ours.control.kind is not ControlKind.DM  # who is no client of ours
                 assert not linked or ours.control == frame.control
                 if frames[place - 1][1].control.kind is ControlKind.SNRM:
@@ -118,9 +113,3 @@ def _mirrored(parameters: LinkParameters) -> LinkParameters:
         parameters.window_receive,
         parameters.window_transmit,
     )
-
-
-def _frames(octets: bytes) -> list[HdlcFrame]:
-    receiver = HdlcReceiver()
-    receiver.receive_data(octets)
-    return list(iter(receiver.next_frame, None))  # type: ignore[arg-type]
