@@ -22,7 +22,7 @@ from hes_protocol.axdr import Data, DataTag, array, encode, structure
 from hes_protocol.cosem import CaptureObject, CosemDateTime, Obis
 from hes_protocol.profile import NullMeaning, decode_profile
 from hes_protocol.security import Protection, SuiteKeys, open_content, protect
-from hes_protocol.xdlms.ciphered import GENERAL_GLO, Ciphered
+from hes_protocol.xdlms.ciphered import GENERAL_GLO, Ciphered, split_ciphered
 from tests.bench.conftest import Record
 
 RUNS = 15
@@ -106,10 +106,11 @@ def test_profile(record: Record) -> None:
 
 def test_unprotect(record: Record) -> None:
     """
-    200 octets deciphered and verified, each as the library's own connection does it.
+    200 octets deciphered and verified, at three depths of either library.
 
-    `unprotect` begins behind the header of the ciphered APDU, `unprotect-apdu` with its first
-    octet and checks the counter too.
+    `unprotect`: a whole general-glo APDU to its plaintext, by the APDU's own functions.
+    `unprotect-content`: without the APDU's header, the cipher's part of it alone.
+    `unprotect-apdu`: as the library's connection does it, with the counter checked.
     """
     ek, ak, title = bytes(range(16)), bytes(range(16, 32)), b"MTR\0\0\0\0\1"
     keys = SuiteKeys(ek, ak)
@@ -117,6 +118,7 @@ def test_unprotect(record: Record) -> None:
     assert len(plain) == 200
     content = protect(keys, title, Protection.AUTHENTICATED_ENCRYPTED, 1, plain)
     apdu = Ciphered(GENERAL_GLO, content, title).encode()
+    text = content[5:]
     connection = DlmsConnection.with_pre_established_association(
         conformance=None,
         global_encryption_key=ek,
@@ -125,25 +127,33 @@ def test_unprotect(record: Record) -> None:
         meter_system_title=title,
         meter_invocation_counter=1,
     )
-    text = content[5:]
-    assert open_content(keys, title, content) == connection.decrypt(text) == plain
-    mine, theirs = alternately(
-        lambda: open_content(keys, title, content), lambda: connection.decrypt(text), 2000, 500
-    )
-    record("unprotect", mine, unit="µs CPU", better="lower", peer="dlms-cosem", peer_values=theirs)
-
     channel = Channel(keys, b"HEStest1", Protection.AUTHENTICATED_ENCRYPTED, lambda: 1)
     channel.peer_title = title
 
-    def peer() -> bytes:
+    def whole() -> bytes:
+        _, sender, ciphered = split_ciphered(apdu)
+        assert sender is not None
+        return open_content(keys, sender, ciphered)
+
+    def peer_whole() -> object:
+        return GeneralGlobalCipher.from_bytes(apdu).to_plain_apdu(ek, ak)
+
+    def peer_connection() -> object:
         connection.meter_invocation_counter = 0
         opened = GeneralGlobalCipher.from_bytes(apdu)
         connection.update_meter_invocation_counter(opened.invocation_counter)
         return connection.decrypt(opened.ciphered_text)
 
-    assert channel.open(apdu).apdu == peer() == plain
-    mine, theirs = alternately(lambda: channel.open(apdu), peer, 2000, 500)
-    record(
-        "unprotect-apdu", mine, unit="µs CPU", better="lower", peer="dlms-cosem",
-        peer_values=theirs,
-    )  # fmt: skip
+    rows: list[tuple[str, Callable[[], object], Callable[[], object]]] = [
+        ("unprotect", whole, peer_whole),
+        (
+            "unprotect-content",
+            lambda: open_content(keys, title, content),
+            lambda: connection.decrypt(text),
+        ),
+        ("unprotect-apdu", lambda: channel.open(apdu).apdu, peer_connection),
+    ]
+    for name, ours, theirs in rows:
+        assert ours() == theirs() == plain
+        mine, peers = alternately(ours, theirs, 2000, 500)
+        record(name, mine, unit="µs CPU", better="lower", peer="dlms-cosem", peer_values=peers)
