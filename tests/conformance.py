@@ -109,6 +109,7 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
         "selection-by-entry": "selection by entry only",
         "deviation-refused": "a range with deviation refused, or required",
         "null-means": "null cells that mean previous, or missing",
+        "standard-time": "a clock without deviation that stays on standard time all year",
         "push-layouts": "push layouts without an object list",
         "gbt-without-llc": "later general blocks without an LLC header",
     },

@@ -37,6 +37,8 @@ def profile_batch(
     provenance: Provenance,
     batch_key: UUID,
     quality: int = 0,
+    *,
+    standard_time: bool = False,
 ) -> ReadingBatch:
     """
     Turn decoded columns into a batch.
@@ -49,9 +51,12 @@ def profile_batch(
         provenance: where the buffer comes from.
         batch_key: made by the sender, see `ReadingBatch`.
         quality: flags that hold for every row, e.g. unauthenticated.
+        standard_time: the meter's clock stays on standard time, see `to_utc`.
     Returns: a batch of rows x value columns readings.
     """
-    captured_at, row_quality = _instants(columns.clock, columns.rows, profile, meter)
+    captured_at, row_quality = _instants(
+        columns.clock, columns.rows, profile, meter, standard_time=standard_time
+    )
     row_quality = row_quality | np.int32(quality)
     scalers = {
         (c.class_id, c.obis, c.attribute_index, c.data_index): (c.scaler, c.unit)
@@ -99,7 +104,12 @@ def profile_batch(
 
 
 def _instants(
-    clock: Clock | None, rows: int, profile: ProfileKnowledge, meter: Meter
+    clock: Clock | None,
+    rows: int,
+    profile: ProfileKnowledge,
+    meter: Meter,
+    *,
+    standard_time: bool,
 ) -> tuple[Int64Array, Int32Array]:
     if clock is None:
         return np.full(rows, NO_INSTANT_US, np.int64), np.zeros(rows, np.int32)
@@ -109,6 +119,7 @@ def _instants(
         clock.status.astype(np.int32),
         meter.timezone,
         in_order=True,
+        standard_time=standard_time,
     )
     _follow_elapsed_time(captured_at, clock)
     period_s = profile.capture_period_s

@@ -30,7 +30,13 @@ _CLASS_CLOCK: Final = 8
 
 
 def push_batch(
-    push: Push, meter: Meter, provenance: Provenance, batch_key: UUID, quality: int = 0
+    push: Push,
+    meter: Meter,
+    provenance: Provenance,
+    batch_key: UUID,
+    quality: int = 0,
+    *,
+    standard_time: bool = False,
 ) -> ReadingBatch:
     """
     Turn a push into a batch.
@@ -44,6 +50,7 @@ def push_batch(
         provenance: where it comes from.
         batch_key: made by the sender, see `ReadingBatch`.
         quality: flags that hold for every value, e.g. unauthenticated.
+        standard_time: the meter's clock stays on standard time, see `to_utc`.
     """
     named = set(push.identities)
     series: list[SeriesKey] = []
@@ -56,7 +63,9 @@ def push_batch(
         store, content = _content(value)
         if store is None:
             continue
-        at, flags = _instant(value.captured_at or push.captured_at, meter, provenance)
+        at, flags = _instant(
+            value.captured_at or push.captured_at, meter, provenance, standard_time=standard_time
+        )
         flags |= quality
         index = len(series)
         series.append(
@@ -117,7 +126,9 @@ def _content(value: PushValue) -> tuple[ValueStore | None, int | float | str]:
     return None, ""
 
 
-def _instant(moment: CosemDateTime | None, meter: Meter, provenance: Provenance) -> tuple[int, int]:
+def _instant(
+    moment: CosemDateTime | None, meter: Meter, provenance: Provenance, *, standard_time: bool
+) -> tuple[int, int]:
     local = None if moment is None else moment.local()
     if moment is None or local is None:
         return microseconds(provenance.received_at), int(Quality.TIME_OF_RECEIPT)
@@ -127,6 +138,7 @@ def _instant(moment: CosemDateTime | None, meter: Meter, provenance: Provenance)
         np.array([moment.deviation_min], np.int32),
         np.array([moment.clock_status], np.int32),
         meter.timezone,
+        standard_time=standard_time,
     )
     return int(at[0]), int(flags[0])
 

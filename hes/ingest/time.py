@@ -5,6 +5,9 @@ IEC 62056-6-2: local time + deviation = UTC. Many meters leave the deviation uns
 then the meter's IANA zone decides. The repeated hour of autumn is settled by the DST bit of the
 clock status, otherwise the quality says ambiguous; the hour that spring skips is read as standard
 time and flagged. Whatever the meter says against its own clock goes into the quality too.
+
+Some clocks stay on standard time all year (users-ask, point 13): of those whose model says so,
+local times without deviation and DST bit are standard time, with no hour skipped or repeated.
 """
 
 from __future__ import annotations
@@ -88,6 +91,19 @@ def _transitions(zone_name: str, first_year: int, last_year: int) -> _Transition
     )
 
 
+@lru_cache(maxsize=4096)
+def standard_offset(zone_name: str, year: int) -> timedelta:
+    """
+    How far a zone's standard time is ahead of UTC: winter time, in the south that of July.
+
+    Not what `dst()` leaves: Ireland's law calls its summer time the standard one.
+    Raises: ZoneInfoNotFoundError: no such zone.
+    """
+    zone = ZoneInfo(zone_name)
+    offsets = [datetime(year, month, 1, tzinfo=zone).utcoffset() for month in (1, 7)]
+    return min(offset for offset in offsets if offset is not None)
+
+
 def to_utc(
     local_us: Int64Array,
     deviation_min: Int32Array,
@@ -95,6 +111,7 @@ def to_utc(
     zone_name: str,
     *,
     in_order: bool = False,
+    standard_time: bool = False,
 ) -> tuple[Int64Array, Int32Array]:
     """
     Local times to UTC.
@@ -106,6 +123,7 @@ def to_utc(
         zone_name: IANA zone of the meter, used where there is no deviation.
         in_order: the rows follow each other in time, as in a profile: where local time steps back
             within the repeated hour, the second pass has begun.
+        standard_time: the clock stays on standard time all year, unless its status says otherwise.
     Returns: int64 microseconds since 1970 UTC and int32 `Quality` flags, one per row.
     Raises: ZoneInfoNotFoundError: no such zone.
     Source: IEC 62056-6-2, date and time notations; clock (class_id 8).
@@ -123,14 +141,35 @@ def to_utc(
         quality[has_status & ((status & bit) != 0)] |= flag
 
     utc_us = local_us + deviation_min.astype(np.int64) * _MINUTE_US
+    daylight = has_status & ((status & ClockStatus.DAYLIGHT_SAVING) != 0)
     by_zone = ~given
+    if standard_time:
+        standard = by_zone & ~daylight
+        utc_us[standard] = _by_standard_time(local_us[standard], zone_name)
+        by_zone &= daylight
     if by_zone.any():
-        daylight = has_status & ((status & ClockStatus.DAYLIGHT_SAVING) != 0)
         utc_us[by_zone], flags = _by_zone(
             local_us[by_zone], has_status[by_zone], daylight[by_zone], zone_name, in_order
         )
         quality[by_zone] |= flags
     return utc_us, quality
+
+
+def _by_standard_time(local_us: Int64Array, zone_name: str) -> Int64Array:
+    years, row_year = np.unique(_years(local_us), return_inverse=True)
+    offsets = [_microseconds(standard_offset(zone_name, year)) for year in years.tolist()]
+    return local_us - np.array(offsets, np.int64)[row_year]
+
+
+def _years(local_us: Int64Array) -> Int64Array:
+    """
+    The year of each row, of those that have plausible ones.
+
+    Years that no meter can mean would cost a walk through the calendar: they keep the zone's
+    standard offset of a plausible year, and the writer's window refuses them anyway.
+    """
+    years = local_us.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
+    return np.clip(years, 1990, 2100)
 
 
 def _by_zone(
@@ -140,11 +179,8 @@ def _by_zone(
     zone_name: str,
     in_order: bool,
 ) -> tuple[Int64Array, Int32Array]:
-    years = local_us.astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
-    # Years that no meter can mean would cost a walk through the calendar: they keep the zone's
-    # standard offset of a plausible year, and the writer's window refuses them anyway.
-    first, last = (int(np.clip(years.min(), 1990, 2100)), int(np.clip(years.max(), 1990, 2100)))
-    table = _transitions(zone_name, first, last)
+    years = _years(local_us)
+    table = _transitions(zone_name, int(years.min()), int(years.max()))
     first_pass = np.searchsorted(table.wall_before, local_us, side="right")
     second_pass = np.searchsorted(table.wall_after, local_us, side="right")
     repeated = second_pass > first_pass

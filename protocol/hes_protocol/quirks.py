@@ -11,6 +11,7 @@ behaviour, so a meter of no model, or of one without the flag, is taken at the s
     selection = "entry"                   # profiles are read by entry; by range it refuses
     deviation = "refused"                 # or "required": of the bounds of a range
     null_means = "previous"               # or "missing": a null cell of a profile
+    standard_time = true                  # its clock knows no summer time and gives no deviation
     hls_object = "0.0.40.0.1.255"         # where reply_to_HLS_authentication is, for every client
     hdlc_address = { physical = 17, size = 4 }    # lower part and octets of its HDLC address
     counter_object = { 32 = "0.0.43.1.2.255", 48 = "0.0.43.1.3.255" }     # or by client SAP
@@ -80,6 +81,7 @@ class Quirks:
     selection: SelectionBy | None = None
     deviation: Deviation | None = None
     null_means: NullMeaning | None = None
+    standard_time: bool = False
     hls_object: ByClient = ByClient()
     counter_object: ByClient = ByClient()
     hdlc_address: HdlcAddressing = HdlcAddressing()
@@ -164,6 +166,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "selection": _one_of(SelectionBy),
     "deviation": _one_of(Deviation),
     "null_means": _one_of(NullMeaning),
+    "standard_time": _flag,
     "hls_object": _by_client,
     "counter_object": _by_client,
     "hdlc_address": _hdlc_address,

@@ -12,6 +12,7 @@ Source: IEC 62056-6-2, class_id 1, 3, 7, 8, 15, 17, 64; IEC 62056-6-1 for the lo
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 from hes_protocol.acse.names import ApplicationContext
@@ -83,7 +84,7 @@ def household_model(profile_days: int, quirks: Quirks = STANDARD) -> ObjectModel
     model = ObjectModel(
         (
             *_names(counter),
-            *_clock_and_status(),
+            *_clock_and_status(quirks),
             *_registers(),
             _load_profile(profile_days, quirks),
             *_association(lambda context: object_lists[context.association.client_sap]),
@@ -133,7 +134,7 @@ def _names(counter: Obis) -> tuple[CosemObject, ...]:
     )
 
 
-def _clock_and_status() -> tuple[CosemObject, ...]:
+def _clock_and_status(quirks: Quirks) -> tuple[CosemObject, ...]:
     clock = CosemObject(
         8,
         0,
@@ -145,7 +146,7 @@ def _clock_and_status() -> tuple[CosemObject, ...]:
             5: _octets(_SUMMER_BEGINS),
             6: _octets(_SUMMER_ENDS),
             7: Data(DataTag.INTEGER, 60),
-            8: Data(DataTag.BOOLEAN, True),
+            8: Data(DataTag.BOOLEAN, not quirks.standard_time),
             9: _enum(_INTERNAL_CRYSTAL),
         },
         _PUBLIC_AND_MANAGEMENT,
@@ -263,9 +264,8 @@ def _register(
 def _standard_offset_min(context: Context) -> int:
     """Minutes east of UTC without summer time."""
     local = context.at.astimezone(context.zone)
-    offset, summer = local.utcoffset(), local.dst()
-    assert offset is not None  # the zone is an IANA zone
-    assert summer is not None
+    offset, summer = local.utcoffset(), local.dst() or timedelta(0)
+    assert offset is not None  # every zone has one
     return int((offset - summer).total_seconds()) // 60
 
 

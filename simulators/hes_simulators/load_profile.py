@@ -12,9 +12,8 @@ the oldest rows go when the buffer is full.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import attrs
 import numpy as np
@@ -37,7 +36,7 @@ VOLTAGE_L1: Final = Obis.parse("1.0.32.7.0.255")
 
 CLOCK_CAPTURE: Final = CaptureObject(8, CLOCK, 2, 0)
 
-_Cells = Callable[[Intervals, ZoneInfo], OctetArray]
+_Cells = Callable[[Intervals, tzinfo], OctetArray]
 
 
 @attrs.frozen
@@ -48,17 +47,17 @@ class ProfileColumn:
     cells: _Cells
 
 
-def profile_status(rows: Intervals, zone: ZoneInfo) -> OctetArray:
+def profile_status(rows: Intervals, zone: tzinfo) -> OctetArray:
     """The status of each row: one octet, see `local_time.STATUS_DAYLIGHT_SAVING`."""
     return _from_days(rows, zone, lambda clocks: clocks.status)
 
 
-def _clock_cells(rows: Intervals, zone: ZoneInfo) -> OctetArray:
+def _clock_cells(rows: Intervals, zone: tzinfo) -> OctetArray:
     octets = _from_days(rows, zone, lambda clocks: clocks.octets)
     return _cells(bytes((DataTag.OCTET_STRING, octets.shape[1])), octets)
 
 
-def _status_cells(rows: Intervals, zone: ZoneInfo) -> OctetArray:
+def _status_cells(rows: Intervals, zone: tzinfo) -> OctetArray:
     return _cells(bytes((DataTag.UNSIGNED,)), profile_status(rows, zone)[:, None])
 
 
@@ -107,7 +106,7 @@ def slots_between(held: range, first: datetime | None, last: datetime | None) ->
 def encode_rows(
     rows: Intervals,
     columns: Sequence[ProfileColumn],
-    zone: ZoneInfo,
+    zone: tzinfo,
     *,
     compressed: bool = False,
 ) -> bytes:
@@ -126,7 +125,7 @@ def encode_rows(
     return bytes((DataTag.ARRAY,)) + write_length(len(rows)) + octets
 
 
-def _encode_compressed(rows: Intervals, columns: Sequence[ProfileColumn], zone: ZoneInfo) -> bytes:
+def _encode_compressed(rows: Intervals, columns: Sequence[ProfileColumn], zone: tzinfo) -> bytes:
     null = bytes((DataTag.NULL_DATA,))
     head = bytes((DataTag.STRUCTURE, len(columns)))
     cells = [[cell.tobytes() for cell in column.cells(rows, zone)] for column in columns]
@@ -142,7 +141,7 @@ def _encode_compressed(rows: Intervals, columns: Sequence[ProfileColumn], zone: 
 
 
 def _from_days(
-    rows: Intervals, zone: ZoneInfo, pick: Callable[[CapturedClocks], OctetArray]
+    rows: Intervals, zone: tzinfo, pick: Callable[[CapturedClocks], OctetArray]
 ) -> OctetArray:
     """What the shared tables of captured clocks say of each row."""
     if not len(rows):

@@ -3,11 +3,14 @@ The meter's clock on the wall: UTC <-> COSEM local time in the meter's zone.
 
 Owns the tables of captured clocks, which all meters of one zone share: they capture on the same
 UTC quarter-hours, so a day's 96 clocks are made once and copied into every profile.
+
+A fixed offset (`standard_clock`) is the zone of a clock that stays on standard time all year, and
+that leaves the deviation out: users-ask, point 13.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -40,7 +43,7 @@ class CapturedClocks:
 
 
 @lru_cache(maxsize=256)
-def captured_clocks(zone: ZoneInfo, day: int) -> CapturedClocks:
+def captured_clocks(zone: tzinfo, day: int) -> CapturedClocks:
     """Clocks and profile status of the rows captured in `zone` at the ends of a day's slots."""
     start = datetime.fromtimestamp(day * DAY_S, UTC)
     clocks = [
@@ -66,12 +69,22 @@ def _hour_of(local: datetime) -> float:
     return local.hour + local.minute / 60 + local.second / 3600
 
 
-def cosem_time(at: datetime, zone: ZoneInfo) -> CosemDateTime:
-    """The moment as the meter shows it: local, with deviation and DST bit."""
-    return CosemDateTime.from_datetime(at.astimezone(zone))
+def standard_clock(zone: ZoneInfo) -> timezone:
+    """The zone of a clock that knows no summer time, where the summer time rule is the European."""
+    offset = datetime(_FIRST_YEAR, 1, 1, tzinfo=zone).utcoffset()
+    assert offset is not None  # an IANA zone has one
+    return timezone(offset)
 
 
-def instant(time: CosemDateTime, zone: ZoneInfo, *, latest: bool) -> datetime | None:
+def cosem_time(at: datetime, zone: tzinfo) -> CosemDateTime:
+    """The moment as the meter shows it: local, with deviation and DST bit if it knows them."""
+    local = at.astimezone(zone)
+    if isinstance(zone, timezone):
+        return CosemDateTime.from_datetime(local.replace(tzinfo=None), clock_status=0)
+    return CosemDateTime.from_datetime(local)
+
+
+def instant(time: CosemDateTime, zone: tzinfo, *, latest: bool) -> datetime | None:
     """
     The UTC moment that a client means.
 

@@ -9,7 +9,7 @@ associations under way: any number of connections may talk to one meter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -40,6 +40,7 @@ from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators.curves import Curve, LoadModel
 from hes_simulators.household_meter import MANAGEMENT_SAP, PUBLIC_SAP, SERVER_SAP, household_model
 from hes_simulators.identity import LLS_SECRET, Identity
+from hes_simulators.local_time import standard_clock
 from hes_simulators.objects import Context, ObjectModel
 
 # A request is never longer than this, even with a large PDU: no SET of big values yet.
@@ -103,6 +104,11 @@ class MeterKind:
             lambda self: household_model(self.profile_days, self.quirks), takes_self=True
         )
     )
+
+    @property
+    def clock_zone(self) -> tzinfo:
+        """In which the meters' clocks run, whatever the people around them live by."""
+        return standard_clock(self.zone) if self.quirks.standard_time else self.zone
 
 
 @attrs.define(eq=False)
@@ -181,7 +187,7 @@ class Meter:
         context = Context(
             identity=self.identity,
             curve=self.curve,
-            zone=self.kind.zone,
+            zone=self.kind.clock_zone,
             at=self.kind.now(),
             association=self._associations[request.client_sap],
             client_counters=self.client_counters,

@@ -12,9 +12,8 @@ Source: IEC 62056-6-2, class_id 15 (object_list, access_rights).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from enum import IntEnum
-from zoneinfo import ZoneInfo
 
 import attrs
 
@@ -40,7 +39,7 @@ class Context:
 
     identity: Identity
     curve: Curve
-    zone: ZoneInfo
+    zone: tzinfo
     at: datetime
     association: ServerAssociation
     client_counters: Mapping[int, int]

@@ -9,9 +9,8 @@ Source: IEC 62056-6-2, class_id 7, "Selective access": range_descriptor, entry_d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import attrs
 
@@ -44,7 +43,7 @@ def selectors(quirks: Quirks) -> tuple[int, ...]:
 
 
 def select(
-    selection: RangeSelection | EntrySelection, held: range, zone: ZoneInfo, quirks: Quirks
+    selection: RangeSelection | EntrySelection, held: range, zone: tzinfo, quirks: Quirks
 ) -> Selected | DataAccessResult:
     """
     Apply a client's access selection.
@@ -63,7 +62,7 @@ def select(
 
 
 def _by_range(
-    selection: RangeSelection, held: range, zone: ZoneInfo, deviation: Deviation | None
+    selection: RangeSelection, held: range, zone: tzinfo, deviation: Deviation | None
 ) -> Selected | DataAccessResult:
     if selection.restricting != CLOCK_CAPTURE:
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
@@ -92,7 +91,7 @@ def _by_entry(selection: EntrySelection, held: range) -> Selected | DataAccessRe
 
 
 def _moment(
-    bound: Data, zone: ZoneInfo, deviation: Deviation | None, *, latest: bool
+    bound: Data, zone: tzinfo, deviation: Deviation | None, *, latest: bool
 ) -> datetime | None:
     """
     A bound of the range as a UTC moment; None where it leaves the date open.

@@ -107,7 +107,7 @@ class TruthLog:
 
 def _rows(meter: Meter, intervals: Intervals) -> Iterator[TruthRow]:
     columns = (
-        profile_status(intervals, meter.kind.zone),
+        profile_status(intervals, meter.kind.clock_zone),
         intervals.import_wh,
         intervals.export_wh,
         intervals.power_w,

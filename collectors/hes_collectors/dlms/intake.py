@@ -286,6 +286,8 @@ class Intake:
 
     def _publish(self, meter: Meter, sender: Sender, push: Push, quality: int) -> PushResult:
         nameless = unnamed(push)
+        # A layout that tells by itself where it applies tells whose push it is.
+        model = self._models.get(meter.model or "") or self._models.get(push.layout or "")
         batch = push_batch(
             push,
             meter,
@@ -297,6 +299,7 @@ class Intake:
             ),
             self._batch_key,
             int(quality),
+            standard_time=model is not None and model.quirks.standard_time,
         )
         if len(batch) == 0:
             named = frozenset(push.identities)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
 import attrs
@@ -196,7 +197,14 @@ class ProfileReader:
             if not self._go_on():
                 break
             start, end = piece
-            wanted = selection(profile, start, end, zone, deviation=deviation)
+            wanted = selection(
+                profile,
+                start,
+                end,
+                zone,
+                deviation=deviation,
+                standard_time=self._quirks.standard_time,
+            )
             try:
                 answer = await self._ask(
                     exchange, profile, wanted, _GROWN_PIECE_OCTETS if pieces.grown else None
@@ -276,12 +284,13 @@ class ProfileReader:
         self, exchange: Exchange, profile: ProfileKnowledge, octets: bytes, *, newest_first: bool
     ) -> tuple[ProfileKnowledge, tuple[RowTime, ...]]:
         """When the rows were captured, the oldest first, and the profile as it is known now."""
-        hop = self._context.outbound_threads.run
+        hop, meter = self._context.outbound_threads.run, self._lease.meter
+        times_of = partial(row_times, standard_time=self._quirks.standard_time)
         try:
-            times = await hop(row_times, profile, octets, self._lease.meter)
+            times = await hop(times_of, profile, octets, meter)
         except RemoteProtocolError:
             profile = await self._changed(exchange, profile)
-            times = await hop(row_times, profile, octets, self._lease.meter)
+            times = await hop(times_of, profile, octets, meter)
         return profile, times[::-1] if newest_first else times
 
     # --- both -------------------------------------------------------------------------------

@@ -10,13 +10,14 @@ next is asked for and a failure loses nothing.
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import attrs
 
 from hes.domain.meters import CaptureColumn, ProfileKnowledge
+from hes.ingest.time import standard_offset
 from hes_protocol.cosem import STATUS_UNSPECIFIED, CosemDateTime
 from hes_protocol.cosem.objects import CaptureObject, RangeSelection
 
@@ -92,6 +93,7 @@ def selection(
     zone_name: str,
     *,
     deviation: bool = True,
+    standard_time: bool = False,
 ) -> RangeSelection:
     """
     The selective access for `start`..`end`, both included, in the meter's local time.
@@ -102,9 +104,17 @@ def selection(
 
     Without `deviation` (0x8000, and no clock status, for meters that refuse them: users-ask,
     point 14) an end within the hour that comes twice may mean either pass: it is moved out of it.
+
+    With `standard_time` the meter's local time is standard time all year: users-ask, point 13.
     """
-    zone = ZoneInfo(zone_name)
-    first, last = start.astimezone(zone), end.astimezone(zone)
+    first, last = (
+        moment.astimezone(
+            timezone(standard_offset(zone_name, moment.year))
+            if standard_time
+            else ZoneInfo(zone_name)
+        )
+        for moment in (start, end)
+    )
     back = max(_offset(first) - _offset(last), timedelta(0))
     clock = next(column for column in profile.columns if is_time(capture_object(column)))
     if deviation:

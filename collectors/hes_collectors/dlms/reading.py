@@ -38,17 +38,18 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def clock_drift_s(
-    exchange: Exchange, meter: Meter, now: Callable[[], datetime]
+    exchange: Exchange, meter: Meter, now: Callable[[], datetime], *, standard_time: bool
 ) -> float | None:
     """
     How far the meter's clock is ahead of ours, in seconds; None where it shows none.
 
-    Our time is the middle between question and answer. Raises: what `Exchange.ask` raises.
+    Our time is the middle between question and answer. `standard_time`: see `to_utc`.
+    Raises: what `Exchange.ask` raises.
     """
     asked_at = now()
     data = await read(exchange, _CLASS_CLOCK, _CLOCK, 2)
     answered_at = now()
-    meter_time = None if data is None else _instant(data, meter)
+    meter_time = None if data is None else _instant(data, meter, standard_time=standard_time)
     if meter_time is None:
         return None
     return (meter_time - (asked_at + (answered_at - asked_at) / 2)).total_seconds()
@@ -65,6 +66,7 @@ class AnswerStore:
         authenticated: whether every answer of this association carries a verified tag.
         null_means: what a null value stands for; unless the model says it, a missing one: a
             reading that the meter did not send must not be made up.
+        standard_time: the meter's clock stays on standard time, see `to_utc`.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class AnswerStore:
         *,
         authenticated: bool,
         null_means: NullMeaning | None = None,
+        standard_time: bool = False,
     ) -> None:
         self._ports = ports
         self._lease = lease
         self._session_id = session_id
         self._quality = 0 if authenticated else int(Quality.UNAUTHENTICATED)
         self._null_means = null_means or NullMeaning.MISSING
+        self._standard_time = standard_time
         self._accepted: int | None = None
         self.key_fingerprint: bytes | None = None
         """Of the key under which the meter's counters are verified; the session says it."""
@@ -155,6 +159,7 @@ class AnswerStore:
             ),
             uuid4(),
             self._quality,
+            standard_time=self._standard_time,
         )
         return self._ports.sink.publish(batch if fresh is None else _only(batch, fresh))
 
@@ -178,9 +183,11 @@ def _only(batch: ReadingBatch, fresh: tuple[bool, ...]) -> ReadingBatch:
     )
 
 
-def row_times(profile: ProfileKnowledge, octets: bytes, meter: Meter) -> tuple[RowTime, ...]:
+def row_times(
+    profile: ProfileKnowledge, octets: bytes, meter: Meter, *, standard_time: bool
+) -> tuple[RowTime, ...]:
     """
-    When the rows of a buffer were captured, in their order.
+    When the rows of a buffer were captured, in their order; `standard_time`: see `to_utc`.
 
     Runs in a worker thread. Raises: RemoteProtocolError: the buffer is not what the profile says.
     """
@@ -193,7 +200,11 @@ def row_times(profile: ProfileKnowledge, octets: bytes, meter: Meter) -> tuple[R
     clock = columns.clock
     assert clock is not None  # only profiles with one are read
     at, quality = to_utc(
-        clock.local_us, clock.deviation_min, clock.status.astype(np.int32), meter.timezone
+        clock.local_us,
+        clock.deviation_min,
+        clock.status.astype(np.int32),
+        meter.timezone,
+        standard_time=standard_time,
     )
     certain = (quality & (Quality.TIME_AMBIGUOUS | Quality.TIME_NONEXISTENT)) == 0
     return tuple(
@@ -204,7 +215,7 @@ def row_times(profile: ProfileKnowledge, octets: bytes, meter: Meter) -> tuple[R
     )
 
 
-def _instant(data: Data, meter: Meter) -> datetime | None:
+def _instant(data: Data, meter: Meter, *, standard_time: bool) -> datetime | None:
     if data.tag not in (DataTag.OCTET_STRING, DataTag.DATE_TIME) or len(data.value) != 12:
         return None
     moment = CosemDateTime.from_octets(data.value)
@@ -216,5 +227,6 @@ def _instant(data: Data, meter: Meter) -> datetime | None:
         np.array([moment.deviation_min], np.int32),
         np.array([moment.clock_status], np.int32),
         meter.timezone,
+        standard_time=standard_time,
     )
     return _EPOCH + timedelta(microseconds=int(utc_us[0]))

@@ -106,12 +106,15 @@ class OutboundSession:
         self.session_id = uuid4()
         self._progress = Progress()
         self._exchange: Exchange | None = None
+        quirks = context.quirks_of(lease.meter)
+        self._standard_time = quirks.standard_time
         self._answers = AnswerStore(
             context.ports,
             lease,
             self.session_id,
             authenticated=is_authenticated(lease.meter),
-            null_means=context.quirks_of(lease.meter).null_means,
+            null_means=quirks.null_means,
+            standard_time=quirks.standard_time,
         )
         self._pushes = SessionPushes(context, lease.meter, self.session_id)
         self._profiles = ProfileReader(
@@ -330,7 +333,9 @@ class OutboundSession:
 
     async def _read_all(self, exchange: Exchange, knowledge: MeterKnowledge | None) -> None:
         self._progress.phase = SessionPhase.REQUEST
-        self._drift_s = await clock_drift_s(exchange, self._lease.meter, self._context.now)
+        self._drift_s = await clock_drift_s(
+            exchange, self._lease.meter, self._context.now, standard_time=self._standard_time
+        )
         await self._store_pushes()
         refusals = await self._profiles.read_all(exchange, knowledge)
         if self._answers.accepted != exchange.server_counter:

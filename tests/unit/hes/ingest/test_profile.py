@@ -60,7 +60,7 @@ def row(first: Data, value: int | None) -> Data:
     return structure(first, Data(DataTag.UNSIGNED, 0), energy)
 
 
-def batch_of(*rows: Data) -> ReadingBatch:
+def batch_of(*rows: Data, standard_time: bool = False) -> ReadingBatch:
     objects = [
         CaptureObject(column.class_id, column.obis, column.attribute_index, column.data_index)
         for column in PROFILE.columns
@@ -69,7 +69,9 @@ def batch_of(*rows: Data) -> ReadingBatch:
         encode(array(*rows)), objects, capture_period_s=900, null_means=NullMeaning.MISSING
     )
     provenance = Provenance(SourceKind.PROFILE, RECEIVED)
-    return profile_batch(columns, PROFILE, METER, provenance, UUID(int=2))
+    return profile_batch(
+        columns, PROFILE, METER, provenance, UUID(int=2), standard_time=standard_time
+    )
 
 
 def energy_of(batch: ReadingBatch) -> list[tuple[int, int | None, int]]:
@@ -128,3 +130,17 @@ def test_any_number_of_rows(rows: int) -> None:
     start = datetime(2026, 7, 1, tzinfo=BERLIN)
     batch = batch_of(*(row(clock(start + timedelta(minutes=15 * n)), n) for n in range(rows)))
     assert len(batch) == rows * 2
+
+
+@pytest.mark.conformance("standard-time", "client")
+@pytest.mark.parametrize("day", [datetime(2026, 3, 29), datetime(2026, 10, 25)])
+@pytest.mark.parametrize("null_clocks", [False, True])
+def test_days_of_change_of_a_clock_on_standard_time(day: datetime, null_clocks: bool) -> None:
+    rows = [
+        row(NULL if null_clocks and n % 4 else clock(day + timedelta(minutes=15 * n)), n)
+        for n in range(96)
+    ]
+    stored = energy_of(batch_of(*rows, standard_time=True))
+    first = microseconds(day.replace(tzinfo=UTC) - timedelta(hours=1))
+    assert [at for at, _, _ in stored] == [first + n * 900_000_000 for n in range(96)]
+    assert {quality for _, _, quality in stored} <= {0, Quality.CLOCK_INFERRED}

@@ -41,7 +41,10 @@ def name(obis: Obis) -> Data:
 
 
 def batch_of(
-    *elements: Data, date_time: CosemDateTime | None = None, quality: int = 0
+    *elements: Data,
+    date_time: CosemDateTime | None = None,
+    quality: int = 0,
+    standard_time: bool = False,
 ) -> ReadingBatch:
     return push_batch(
         read_push(structure(*elements), date_time),
@@ -49,6 +52,7 @@ def batch_of(
         Provenance(SourceKind.PUSH, RECEIVED),
         UUID(int=2),
         quality,
+        standard_time=standard_time,
     )
 
 
@@ -131,3 +135,17 @@ def test_numbers_without_a_name_are_counted_not_stored() -> None:
 )
 def test_the_code_tells_what_values_mean(obis: str, class_id: int, kind: ValueKind) -> None:
     assert value_kind(Obis.parse(obis), class_id) is kind
+
+
+@pytest.mark.conformance("standard-time", "client")
+@pytest.mark.parametrize(("standard_time", "hour_utc"), [(False, 10), (True, 11)])
+def test_a_summer_noon_of_a_clock_on_standard_time(standard_time: bool, hour_utc: int) -> None:
+    noon = CosemDateTime.from_datetime(datetime(2026, 7, 1, 12), clock_status=0)
+    batch = batch_of(
+        name(ENERGY),
+        Data(DataTag.DOUBLE_LONG_UNSIGNED, 1),
+        date_time=noon,
+        standard_time=standard_time,
+    )
+    expected = microseconds(datetime(2026, 7, 1, hour_utc, tzinfo=UTC))
+    assert batch.integers.captured_at.tolist() == [expected]

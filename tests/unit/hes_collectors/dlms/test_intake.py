@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from hes.domain.errors import PermanentError, StorageUnavailableError
 from hes.domain.meters import Mechanism, Meter, Policy, Secrets
 from hes.domain.quality import Quality
+from hes.models import model_push_layouts
 from hes.models import models as all_models
 from hes_collectors.dlms.framing import Message
 from hes_collectors.dlms.intake import Arrival, Intake, PushOutcome, PushResult, session_id
@@ -22,7 +23,12 @@ from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.cosem.objects import Attribute
 from hes_protocol.errors import EncodingError, RemoteProtocolError
 from hes_protocol.security import Protection, SuiteKeys, protect
-from hes_protocol.xdlms import Ciphered, EventNotification, GeneralBlockTransfer
+from hes_protocol.xdlms import (
+    Ciphered,
+    DataNotification,
+    EventNotification,
+    GeneralBlockTransfer,
+)
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.pushes import (
     ENERGY,
@@ -531,3 +537,35 @@ def test_a_bare_list_is_named_where_the_model_of_the_meter_is_known() -> None:
         storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER), model=model))
         arrival = Arrival(PEER, Message(apdu, wrapped(apdu)), START, CONNECTION_ID)
         assert Intake(storage.ports(), arrival, (), models).run().cause == cause
+
+
+@pytest.mark.conformance("standard-time", "client")
+@pytest.mark.parametrize(
+    ("model", "marker", "hour_utc"),
+    [
+        (None, "Kamstrup_V0001", 11),  # the layout tells whose push it is
+        ("unheard-of", "Kamstrup_V0001", 11),
+        ("kamstrup-omnipower", "", 11),
+        ("kaifa-ma", "Kamstrup_V0001", 10),  # the inventory knows better
+        (None, "", 10),
+    ],
+)
+def test_a_summer_noon_by_the_clock_of_the_model(
+    model: str | None, marker: str, hour_utc: int
+) -> None:
+    models = {known.name: known for known in all_models()}
+    noon = CosemDateTime.from_datetime(datetime(2026, 7, 1, 12), clock_status=0)
+    apdu = DataNotification(
+        1,
+        noon.to_octets(),
+        structure(
+            Data(DataTag.VISIBLE_STRING, marker.encode()),
+            Data(DataTag.OCTET_STRING, Obis.parse("1.1.1.8.0.255").octets),
+            Data(DataTag.DOUBLE_LONG_UNSIGNED, 1500),
+        ),
+    ).encode()
+    storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER), model=model))
+    arrival = Arrival(PEER, Message(apdu, wrapped(apdu)), START, CONNECTION_ID)
+    result = Intake(storage.ports(), arrival, model_push_layouts(), models).run()
+    assert result.outcome is PushOutcome.STORED
+    assert {at for _, at in storage.values} == {datetime(2026, 7, 1, hour_utc, tzinfo=UTC)}

@@ -33,6 +33,7 @@ ENTRY_ONLY = Quirks(selection=SelectionBy.ENTRY)
 RANGE_ONLY = Quirks(selection=SelectionBy.RANGE)
 REFUSED = Quirks(deviation=Deviation.REFUSED)
 REQUIRED = Quirks(deviation=Deviation.REQUIRED)
+STANDARD_TIME = Quirks(standard_time=True)
 COMPRESSED = Quirks(null_means=NullMeaning.PREVIOUS)
 AUTUMN = datetime(2026, 10, 24, 23, 1, tzinfo=UTC)  # 01:01 in Berlin, before the repeated hour
 SPRING = datetime(2026, 3, 28, 23, 1, tzinfo=UTC)
@@ -236,10 +237,25 @@ def transition(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("transition")
 @pytest.mark.conformance("selection-by-entry", "client")
 @pytest.mark.conformance("deviation-refused", "client")
+@pytest.mark.conformance("standard-time", "client", "server")
 @pytest.mark.parametrize(
     "quirks",
-    [ENTRY_ONLY, REFUSED, attrs.evolve(ENTRY_ONLY, null_means=NullMeaning.PREVIOUS)],
-    ids=["entry", "without deviation", "compressed"],
+    [
+        ENTRY_ONLY,
+        REFUSED,
+        attrs.evolve(ENTRY_ONLY, null_means=NullMeaning.PREVIOUS),
+        STANDARD_TIME,
+        attrs.evolve(ENTRY_ONLY, standard_time=True),
+        attrs.evolve(REFUSED, standard_time=True, null_means=NullMeaning.PREVIOUS),
+    ],
+    ids=[
+        "entry",
+        "without deviation",
+        "compressed",
+        "standard time",
+        "standard time by entry",
+        "standard time, refused and compressed",
+    ],
 )
 async def test_no_row_is_missed_or_doubled_when_clocks_change(
     quirks: Quirks, autojump_clock: MockClock
@@ -248,12 +264,27 @@ async def test_no_row_is_missed_or_doubled_when_clocks_change(
     meter = SimulatedMeter.of(quirks=quirks)
     storage = known(meter)
     for _ in range(4 * 4):
-        assert (await session(storage, meter, quirks)).report.outcome is SessionOutcome.OK
+        report = (await session(storage, meter, quirks)).report
+        assert (report.outcome, report.clock_drift_s) == (SessionOutcome.OK, 0.0)
         await trio.sleep(900)
     late = wall_clock() - timedelta(minutes=16)
     captured = {key: value for key, value in truth(meter).items() if key[0] < late}
     assert stored(storage).items() >= captured.items()
     assert storage.revisions == []
+
+
+@pytest.mark.conformance("standard-time", "client")
+async def test_without_the_models_word_a_summer_of_standard_time_is_an_hour_off(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that such a meter sends tells it: that is what the flag is for."""
+    monkeypatch.setattr(support, "START", datetime(2026, 7, 1, tzinfo=UTC))
+    meter = SimulatedMeter.of(quirks=STANDARD_TIME)
+    storage = known(meter)
+    assert (await session(storage, meter, STANDARD)).report.clock_drift_s == -3600
+    hour = timedelta(hours=1)
+    shown = {(at + hour, obis): value for (at, obis), value in stored(storage).items()}
+    assert shown.items() & truth(meter).items()
 
 
 @pytest.mark.conformance("hls-md5", "client", "server")

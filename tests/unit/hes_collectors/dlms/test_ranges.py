@@ -158,3 +158,18 @@ def test_elsewhere_the_range_is_not_widened() -> None:
     first, last = ends(selection(PROFILE, start, end, "Europe/Berlin"))
     assert first.local() == datetime(2026, 3, 28, 13, 0, 1)
     assert last.local() == datetime(2026, 3, 29, 14, 0, 1)
+
+
+@pytest.mark.conformance("standard-time", "client")
+@pytest.mark.parametrize("deviation", [True, False])
+@pytest.mark.parametrize(
+    "start", [datetime(2026, 10, 25, tzinfo=UTC), datetime(2026, 3, 29, 0, 30, tzinfo=UTC)]
+)
+def test_standard_time_is_asked_in_standard_time(start: datetime, deviation: bool) -> None:
+    """No hour comes twice: the range is not widened, nor has it summer's hour."""
+    end = start + timedelta(hours=2)
+    asked = selection(PROFILE, start, end, "Europe/Berlin", deviation=deviation, standard_time=True)
+    for bound, moment in zip(ends(asked), (start, end), strict=True):
+        assert bound.local() == moment.replace(tzinfo=None) + timedelta(hours=1)
+        assert bound.utc_offset_min == (60 if deviation else None)
+        assert not bound.daylight_saving
