@@ -182,7 +182,12 @@ class Writer:
         batch_rows.insert(
             connection,
             [
-                FinishedBatch(batch.batch_key, batch.provenance, receipts[batch.batch_key])
+                FinishedBatch(
+                    batch.batch_key,
+                    batch.provenance,
+                    receipts[batch.batch_key],
+                    {one.channel.meter_id for one in batch.series},
+                )
                 for batch in batches
             ],
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import attrs
@@ -22,22 +22,30 @@ SELECT nextval(pg_get_serial_sequence('batch', 'batch_id')) FROM generate_series
 # In the order of the keys, like every insert that may meet another writer's.
 _INSERT = """
 INSERT INTO batch (batch_id, batch_key, source_kind, session_id, lease_token, received_at,
-                   stored, duplicates, revised, quarantined)
+                   stored, duplicates, revised, quarantined, meter_ids)
 OVERRIDING SYSTEM VALUE
-SELECT * FROM unnest(%s::int8[], %s::uuid[], %s::text[], %s::uuid[], %s::int8[],
-                     %s::timestamptz[], %s::int4[], %s::int4[], %s::int4[], %s::int4[])
-    AS new (batch_id, batch_key)
+SELECT batch_id, batch_key, source_kind, session_id, lease_token, received_at,
+       stored, duplicates, revised, quarantined, meter_ids::uuid[]
+FROM unnest(%s::int8[], %s::uuid[], %s::text[], %s::uuid[], %s::int8[], %s::timestamptz[],
+            %s::int4[], %s::int4[], %s::int4[], %s::int4[], %s::text[])
+    AS new (batch_id, batch_key, source_kind, session_id, lease_token, received_at,
+            stored, duplicates, revised, quarantined, meter_ids)
 ORDER BY batch_key
 """
 
 
 @attrs.frozen
 class FinishedBatch:
-    """A batch with its receipt, to be recorded in the transaction that stored its rows."""
+    """
+    A batch with its receipt, to be recorded in the transaction that stored its rows.
+
+    `meter_ids` are the meters that it names, be their rows stored or refused.
+    """
 
     batch_key: UUID
     provenance: Provenance
     receipt: Receipt
+    meter_ids: Collection[UUID]
 
 
 def receipts(connection: Connection, batch_keys: Sequence[UUID]) -> dict[UUID, Receipt]:
@@ -71,5 +79,7 @@ def insert(connection: Connection, batches: Sequence[FinishedBatch]) -> None:
             [batch.receipt.duplicates for batch in batches],
             [batch.receipt.revised for batch in batches],
             [batch.receipt.quarantined for batch in batches],
+            # As texts: unnest would take arrays of arrays apart, and they differ in length.
+            ["{" + ",".join(map(str, sorted(batch.meter_ids))) + "}" for batch in batches],
         ),
     )

@@ -292,6 +292,7 @@ CREATE TABLE reading_revision (
 
 -- Where rows come from and what became of them. `batch_key` is the sender's: by it a COMMIT whose
 -- outcome is unknown is settled. `xid` orders batches by commit for readers that must miss nothing.
+-- `meter_ids`: which meters it names; null: written by an older release.
 CREATE TABLE batch (
     batch_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch_key uuid NOT NULL,
@@ -305,6 +306,7 @@ CREATE TABLE batch (
     duplicates int4 NOT NULL,
     revised int4 NOT NULL,
     quarantined int4 NOT NULL,
+    meter_ids uuid[],
     CONSTRAINT batch_batch_key_key UNIQUE (batch_key),
     CONSTRAINT batch_source_kind_check CHECK (source_kind IN ('profile', 'spot', 'push'))
 );

@@ -104,14 +104,15 @@ def test_a_new_batch_is_stored_with_where_it_comes_from(database, bus) -> None:
     }
     assert Counter(row[:4] for row in rows) == Counter(expected)
     assert {row[4] for row in rows} == {receipt.batch_id}
-    ((key, kind, session_id, token, received_at, stored, visible),) = fetch(
+    ((key, kind, session_id, token, received_at, stored, meters, visible),) = fetch(
         database,
-        b"SELECT batch_key, source_kind, session_id, lease_token, received_at, stored,"
+        b"SELECT batch_key, source_kind, session_id, lease_token, received_at, stored, meter_ids,"
         b" xid < pg_snapshot_xmin(pg_current_snapshot()) FROM batch",
     )
     assert (key, kind, stored, visible) == (sent.batch_key, "profile", 32, True)
     assert session_id == sent.provenance.session_id
     assert (token, received_at) == (7, NOW)
+    assert meters == sorted([METER, meter_id(1)])
 
 
 # Leases.
