@@ -1,0 +1,53 @@
+"""
+Who is there: processes, devices; each says so again before its time is over.
+
+Redis may forget all of them at any time, so absence proves nothing: it is a reason to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hes.storage.cache import keys
+from hes.storage.cache.client import Cache
+
+
+class Presence:
+    """Says and tells who is there. Thread-safe."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    def beat(self, kind: str, name: str, *, ttl_s: float) -> None:
+        """
+        Say that `name` is there for the next `ttl_s`.
+
+        Raises: CacheUnavailableError.
+        """
+        now_ms = self._cache.now_ms()
+        until_ms = now_ms + int(ttl_s * 1000)
+        key = keys.present(kind)
+
+        def say(client: Any) -> None:
+            with client.pipeline(transaction=True) as pipeline:
+                pipeline.zadd(key, {name: until_ms})
+                pipeline.zremrangebyscore(key, "-inf", now_ms)
+                # The key lives as long as the last of them; GT leaves a key without TTL alone.
+                pipeline.pexpireat(key, until_ms, nx=True)
+                pipeline.pexpireat(key, until_ms, gt=True)
+                pipeline.execute()
+
+        self._cache.call(say)
+
+    def gone(self, kind: str, name: str) -> None:
+        """Say that `name` has left. Raises: CacheUnavailableError."""
+        self._cache.call(lambda client: client.zrem(keys.present(kind), name))
+
+    def present(self, kind: str) -> Sequence[str]:
+        """Who of a kind is there, in alphabetical order. Raises: CacheUnavailableError."""
+        now_ms = self._cache.now_ms()
+        found = self._cache.call(
+            lambda client: client.zrangebyscore(keys.present(kind), f"({now_ms}", "+inf")
+        )
+        return sorted(name.decode() for name in found)
