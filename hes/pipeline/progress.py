@@ -51,6 +51,18 @@ def marks(group: Group, now: datetime) -> Sequence[Mark]:
     ]
 
 
+def spans(group: Group) -> Sequence[tuple[datetime, datetime] | None]:
+    """Per batch its first and last instant; None for a batch without rows."""
+    first = np.full(len(group.batches), np.iinfo(np.int64).max)
+    last = np.full(len(group.batches), np.iinfo(np.int64).min)
+    np.minimum.at(first, group.batch_index, group.captured_at)
+    np.maximum.at(last, group.batch_index, group.captured_at)
+    return [
+        (moment(begin), moment(end)) if begin <= end else None
+        for begin, end in zip(first.tolist(), last.tolist(), strict=True)
+    ]
+
+
 def intervals(group: Group) -> Sequence[DayOfIntervals]:
     """
     Per profile and UTC day the intervals that the rows stand for.

@@ -187,8 +187,9 @@ class Writer:
                     batch.provenance,
                     receipts[batch.batch_key],
                     {one.channel.meter_id for one in batch.series},
+                    *(span or (None, None)),
                 )
-                for batch in batches
+                for batch, span in zip(batches, progress.spans(accepted), strict=True)
             ],
         )
         return _Done(receipts, found, refused)

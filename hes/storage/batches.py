@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import attrs
@@ -22,14 +23,16 @@ SELECT nextval(pg_get_serial_sequence('batch', 'batch_id')) FROM generate_series
 # In the order of the keys, like every insert that may meet another writer's.
 _INSERT = """
 INSERT INTO batch (batch_id, batch_key, source_kind, session_id, lease_token, received_at,
-                   stored, duplicates, revised, quarantined, meter_ids)
+                   stored, duplicates, revised, quarantined, meter_ids,
+                   captured_from, captured_to)
 OVERRIDING SYSTEM VALUE
 SELECT batch_id, batch_key, source_kind, session_id, lease_token, received_at,
-       stored, duplicates, revised, quarantined, meter_ids::uuid[]
+       stored, duplicates, revised, quarantined, meter_ids::uuid[], captured_from, captured_to
 FROM unnest(%s::int8[], %s::uuid[], %s::text[], %s::uuid[], %s::int8[], %s::timestamptz[],
-            %s::int4[], %s::int4[], %s::int4[], %s::int4[], %s::text[])
+            %s::int4[], %s::int4[], %s::int4[], %s::int4[], %s::text[], %s::timestamptz[],
+            %s::timestamptz[])
     AS new (batch_id, batch_key, source_kind, session_id, lease_token, received_at,
-            stored, duplicates, revised, quarantined, meter_ids)
+            stored, duplicates, revised, quarantined, meter_ids, captured_from, captured_to)
 ORDER BY batch_key
 """
 
@@ -39,13 +42,16 @@ class FinishedBatch:
     """
     A batch with its receipt, to be recorded in the transaction that stored its rows.
 
-    `meter_ids` are the meters that it names, be their rows stored or refused.
+    `meter_ids` are the meters that it names, be their rows stored or refused. `captured_from` and
+    `captured_to`: its first and last accepted instant, None if no row was accepted.
     """
 
     batch_key: UUID
     provenance: Provenance
     receipt: Receipt
     meter_ids: Collection[UUID]
+    captured_from: datetime | None
+    captured_to: datetime | None
 
 
 def receipts(connection: Connection, batch_keys: Sequence[UUID]) -> dict[UUID, Receipt]:
@@ -81,5 +87,7 @@ def insert(connection: Connection, batches: Sequence[FinishedBatch]) -> None:
             [batch.receipt.quarantined for batch in batches],
             # As texts: unnest would take arrays of arrays apart, and they differ in length.
             ["{" + ",".join(map(str, sorted(batch.meter_ids))) + "}" for batch in batches],
+            [batch.captured_from for batch in batches],
+            [batch.captured_to for batch in batches],
         ),
     )

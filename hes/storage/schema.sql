@@ -500,7 +500,8 @@ CREATE INDEX event_at ON event (occurred_at DESC, meter_id);
 
 -- Where rows come from and what became of them. `batch_key` is the sender's: by it a COMMIT whose
 -- outcome is unknown is settled. `xid` orders batches by commit for readers that must miss nothing.
--- `meter_ids`: which meters it names; null: written by an older release.
+-- `meter_ids`: which meters it names; `captured_from`, `captured_to`: from when to when its accepted
+-- rows were captured, both included. Null: no such rows, or written by an older release.
 CREATE TABLE batch (
     batch_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch_key uuid NOT NULL,
@@ -515,9 +516,12 @@ CREATE TABLE batch (
     revised int4 NOT NULL,
     quarantined int4 NOT NULL,
     meter_ids uuid[],
+    captured_from timestamptz,
+    captured_to timestamptz,
     CONSTRAINT batch_batch_key_key UNIQUE (batch_key),
     CONSTRAINT batch_source_kind_check CHECK (source_kind IN ('profile', 'spot', 'push'))
 );
+CREATE INDEX batch_commit_order ON batch (xid, batch_id);
 
 -- Up to when the rows of a meter's profile are committed; never ahead of our own clock.
 CREATE TABLE mark (
