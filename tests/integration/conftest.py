@@ -41,10 +41,13 @@ def migrated_url(shared_url: str) -> str:
     with psycopg.connect(shared_url, autocommit=True) as connection:
         tables = connection.execute(
             "SELECT string_agg(quote_ident(relname), ', ') FROM pg_class WHERE relkind = 'r'"
-            " AND relnamespace = 'public'::regnamespace AND relname <> 'schema_migration'"
+            " AND relnamespace = 'public'::regnamespace"
+            " AND relname NOT IN ('schema_migration', 'tenant')"
         ).fetchone()
         assert tables is not None
         connection.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY CASCADE")
+        # The one that the migrations make is part of the schema.
+        connection.execute("DELETE FROM tenant WHERE tenant_id <> 1")
     return shared_url
 
 
