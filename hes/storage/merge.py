@@ -24,9 +24,7 @@ from psycopg import sql
 from hes.domain.readings import BoolArray, Int32Array, Int64Array, ValueStore, moment
 from hes.storage import pgcopy
 from hes.storage.database import Connection
-
-# As TimescaleDB cuts its chunks (hes.storage.features): weeks since 1970.
-_CHUNK_US = 7 * 86_400 * 1_000_000
+from hes.storage.features import CHUNK_US
 
 
 @attrs.frozen(eq=False)
@@ -176,7 +174,7 @@ def merge_integers(connection: Connection, rows: IntegersToMerge) -> Merged:
     if count == 0:
         return Merged({}, {})
     statements = _BY_STORE[ValueStore.INTEGER]
-    order = np.lexsort((rows.captured_at, rows.series_id, rows.captured_at // _CHUNK_US))
+    order = np.lexsort((rows.captured_at, rows.series_id, rows.captured_at // CHUNK_US))
     stream = pgcopy.encode(
         [
             np.arange(count, dtype=np.int32),
@@ -224,7 +222,7 @@ def merge_others(connection: Connection, store: ValueStore, rows: Sequence[Other
 
 def _ordered(rows: Iterable[OtherToMerge]) -> Sequence[OtherToMerge]:
     return sorted(
-        rows, key=lambda row: (row.captured_at // _CHUNK_US, row.series_id, row.captured_at)
+        rows, key=lambda row: (row.captured_at // CHUNK_US, row.series_id, row.captured_at)
     )
 
 

@@ -13,7 +13,8 @@ from hes import wiring
 from hes.cli.migrate import migrate as migrate_command
 from hes.domain.errors import PermanentError, StorageUnavailableError
 from hes.storage.database import Database
-from hes.storage.features import HYPERTABLES, features, reconcile
+from hes.storage.features import reconcile, state
+from hes.storage.features.chunks import READINGS
 from hes.storage.migrations import Migration, MigrationError, migrate, pending, shipped
 from tests.batches import DAY, add_meters, open_bus, open_database, profile
 from tests.catalog import describe
@@ -125,21 +126,21 @@ def test_reconcile_uses_what_the_server_has(database: Database) -> None:
     migrate(database)
     found = reconcile(database)
     assert found.timescaledb is not None
-    assert found.hypertables == HYPERTABLES
-    assert reconcile(database) == found == features(database)
+    assert found.hypertables == READINGS
+    assert reconcile(database) == found == state(database)
     assert migrate(database) == []
     with database.connection() as connection:
         rows = connection.execute(
             "SELECT hypertable_name::text, time_interval FROM timescaledb_information.dimensions"
         ).fetchall()
-    assert {name: interval.days for name, interval in rows} == dict.fromkeys(HYPERTABLES, 7)
+    assert {name: interval.days for name, interval in rows} == dict.fromkeys(READINGS, 7)
 
 
 def test_a_server_that_gains_the_extension_gains_hypertables_with_its_rows(
     database_url: str,
 ) -> None:
     with open_database(database_url, hypertables=False) as database:
-        assert features(database).hypertables == ()
+        assert state(database).hypertables == ()
         meters = add_meters(database, 2)
         with open_bus(database) as bus:
             bus.publish(profile(meters, start=DAY))
@@ -153,9 +154,9 @@ def test_plain_tables_where_there_is_no_extension(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(database)
-    monkeypatch.setattr("hes.storage.features._STATE", b"SELECT NULL, false")
+    monkeypatch.setattr("hes.storage.features.server._SERVER", b"SELECT NULL, false, NULL")
     assert reconcile(database).timescaledb is None
-    assert features(database).hypertables == ()
+    assert state(database).hypertables == ()
 
 
 @pytest.fixture

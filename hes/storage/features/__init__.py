@@ -1,0 +1,27 @@
+"""
+What of the server is in use: how the large tables are cut by time, and what keeps them small.
+
+Three paths answer alike: partitions on plain PostgreSQL, hypertables with TimescaleDB's Apache
+edition, and with the community licence compression and continuous aggregates beside them.
+`reconcile` brings a database to the best that its server has; only this package uses what plain
+PostgreSQL does not have.
+"""
+
+from hes.storage.features import chunks, partitions
+from hes.storage.features.chunks import CHUNK_US, Chunk
+from hes.storage.features.switching import reconcile
+from hes.storage.features.retention import drop_older, list_chunks
+from hes.storage.features.server import Features, Path, state
+
+__all__ = [
+    "CHUNK_US",
+    "Chunk",
+    "Features",
+    "Path",
+    "chunks",
+    "drop_older",
+    "list_chunks",
+    "partitions",
+    "reconcile",
+    "state",
+]
