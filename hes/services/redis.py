@@ -16,6 +16,7 @@ from hes.services.embedded import Embedded, own_folder, write_private
 
 NAME = "Redis"
 _PROBE_S = 2.0
+_MEMORY = "256mb"  # latest values of some 100,000 meters with eight channels each
 
 
 @attrs.frozen
@@ -72,6 +73,11 @@ class Redis(Embedded):
             "requirepass": self._passwords("default")["default"],
             "appendonly": "no",
             "save": "3600 1 300 1000",
+            # A full disk must not stop it: the snapshot only warms the next start.
+            "stop-writes-on-bgsave-error": "no",
+            "maxmemory": _MEMORY,
+            # Everything has a time to live; what would go first anyway goes first.
+            "maxmemory-policy": "volatile-ttl",
             "daemonize": "no",
             "crash-memcheck-enabled": "no",
         }

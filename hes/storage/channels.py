@@ -155,6 +155,24 @@ def find(connection: Connection, keys: Collection[ChannelKey]) -> dict[ChannelKe
     return _channels(connection.execute(_FIND, _arrays(keys)))
 
 
+def meters_of(connection: Connection, channel_ids: Sequence[int]) -> dict[int, UUID]:
+    """Whose these channels are."""
+    rows = connection.execute(
+        "SELECT channel_id, meter_id FROM channel WHERE channel_id = ANY (%s)", (list(channel_ids),)
+    )
+    return dict(rows.fetchall())
+
+
+def keys_of(connection: Connection, channel_ids: Sequence[int]) -> dict[int, ChannelKey]:
+    """What these channels are, by id; those that are not there are missing."""
+    rows = connection.execute(
+        "SELECT channel_id, meter_id, source, capture_period_s, obis, class_id, attribute_index,"
+        " data_index, kind, stamped_at, store FROM channel WHERE channel_id = ANY (%s)",
+        (list(channel_ids),),
+    )
+    return {row[0]: channel_key(row[1:]) for row in rows}
+
+
 def count_series(connection: Connection, meter_ids: Collection[UUID]) -> dict[UUID, int]:
     """How many series these meters have, a channel without any for one; none: missing."""
     return dict(connection.execute(_COUNT, (list(meter_ids),)).fetchall())

@@ -74,12 +74,9 @@ class Ledger:
                 self._run(names, told, ())
                 names, told, count = [], [], 0
             names.append(keys.latest(meter_id))
-            if of_meter is None:
-                told.append(-1)
-                continue
-            told.append(len(of_meter))
-            count += len(of_meter)
-            for one in of_meter:
+            told.append(-1 if of_meter is None else len(of_meter))
+            count += 1 + len(of_meter or ())
+            for one in of_meter or ():
                 told += (one.channel_id, one.captured_at, one.rest)
         # With the last values, not before: what counts as published is.
         return self._run(names, told, [part for item in batches.items() for part in item])

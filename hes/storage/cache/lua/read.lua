@@ -6,7 +6,8 @@ local state = redis.call('HMGET', KEYS[1], 'generation', 'settled_ms')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local age = -1
-if state[2] then age = math.max(0, now - state[2]) end
+-- A settling that lies ahead tells that the clock was set back: nobody knows how old it is.
+if state[2] and now + 1000 >= tonumber(state[2]) then age = math.max(0, now - state[2]) end
 local trusted = state[1] and age >= 0 and age <= tonumber(ARGV[1])
 local answer = {}
 for i = 2, #KEYS do

@@ -1,0 +1,126 @@
+"""
+Tells Redis what has been committed, behind the writer's back: never delays a commit.
+
+What cannot be told, because Redis is away or too much is waiting, is let go: the keeper
+(`hes.pipeline.keeper`) finds it in the database and puts it right.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+from uuid import UUID
+
+import structlog
+
+from hes.domain.errors import StorageUnavailableError
+from hes.pipeline.committed import Committed
+from hes.pipeline.newest import newest
+from hes.storage import channels
+from hes.storage.cache import CacheUnavailableError, Ledger
+from hes.storage.cache.feed import entry
+from hes.storage.database import Database
+
+_log = structlog.get_logger(__name__)
+
+_ROWS_WAITING: Final = 400_000
+_CHANNELS_KEPT: Final = 500_000
+_CLOSE_S: Final = 5.0
+
+
+class Publisher:
+    """
+    A `CommitListener` with a thread of its own, which starts with the first commit.
+
+    Args:
+        database: asked whose a channel is, once per channel.
+        max_rows: how many rows may wait.
+    """
+
+    def __init__(
+        self, database: Database, ledger: Ledger, *, max_rows: int = _ROWS_WAITING
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._max_rows = max_rows
+        self._queue: queue.SimpleQueue[Committed | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._silent = False
+        self._meter_of: dict[int, UUID] = {}
+
+    def committed(self, committed: Committed) -> None:
+        """Take note of a transaction, or let it go if too much is waiting."""
+        with self._lock:
+            rows = len(committed)
+            # One always: else the largest of all would never be told.
+            if self._closed or (self._waiting and self._waiting + rows > self._max_rows):
+                return
+            self._waiting += rows
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="hes-publisher", daemon=True)
+                self._thread.start()
+            self._queue.put(committed)
+
+    def close(self) -> None:
+        """Tell what is waiting, for some seconds at most, then end the thread."""
+        with self._lock:
+            already, self._closed = self._closed, True
+            thread = self._thread
+        if thread is not None:
+            if not already:
+                self._queue.put(None)
+            thread.join(_CLOSE_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        while (committed := self._queue.get()) is not None:
+            try:
+                self._publish(committed)
+                silent = False
+            except (CacheUnavailableError, StorageUnavailableError) as exc:
+                silent = True
+                if not self._silent:
+                    _log.warning("cache_publishing_stopped", reason=str(exc))
+            except Exception:  # noqa: BLE001 - the thread outlives it; the keeper repairs this one
+                silent = self._silent
+                _log.exception("batches_publishing_failed")
+            if self._silent and not silent:
+                _log.info("cache_publishing_resumed")
+            self._silent = silent
+            with self._lock:
+                self._waiting -= len(committed)
+
+    def _publish(self, committed: Committed) -> None:
+        self._learn(set(committed.channel_id.tolist()))
+        entries = {}
+        for batch, receipt in committed.receipts:
+            meter_ids = {one.channel.meter_id for one in batch.series}
+            told = batch.provenance
+            entries[receipt.batch_id] = entry(receipt, told.kind, told.received_at, meter_ids)
+        self._ledger.publish(entries, newest(committed, self._meter_of))
+
+    def _learn(self, channel_ids: set[int]) -> None:
+        unknown: Sequence[int] = sorted(channel_ids - self._meter_of.keys())
+        if not unknown:
+            return
+        if len(self._meter_of) + len(unknown) > _CHANNELS_KEPT:
+            self._meter_of.clear()
+            unknown = sorted(channel_ids)
+        with self._database.connection() as connection:
+            self._meter_of.update(channels.meters_of(connection, unknown))
