@@ -160,30 +160,38 @@ CREATE INDEX installation_by_point ON installation (usage_point_id, since);
 -- have no usage_point_id, and no site's zone, so the meter's own. `measures` says whether its values
 -- belong to a site, or are what flows into the transformer or feeder beside it.
 CREATE VIEW meter_place AS
-SELECT m.meter_id, m.tenant_id, u.usage_point_id, s.site_id,
-       coalesce(s.transformer_id, u.transformer_id) AS transformer_id,
-       coalesce(st.feeder_id, ut.feeder_id, u.feeder_id) AS feeder_id,
-       CASE WHEN u.site_id IS NOT NULL THEN 'site'
-            WHEN u.transformer_id IS NOT NULL THEN 'transformer'
-            WHEN u.feeder_id IS NOT NULL THEN 'feeder' END AS measures,
-       coalesce(s.timezone, m.timezone) AS timezone, p.since, p.until,
-       p.ct_numerator, p.ct_denominator, p.vt_numerator, p.vt_denominator
-FROM meter AS m
-CROSS JOIN LATERAL (
-    SELECT i.usage_point_id, i.since, coalesce(i.until, 'infinity') AS until,
-           i.ct_numerator, i.ct_denominator, i.vt_numerator, i.vt_denominator
+SELECT i.meter_id, m.tenant_id, i.usage_point_id, s.site_id, s.transformer_id, t.feeder_id,
+       'site' AS measures, s.timezone, i.since, coalesce(i.until, 'infinity') AS until,
+       i.ct_numerator, i.ct_denominator, i.vt_numerator, i.vt_denominator
+FROM installation AS i
+JOIN meter AS m ON m.meter_id = i.meter_id
+JOIN usage_point AS u ON u.usage_point_id = i.usage_point_id
+JOIN site AS s ON s.site_id = u.site_id
+LEFT JOIN transformer AS t ON t.transformer_id = s.transformer_id
+UNION ALL
+SELECT i.meter_id, m.tenant_id, i.usage_point_id, NULL, t.transformer_id, t.feeder_id,
+       'transformer', m.timezone, i.since, coalesce(i.until, 'infinity'),
+       i.ct_numerator, i.ct_denominator, i.vt_numerator, i.vt_denominator
+FROM installation AS i
+JOIN meter AS m ON m.meter_id = i.meter_id
+JOIN usage_point AS u ON u.usage_point_id = i.usage_point_id
+JOIN transformer AS t ON t.transformer_id = u.transformer_id
+UNION ALL
+SELECT i.meter_id, m.tenant_id, i.usage_point_id, NULL, NULL, u.feeder_id,
+       'feeder', m.timezone, i.since, coalesce(i.until, 'infinity'),
+       i.ct_numerator, i.ct_denominator, i.vt_numerator, i.vt_denominator
+FROM installation AS i
+JOIN meter AS m ON m.meter_id = i.meter_id
+JOIN usage_point AS u ON u.usage_point_id = i.usage_point_id
+WHERE u.feeder_id IS NOT NULL
+UNION ALL
+SELECT m.meter_id, m.tenant_id, NULL, NULL, NULL, NULL,
+       NULL, m.timezone, coalesce(lower(gap), '-infinity'), coalesce(upper(gap), 'infinity'),
+       1, 1, 1, 1
+FROM meter AS m CROSS JOIN LATERAL unnest(tstzmultirange(tstzrange(NULL, NULL)) - (
+    SELECT coalesce(range_agg(tstzrange(i.since, i.until)), '{}')
     FROM installation AS i WHERE i.meter_id = m.meter_id
-    UNION ALL
-    SELECT NULL, coalesce(lower(gap), '-infinity'), coalesce(upper(gap), 'infinity'), 1, 1, 1, 1
-    FROM unnest(tstzmultirange(tstzrange(NULL, NULL)) - (
-        SELECT coalesce(range_agg(tstzrange(i.since, i.until)), '{}')
-        FROM installation AS i WHERE i.meter_id = m.meter_id
-    )) AS gap
-) AS p
-LEFT JOIN usage_point AS u ON u.usage_point_id = p.usage_point_id
-LEFT JOIN site AS s ON s.site_id = u.site_id
-LEFT JOIN transformer AS st ON st.transformer_id = s.transformer_id
-LEFT JOIN transformer AS ut ON ut.transformer_id = u.transformer_id;
+)) AS gap;
 
 -- Who lives or works at a usage point in [since, until). `person` holds personal data and nothing
 -- else does; erasing it leaves the period and the contract, which name nobody.
