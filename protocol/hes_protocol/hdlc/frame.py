@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from hes_protocol.errors import FramingError, LocalProtocolError, TruncatedError
-from hes_protocol.hdlc.address import HdlcAddress
+from hes_protocol.hdlc.address import HdlcAddress, address_end, address_from
 from hes_protocol.hdlc.control import Control, ControlKind
 from hes_protocol.hdlc.crc import fcs16
 
@@ -66,16 +66,17 @@ class HdlcFrame:
         information: bytes,
         max_information: int = 128,
     ) -> list[HdlcFrame]:
-        """UI frames that carry an information field without a link."""
+        """UI frames that carry an information field without a link; the last one is final."""
+        ends = range(max_information, len(information) + max_information, max_information)
         return [
             cls(
                 destination,
                 source,
-                Control(ControlKind.UI),
-                place + max_information < len(information),
-                information[place : place + max_information],
+                Control(ControlKind.UI, poll_final=end >= len(information)),
+                end < len(information),
+                information[end - max_information : end],
             )
-            for place in range(0, len(information), max_information)
+            for end in ends
         ]
 
     @classmethod
@@ -127,8 +128,9 @@ def read_header(octets: bytes | bytearray) -> Header:
     if len(octets) < 2:
         raise TruncatedError("truncated", "a header is due", offset=0)
     length = (octets[0] & 0x07) << 8 | octets[1]
-    destination, offset = HdlcAddress.read(octets, 2)
-    source, offset = HdlcAddress.read(octets, offset)
+    # Noise may look like a header at every few octets: nothing is made before its check passes.
+    source = address_end(octets, 2)
+    offset = address_end(octets, source)
     behind = offset + 3
     if len(octets) < behind:
         raise TruncatedError("truncated", "a header is due", offset=offset)
@@ -140,8 +142,8 @@ def read_header(octets: bytes | bytearray) -> Header:
     return Header(
         length=length,
         segmented=bool(octets[0] & _SEGMENTED),
-        destination=destination,
-        source=source,
+        destination=address_from(bytes(octets[2:source])),
+        source=address_from(bytes(octets[source:offset])),
         control=Control.from_octet(octets[offset], offset),
         information_offset=behind,
     )

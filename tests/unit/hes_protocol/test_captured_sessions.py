@@ -25,6 +25,7 @@ from hes_protocol.client import (
     Get,
     GetCompleted,
 )
+from hes_protocol.errors import SecurityError
 from hes_protocol.hdlc import HdlcReceiver, llc
 from hes_protocol.security import Protection, SuiteKeys, gmac_token, unprotect
 from hes_protocol.server import (
@@ -123,6 +124,54 @@ def recording(request: pytest.FixtureRequest, hes_vectors: Path) -> Recording:
     return Recording.of(capture(hes_vectors, request.param))
 
 
+def client_of(recording: Recording, **changes: Any) -> Client:
+    """Our client by the settings of the recorded one."""
+    initiate, initiate_protection, counter = recording.initiate("tx")
+    assert isinstance(initiate, InitiateRequest)
+    _, protection, _ = recording.plain("tx", recording.apdus[2][1])
+    settings = ClientSettings(
+        client_sap=1,
+        mechanism=Mechanism.HLS_GMAC,
+        encryption_key=recording.encryption_key,
+        authentication_key=recording.authentication_key,
+        system_title=recording.title("tx"),
+        protection=protection,
+        initiate_protection=initiate_protection,
+        max_receive_pdu_size=initiate.client_max_receive_pdu_size,
+        conformance=initiate.conformance,
+        challenge=recording.aarq.authentication_value,
+    )
+    return Client(attrs.evolve(settings, **changes), BareLink(), count(counter).__next__)
+
+
+def server_of(
+    recording: Recording, seen: dict[int, int], minimum: Protection = Protection.PLAIN
+) -> Server:
+    """Our server by the settings of the recorded one; `seen` are the client's counters."""
+    negotiated, _, counter = recording.initiate("rx")
+    assert isinstance(negotiated, InitiateResponse)
+    challenge = recording.aare.authentication_value
+    assert challenge is not None
+    rules = ServerAssociation(
+        client_sap=1,
+        mechanism=Mechanism.HLS_GMAC,
+        encryption_key=recording.encryption_key,
+        authentication_key=recording.authentication_key,
+        minimum_protection=minimum,
+        max_receive_pdu_size=negotiated.server_max_receive_pdu_size,
+        conformance=negotiated.conformance,
+    )
+    return Server(
+        {1: rules},
+        BareLink(),
+        server_sap=1,
+        system_title=recording.title("rx"),
+        next_counter=count(counter).__next__,
+        next_challenge=lambda: challenge,
+        client_counters=seen,
+    )
+
+
 @pytest.mark.conformance("hls-gmac", "vector")
 @pytest.mark.conformance("aarq-aare", "vector")
 @pytest.mark.conformance("get-normal", "vector")
@@ -132,27 +181,7 @@ def recording(request: pytest.FixtureRequest, hes_vectors: Path) -> Recording:
 @pytest.mark.conformance("authenticated", "vector")
 @pytest.mark.conformance("authenticated-encrypted", "vector")
 def test_our_client_says_what_was_recorded(recording: Recording) -> None:
-    initiate, initiate_protection, counter = recording.initiate("tx")
-    assert isinstance(initiate, InitiateRequest)
-    _, protection, _ = recording.plain("tx", recording.apdus[2][1])
-    counters = count(counter)
-    client = Client(
-        ClientSettings(
-            client_sap=1,
-            mechanism=Mechanism.HLS_GMAC,
-            encryption_key=recording.encryption_key,
-            authentication_key=recording.authentication_key,
-            system_title=recording.title("tx"),
-            protection=protection,
-            initiate_protection=initiate_protection,
-            max_receive_pdu_size=initiate.client_max_receive_pdu_size,
-            conformance=initiate.conformance,
-            challenge=recording.aarq.authentication_value,
-            server_system_title=recording.title("rx"),
-        ),
-        BareLink(),
-        lambda: next(counters),
-    )
+    client = client_of(recording, server_system_title=recording.title("rx"))
     assert client.send(Associate()) == recording.apdus[0][1]
     client.receive_data(recording.apdus[1][1])
     event = client.next_event()
@@ -195,30 +224,8 @@ def _answered(client: Client, recording: Recording) -> None:
 @pytest.mark.conformance("authenticated", "vector")
 @pytest.mark.conformance("authenticated-encrypted", "vector")
 def test_our_server_says_what_was_recorded(recording: Recording) -> None:
-    negotiated, _, counter = recording.initiate("rx")
-    assert isinstance(negotiated, InitiateResponse)
-    counters = count(counter)
-    challenge = recording.aare.authentication_value
-    assert challenge is not None
     seen: dict[int, int] = {}
-    server = Server(
-        {
-            1: ServerAssociation(
-                client_sap=1,
-                mechanism=Mechanism.HLS_GMAC,
-                encryption_key=recording.encryption_key,
-                authentication_key=recording.authentication_key,
-                max_receive_pdu_size=negotiated.server_max_receive_pdu_size,
-                conformance=negotiated.conformance,
-            )
-        },
-        BareLink(),
-        server_sap=1,
-        system_title=recording.title("rx"),
-        next_counter=lambda: next(counters),
-        next_challenge=lambda: challenge,
-        client_counters=seen,
-    )
+    server = server_of(recording, seen)
     for turn in (0, 2):
         server.receive_data(recording.apdus[turn][1])
         event = server.next_event()
@@ -237,22 +244,7 @@ def test_our_server_says_what_was_recorded(recording: Recording) -> None:
 
 @pytest.mark.conformance("replay", "vector")
 def test_the_recorded_handshake_is_worth_nothing_the_second_time(recording: Recording) -> None:
-    server = Server(
-        {
-            1: ServerAssociation(
-                client_sap=1,
-                mechanism=Mechanism.HLS_GMAC,
-                encryption_key=recording.encryption_key,
-                authentication_key=recording.authentication_key,
-            )
-        },
-        BareLink(),
-        server_sap=1,
-        system_title=recording.title("rx"),
-        next_counter=count(1).__next__,
-        next_challenge=lambda: b"a fresh challenge",
-        client_counters={1: recording.initiate("tx")[2]},
-    )
+    server = server_of(recording, {1: recording.initiate("tx")[2]})
     server.receive_data(recording.apdus[0][1])
     assert isinstance(server.next_event(), AssociationRefused)
 
@@ -273,5 +265,64 @@ def test_every_proof_is_the_one_that_we_would_give(recording: Recording) -> None
             recording.aarq.authentication_value,
         ),
     ):
+        assert challenge is not None
         counter = int.from_bytes(proof[1:5], "big")
         assert gmac_token(recording.keys, recording.title(sender), counter, challenge) == proof
+
+
+@pytest.mark.conformance("aare-identity", "vector")
+def test_a_meter_says_who_it_is(recording: Recording) -> None:
+    client = client_of(recording)  # which does not know whom to expect
+    client.send(Associate())
+    client.receive_data(recording.apdus[1][1])
+    needed = client.next_event()
+    assert isinstance(needed, ContinueNeeded)
+    client.send(needed.reply)
+    client.receive_data(recording.apdus[3][1])
+    accepted = client.next_event()
+    assert isinstance(accepted, AssociationAccepted)
+    assert accepted.server_system_title == recording.title("rx")
+
+
+WEAKER = ("sess-mikroelektronika-none", "sess-mikroelektronika-authentication")
+
+
+@pytest.mark.conformance("reply-styles", "vector")
+@pytest.mark.parametrize("recording", WEAKER, indirect=True)
+def test_a_meter_protects_its_aare_more_than_the_rest(recording: Recording) -> None:
+    """That ours follow it, in both roles, is in the sessions that are replayed above."""
+    _, initiate, _ = recording.initiate("rx")
+    rest = {recording.plain("rx", apdu)[1] for who, apdu in recording.apdus[2:] if who == "rx"}
+    assert initiate is Protection.AUTHENTICATED_ENCRYPTED
+    assert len(rest) == 1
+    assert initiate not in rest
+
+
+@pytest.mark.conformance("policy", "vector")
+@pytest.mark.parametrize("recording", WEAKER, indirect=True)
+def test_what_is_protected_less_than_we_ask_for_is_refused(recording: Recording) -> None:
+    most = Protection.AUTHENTICATED_ENCRYPTED
+    client = client_of(recording, minimum_protection=most)
+    client.send(Associate())
+    client.receive_data(recording.apdus[1][1])
+    needed = client.next_event()
+    assert isinstance(needed, ContinueNeeded)
+    client.send(needed.reply)
+    before = client.server_counter
+    client.receive_data(recording.apdus[3][1])
+    with pytest.raises(SecurityError, match="policy-violated"):
+        client.next_event()
+    assert client.server_counter == before
+    seen: dict[int, int] = {}
+    server = server_of(recording, seen, most)
+    server.receive_data(recording.apdus[0][1])
+    answer = server.next_event()
+    assert isinstance(answer, ContinueNeeded)
+    server.send(answer.reply)
+    counted = dict(seen)
+    server.receive_data(recording.apdus[2][1])
+    refused = server.next_event()
+    assert isinstance(refused, ContinueNeeded)
+    assert refused.reply.detail == "policy-violated"
+    assert seen == counted
+    assert not server.is_associated(1)
