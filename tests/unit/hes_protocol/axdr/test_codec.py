@@ -404,3 +404,21 @@ def test_one_changed_octet_is_a_value_or_a_remote_error(value: Data, data: st.Da
     place = data.draw(st.integers(0, len(octets) - 1))
     octets[place] = data.draw(st.integers(0, 255))
     _decoded(bytes(octets))
+
+
+@pytest.mark.conformance("floats", "vector")
+@pytest.mark.parametrize(
+    ("octets", "tag", "value"),
+    [
+        ("47c35000", T.FLOAT32, 100000.0),
+        ("7f7fffff", T.FLOAT32, 3.4028234663852886e38),
+        ("3ff199999999999a", T.FLOAT64, 1.1),
+        ("c010666666666666", T.FLOAT64, -4.1),
+        ("7e37e43c8800759c", T.FLOAT64, 1.0e300),
+    ],
+)
+def test_floats_that_are_published(octets: str, tag: DataTag, value: float) -> None:
+    """The octets are those of RFC 8949, appendix A: COSEM and CBOR both take IEEE 754 as it is."""
+    coded = bytes((tag,)) + bytes.fromhex(octets)
+    assert decode_all(coded) == Data(tag, value)
+    assert encode(Data(tag, value)) == coded

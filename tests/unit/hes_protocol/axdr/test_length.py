@@ -41,3 +41,10 @@ def test_indefinite_and_overlong_are_refused(first: int) -> None:
 def test_what_is_no_length(length: int) -> None:
     with pytest.raises(LocalProtocolError):
         write_length(length)
+
+
+@pytest.mark.conformance("ber-long", "vector")
+def test_the_example_of_the_standard() -> None:
+    # ISO/IEC 8825-1 (X.690), 8.1.3.5: L = 201 can be encoded as 1 0000001 1100 1001.
+    assert write_length(201).hex() == "81c9"
+    assert read_length(bytes.fromhex("81c9")) == (201, 2)

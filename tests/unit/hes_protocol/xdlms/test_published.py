@@ -1,9 +1,9 @@
 """
 APDUs that other projects publish with their meaning: read to it, and written to the same octets.
 
-The bodies are those of milanbella/gocosem (dlms_test.go); before each stand the tag, the choice and
-the invoke id that the standard gives it. Its ACTION requests with list are left out: they have an
-octet before each parameter that the standard does not know.
+Unless a test says otherwise the bodies are those of milanbella/gocosem (dlms_test.go); before each
+stand the tag, the choice and the invoke id that the standard gives it. Its ACTION requests with
+list are left out: they have an octet before each parameter that the standard does not know.
 """
 
 from __future__ import annotations
@@ -13,10 +13,20 @@ from typing import Any
 import attrs
 import pytest
 
-from hes_protocol.axdr import Data, DataTag
-from hes_protocol.cosem import Obis
-from hes_protocol.cosem.objects import Attribute, Method
+from hes_protocol.axdr import NULL, Data, DataTag, array, structure
+from hes_protocol.cosem import CosemDateTime, Obis
+from hes_protocol.cosem.objects import (
+    Attribute,
+    CaptureObject,
+    EntrySelection,
+    Method,
+    RangeSelection,
+)
 from hes_protocol.xdlms import (
+    AccessGet,
+    AccessRequest,
+    AccessSelection,
+    AccessSet,
     ActionRequestNextPblock,
     ActionRequestNormal,
     ActionRequestWithFirstPblock,
@@ -195,4 +205,76 @@ def test_action_with_list_by_blocks() -> None:
     agree(
         "c305c1 02 0001 0000800000ff 08 0002 0000810000fd 07 00 00000001 06 010203040506",
         ActionRequestWithListAndFirstPblock((METHOD, OTHER_METHOD), block(False, 1, SIX)),
+    )
+
+
+# youserj/DlmsSPODES-project publishes the descriptor and its selection; before them stands what a
+# GET begins with.
+@pytest.mark.conformance("selective-entry", "vector")
+def test_get_by_entry() -> None:
+    profile = Attribute(7, Obis.parse("1.0.94.7.4.255"), 2)
+    everything = AccessSelection(EntrySelection.selector, EntrySelection().to_data())
+    octets = "c001c1 0007 01005e0704ff 02 01 02 0204 0600000001 0600000000 120001 120000"
+    agree(octets, GetRequestNormal(profile, everything))
+
+
+# u9n/dlms-cosem publishes this range: its ends say neither weekday nor deviation.
+@pytest.mark.conformance("selective-range", "vector")
+@pytest.mark.conformance("deviation", "vector")
+def test_get_by_range_without_deviation() -> None:
+    ends = (CosemDateTime(year, 2, 12, 0xFF, 0, 0, 0, 0, clock_status=0) for year in (2018, 2019))
+    range_ = RangeSelection.between(CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2), *ends)
+    octets = (
+        "c001c1 0007 0100630100ff 02 01 01 0204 0204 120008 0906 0000010000ff 0f02 120000"
+        "090c 07e2020cff00000000800000 090c 07e3020cff00000000800000 0100"
+    )
+    buffer = Attribute(7, Obis.parse("1.0.99.1.0.255"), 2)
+    agree(octets, GetRequestNormal(buffer, AccessSelection(range_.selector, range_.to_data())))
+
+
+# "ACCESS service without block transfer", the request in the examples of the Green Book, as
+# Gurux.DLMS.Java and youserj/COSEMpdu_project publish it; nobody publishes the response.
+@pytest.mark.conformance("access", "vector")
+@pytest.mark.conformance("nesting", "vector")
+def test_access() -> None:
+    calendar = Obis.parse("0.0.13.0.0.255")
+    seasons = array(
+        *(
+            structure(
+                Data(DataTag.OCTET_STRING, bytes((season,))),
+                Data(DataTag.OCTET_STRING, b"\xff" * 7 + bytes(5)),
+                Data(DataTag.OCTET_STRING, b"\xff"),
+            )
+            for season in range(4)
+        )
+    )
+    weeks = array(
+        *(
+            structure(
+                Data(DataTag.OCTET_STRING, bytes((week,))),
+                *(Data(DataTag.UNSIGNED, day) for day in days),
+            )
+            for week, days in enumerate(([255] * 7, [2] + [1] * 6, [255] * 7, [1] + [2] * 6))
+        )
+    )
+    request = AccessRequest(
+        long_invoke_id_and_priority=0x40000000,
+        specifications=(
+            AccessGet(Attribute(1, Obis.parse("0.0.96.1.0.255"), 2)),
+            AccessGet(Attribute(8, Obis.parse("0.0.1.0.0.255"), 2)),
+            AccessSet(Attribute(20, calendar, 7)),
+            AccessSet(Attribute(20, calendar, 8)),
+        ),
+        values=(NULL, NULL, seasons, weeks),
+    )
+    season = "090c ffffffffffffff0000000000 0901ff"
+    agree(
+        "d9 40000000 00 04"
+        "01 0001 0000600100ff 02  01 0008 0000010000ff 02"
+        "02 0014 00000d0000ff 07  02 0014 00000d0000ff 08"
+        "04 00 00"
+        f"0104 0203 090100 {season} 0203 090101 {season} 0203 090102 {season} 0203 090103 {season}"
+        "0104 0208 090100 11ff11ff11ff11ff11ff11ff11ff 0208 090101 1102110111011101110111011101"
+        "0208 090102 11ff11ff11ff11ff11ff11ff11ff 0208 090103 1101110211021102110211021102",
+        request,
     )
