@@ -40,9 +40,6 @@ def by_the_book(protection: Protection, counter: int, apdu: bytes) -> bytes:
     return header + gcm.update(apdu) + gcm.finalize()
 
 
-@pytest.mark.conformance("authenticated", "vector")
-@pytest.mark.conformance("encrypted", "vector")
-@pytest.mark.conformance("authenticated-encrypted", "vector")
 @pytest.mark.parametrize("protection", PROTECTED)
 @given(counter=st.integers(0, 2**32 - 1), apdu=st.binary(max_size=300))
 def test_as_the_book_says_both_ways(protection: Protection, counter: int, apdu: bytes) -> None:

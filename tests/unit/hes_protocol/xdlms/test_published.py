@@ -222,8 +222,9 @@ def test_get_by_entry() -> None:
 @pytest.mark.conformance("selective-range", "vector")
 @pytest.mark.conformance("deviation", "vector")
 def test_get_by_range_without_deviation() -> None:
-    ends = (CosemDateTime(year, 2, 12, 0xFF, 0, 0, 0, 0, clock_status=0) for year in (2018, 2019))
-    range_ = RangeSelection.between(CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2), *ends)
+    from_ = CosemDateTime(2018, 2, 12, 0xFF, 0, 0, 0, 0, clock_status=0)
+    to = CosemDateTime(2019, 2, 12, 0xFF, 0, 0, 0, 0, clock_status=0)
+    range_ = RangeSelection.between(CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2), from_, to)
     octets = (
         "c001c1 0007 0100630100ff 02 01 01 0204 0204 120008 0906 0000010000ff 0f02 120000"
         "090c 07e2020cff00000000800000 090c 07e3020cff00000000800000 0100"
