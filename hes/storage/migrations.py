@@ -111,7 +111,7 @@ def migrate(database: Database, migrations: Sequence[Migration] | None = None) -
     applied: list[str] = []
     while True:
         with database.connection() as connection:
-            _take_turn(connection)
+            take_turn(connection)
             if not _has_state(connection):
                 connection.execute(_STATE_TABLE)
             left = _pending(wanted, _seen(connection))
@@ -140,7 +140,7 @@ def pending(database: Database, migrations: Sequence[Migration] | None = None) -
         return [migration.file_name for migration in _pending(wanted, seen)]
 
 
-def _take_turn(connection: Connection) -> None:
+def take_turn(connection: Connection) -> None:
     """Wait until nobody else migrates, then set the time-outs for the change itself."""
     connection.execute(
         "SELECT set_config('statement_timeout', %(patient)s, true),"

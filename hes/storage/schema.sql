@@ -1,6 +1,6 @@
 -- The whole schema, as the migrations in migrations/ leave it. For reading, and kept equal to them
 -- by tests/integration/test_migrations.py: whoever adds a migration changes this file with it.
--- Hypertables are not here: hes/storage/features.py.
+-- Hypertables and partitions are not here: hes/storage/features.
 
 -- Who the data belong to. One tenant there always is: what names no other belongs to it.
 CREATE TABLE tenant (
@@ -348,9 +348,10 @@ CREATE TABLE meter_knowledge (
     learnt_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Finished sessions, outbound and inbound.
+-- Finished sessions, outbound and inbound. The time belongs to the key, so that the table can be
+-- cut by it.
 CREATE TABLE session (
-    session_id uuid PRIMARY KEY,
+    session_id uuid NOT NULL,
     meter_id uuid NOT NULL REFERENCES meter,
     inbound boolean NOT NULL,
     started_at timestamptz NOT NULL,
@@ -360,7 +361,8 @@ CREATE TABLE session (
     cause text,
     octets_in int8 NOT NULL,
     octets_out int8 NOT NULL,
-    clock_drift_s float8
+    clock_drift_s float8,
+    CONSTRAINT session_pkey PRIMARY KEY (session_id, ended_at)
 );
 
 CREATE INDEX session_of_meter ON session (meter_id, ended_at DESC);

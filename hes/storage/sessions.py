@@ -20,7 +20,7 @@ _RECORD: Final = """
 INSERT INTO session (session_id, meter_id, inbound, started_at, ended_at, phase, outcome, cause,
                      octets_in, octets_out, clock_drift_s)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (session_id) DO NOTHING
+ON CONFLICT (session_id, ended_at) DO NOTHING
 """
 
 _EVENT: Final = """

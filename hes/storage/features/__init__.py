@@ -9,9 +9,9 @@ PostgreSQL does not have.
 
 from hes.storage.features import chunks, partitions
 from hes.storage.features.chunks import CHUNK_US, Chunk
-from hes.storage.features.switching import reconcile
 from hes.storage.features.retention import drop_older, list_chunks
 from hes.storage.features.server import Features, Path, state
+from hes.storage.features.switching import reconcile
 
 __all__ = [
     "CHUNK_US",

@@ -38,7 +38,7 @@ _PARTITIONS: Final = """
 SELECT child.relname::text, pg_get_expr(child.relpartbound, child.oid)
 FROM pg_inherits
 JOIN pg_class AS child ON child.oid = inhrelid
-WHERE inhparent = to_regclass(%s) AND NOT inhdetachpending
+WHERE inhparent = to_regclass(%s)
 ORDER BY 1
 """
 
@@ -93,7 +93,13 @@ def make(connection: Connection, missing: Sequence[tuple[str, int]]) -> None:
         for number in sorted(number for name, number in missing if name == table):
             since, until = chunks.since(number), chunks.since(number + 1)
             if not any(one.since < until and since < one.until for one in there):
-                _attach(connection, table, since, until)
+                partition = table + since.strftime(_SUFFIX)
+                connection.execute(
+                    sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(
+                        sql.Identifier(partition), sql.Identifier(table)
+                    )
+                )
+                attach(connection, table, partition, since, until)
 
 
 def partitions(connection: Connection, table: str) -> Sequence[Chunk]:
@@ -107,19 +113,18 @@ def partitions(connection: Connection, table: str) -> Sequence[Chunk]:
     return sorted(found, key=lambda one: one.since)
 
 
-def _attach(connection: Connection, table: str, since: datetime, until: datetime) -> None:
-    names = {
-        "table": sql.Identifier(table),
-        "partition": sql.Identifier(table + since.strftime(_SUFFIX)),
-        "since": sql.Literal(since.isoformat()),
-        "until": sql.Literal(until.isoformat()),
-    }
-    connection.execute(
-        sql.SQL("CREATE TABLE {partition} (LIKE {table} INCLUDING ALL)").format(**names)
-    )
+def attach(
+    connection: Connection, table: str, partition: str, since: datetime, until: datetime
+) -> None:
+    """Make a table that is like `table`, and whose rows lie in [since, until), a part of it."""
     connection.execute(
         sql.SQL(
             "ALTER TABLE {table} ATTACH PARTITION {partition}"
             " FOR VALUES FROM ({since}) TO ({until})"
-        ).format(**names)
+        ).format(
+            table=sql.Identifier(table),
+            partition=sql.Identifier(partition),
+            since=sql.Literal(since.isoformat()),
+            until=sql.Literal(until.isoformat()),
+        )
     )

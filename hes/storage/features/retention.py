@@ -1,8 +1,15 @@
-"""Old chunks go whole, by one call for hypertables and partitions alike."""
+"""
+Old chunks go whole, by one call for hypertables and partitions alike.
+
+A partition is detached CONCURRENTLY before it is dropped: that waits for long queries without
+letting anybody wait behind it. It is done outside of transactions, so it may break off half-way;
+the next call finishes what it finds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
@@ -14,12 +21,22 @@ from hes.storage.features.chunks import TABLES, Chunk
 from hes.storage.features.server import is_hypertable
 
 _LOCK_TIMEOUT: Final = "2s"
+_PATIENCE: Final = "60s"
 
 _CHUNKS: Final = """
-SELECT format('%%I.%%I', chunk_schema, chunk_name), range_start, range_end
-FROM timescaledb_information.chunks
+SELECT chunk_name::text, range_start, range_end FROM timescaledb_information.chunks
 WHERE hypertable_schema = current_schema AND hypertable_name = %s
 ORDER BY range_start
+"""
+
+_HALF_DETACHED: Final = """
+SELECT FROM pg_inherits
+WHERE inhparent = to_regclass(%s) AND inhrelid = to_regclass(%s) AND inhdetachpending
+"""
+
+_TIMEOUTS: Final = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
+_SET_TIMEOUTS: Final = """
+SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)
 """
 
 
@@ -38,7 +55,7 @@ def drop_older(database: Database, table: str, before: datetime) -> Sequence[Chu
     """
     Drop the chunks whose every row is older than `before`; younger rows of a chunk keep it.
 
-    Each goes in a transaction of its own, so that what is done stays done.
+    Each goes by itself, so that what is done stays done.
 
     Args: table: one of `chunks.TABLES`.
 
@@ -48,15 +65,48 @@ def drop_older(database: Database, table: str, before: datetime) -> Sequence[Chu
     Raises:
         StorageUnavailableError: the database is away, or somebody used a chunk for too long.
     """
-    old = [chunk for chunk in list_chunks(database, table) if chunk.until <= before]
+    with database.connection() as connection:
+        hypertable = is_hypertable(connection, table)
+        old = [chunk for chunk in _chunks(connection, table) if chunk.until <= before]
     for chunk in old:
-        with database.connection() as connection:
-            connection.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
-            if is_hypertable(connection, table):
+        if hypertable:
+            with database.connection() as connection:
+                connection.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
                 connection.execute("SELECT drop_chunks(%s::regclass, %s)", (table, chunk.until))
-            else:
-                connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(chunk.name)))
+        else:
+            _drop_partition(database, table, chunk.name)
     return old
+
+
+def _drop_partition(database: Database, table: str, partition: str) -> None:
+    names = {"table": sql.Identifier(table), "partition": sql.Identifier(partition)}
+    with _outside_of_transactions(database) as connection:
+        begun = connection.execute(_HALF_DETACHED, (table, partition)).fetchone() is not None
+        how = sql.SQL("FINALIZE" if begun else "CONCURRENTLY")
+        connection.execute(
+            sql.SQL("ALTER TABLE {table} DETACH PARTITION {partition} {how}").format(
+                how=how, **names
+            )
+        )
+        connection.execute(sql.SQL("DROP TABLE {partition}").format(**names))
+
+
+@contextmanager
+def _outside_of_transactions(database: Database) -> Iterator[Connection]:
+    """Lend a connection on which each statement is a transaction of its own."""
+    with database.connection() as connection:
+        before = connection.execute(_TIMEOUTS).fetchone()
+        connection.commit()
+        connection.autocommit = True
+        connection.execute(_SET_TIMEOUTS, (_PATIENCE, _PATIENCE))
+        try:
+            yield connection
+        except BaseException:
+            # Nobody else is to get it as it is now.
+            connection.close()
+            raise
+        connection.execute(_SET_TIMEOUTS, before)
+        connection.autocommit = False
 
 
 def _chunks(connection: Connection, table: str) -> Sequence[Chunk]:

@@ -1,27 +1,39 @@
 """
 Switch on what the server has, after the migrations and as often as one likes.
 
-A server that gains TimescaleDB later gains hypertables at the next `hes migrate`; one that has none
-gets partitions. Rows that are there stay.
+A server that has TimescaleDB, or gains it later, gets hypertables; another one gets partitions.
+Rows that are there stay: partitions are filled over into hypertables, a plain table becomes the
+first partition as it is. Each table changes in a transaction of its own, in which nobody else uses
+it: with many rows that takes a while, once.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
+from psycopg import sql
 
-from hes.storage.database import Database
-from hes.storage.features.chunks import CHUNK_DAYS, READINGS
-from hes.storage.features.server import Features, Server, server, state
+from hes.storage.database import Connection, Database
+from hes.storage.features import chunks, partitions
+from hes.storage.features.replacing import put_in_place, set_aside
+from hes.storage.features.server import Features, Server, is_hypertable, server, state
+from hes.storage.migrations import take_turn
+
+_STATEMENT_TIMEOUT: Final = "3600s"
 
 _CREATE_HYPERTABLE: Final = """
 SELECT create_hypertable(
-    %s::regclass, 'captured_at', chunk_time_interval => make_interval(days => %s),
+    %(table)s::regclass, %(column)s, chunk_time_interval => make_interval(days => %(days)s),
     create_default_indexes => false, if_not_exists => true, migrate_data => true)
 """
-
-_STATEMENT_TIMEOUT_S: Final = 600.0
+_SET_INTERVAL: Final = """
+SELECT set_chunk_time_interval(%(table)s::text::regclass, make_interval(days => %(days)s))
+FROM timescaledb_information.dimensions
+WHERE hypertable_schema = current_schema AND hypertable_name = %(table)s
+  AND dimension_number = 1 AND time_interval <> make_interval(days => %(days)s)
+"""
 
 
 def reconcile(database: Database) -> Features:
@@ -31,10 +43,18 @@ def reconcile(database: Database) -> Features:
     Raises:
         StorageUnavailableError: the database is away or a table is locked for too long.
     """
-    if _extension(database).timescaledb is not None:
-        with database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
-            for table in READINGS:
-                connection.execute(_CREATE_HYPERTABLE, (table, CHUNK_DAYS))
+    found = _extension(database)
+    for table in chunks.TABLES:
+        with database.connection() as connection:
+            take_turn(connection)
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, true)", (_STATEMENT_TIMEOUT,)
+            )
+            if found.timescaledb is not None:
+                _to_hypertable(connection, table)
+            else:
+                _to_partitions(connection, table)
+    partitions.ensure_ahead(database, datetime.now(UTC))
     return state(database)
 
 
@@ -51,3 +71,50 @@ def _extension(database: Database) -> Server:
             # An administrator may create it; until then partitions do.
             pass
     return found
+
+
+def _to_hypertable(connection: Connection, table: str) -> None:
+    names = {"table": table, "column": chunks.TABLES[table], "days": chunks.CHUNK_DAYS}
+    if is_hypertable(connection, table):
+        connection.execute(_SET_INTERVAL, names)
+        return
+    if not _is_partitioned(connection, table):
+        connection.execute(_CREATE_HYPERTABLE, names)
+        return
+    aside = set_aside(connection, table, f"{table}_partitioned")
+    put_in_place(connection, aside)
+    connection.execute(_CREATE_HYPERTABLE, names)
+    for part in partitions.partitions(connection, aside.old):
+        connection.execute(
+            sql.SQL("INSERT INTO {} SELECT * FROM {}").format(
+                sql.Identifier(table), sql.Identifier(part.name)
+            )
+        )
+    connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(aside.old)))
+
+
+def _to_partitions(connection: Connection, table: str) -> None:
+    if _is_partitioned(connection, table):
+        return
+    column = chunks.TABLES[table]
+    aside = set_aside(connection, table, f"{table}_before")
+    put_in_place(connection, aside, f"PARTITION BY RANGE ({column})")
+    row = connection.execute(
+        sql.SQL("SELECT min({column}), max({column}) FROM {table}").format(
+            column=sql.Identifier(column), table=sql.Identifier(aside.old)
+        )
+    ).fetchone()
+    assert row is not None
+    first, last = row
+    if first is None:
+        connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(aside.old)))
+    else:
+        since, until = chunks.number_of(first), chunks.number_of(last) + 1
+        partitions.attach(connection, table, aside.old, chunks.since(since), chunks.since(until))
+
+
+def _is_partitioned(connection: Connection, table: str) -> bool:
+    row = connection.execute(
+        "SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", (table,)
+    ).fetchone()
+    return row == (True,)
