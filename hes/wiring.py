@@ -21,14 +21,17 @@ from prometheus_client import CollectorRegistry
 
 from hes.api.app import create_app
 from hes.api.services import Services
+from hes.diagnosis import ServiceHealth
 from hes.domain.errors import PermanentError
 from hes.keys import KeyService
 from hes.meters import Inventory
 from hes.models import model_push_layouts, models
 from hes.pipeline import DirectBus, WindowPolicy
-from hes.readings import Quarantine, ReadingQueries
+from hes.readings import LatestReader, Quarantine, ReadingQueries
+from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
 from hes.storage import migrations
+from hes.storage.cache import Cache, LatestCache
 from hes.storage.counters import CounterStore
 from hes.storage.database import Database
 from hes.storage.features import reconcile
@@ -111,14 +114,26 @@ def inventory(database: Database, chosen: Settings | None = None) -> Inventory:
     return Inventory(database, keys(database, chosen))
 
 
-def api(database: Database) -> web.Application:
-    """The API and the console."""
+def open_cache(chosen: Settings | None = None) -> Cache | None:
+    """Redis of the settings, not connected yet; None where there is no address."""
+    chosen = chosen or settings()
+    return Cache(chosen.redis.url) if chosen.redis.url else None
+
+
+def latest_values(database: Database, held: Cache | None) -> LatestReader:
+    """Latest values, from Redis if it can be believed."""
+    return LatestReader(database, None if held is None else LatestCache(held))
+
+
+def api(database: Database, held: Cache | None = None) -> web.Application:
+    """The API and the console; `held`: Redis, None: there is none."""
     services = Services(
         # Without keys: what only shows meters needs no KEK.
         inventory=Inventory(database),
         readings=ReadingQueries(database),
         quarantine=Quarantine(database),
         stats=StatsStore(database),
+        health=ServiceHealth(database, held, trust_s=TRUST_S),
     )
     return create_app(services, threads=_API_THREADS)
 

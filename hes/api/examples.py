@@ -133,4 +133,12 @@ QUARANTINE: Final = schemas.QuarantineList(
 
 STATS: Final = schemas.Stats(meters=100, readings=67_200, sessions_last_minute=96, as_of=_AT)
 
+SERVICES: Final = schemas.ServiceList(
+    items=[
+        schemas.Service(name="database", state="ok", detail="answers"),
+        schemas.Service(name="cache", state="ok", detail="settled 0.4 s ago"),
+    ],
+    latest_values="cache",
+)
+
 HEALTH: Final = schemas.Health(status="ok", version="0.1.0")

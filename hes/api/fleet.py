@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import attrs
+import msgspec
 
 from hes.api import examples, schemas
 from hes.api.cursors import seal, unseal
@@ -66,6 +67,28 @@ def get_stats(call: Call[Nothing, Nothing]) -> schemas.Stats:
         readings=stats.readings,
         sessions_last_minute=stats.sessions_last_minute,
         as_of=datetime.now(UTC),
+    )
+
+
+@routes.route(
+    "GET",
+    "/v1/services",
+    returns={200: schemas.ServiceList},
+    problems=["overloaded"],
+    scope="meters:read",
+    example=examples.SERVICES,
+)
+def list_services(call: Call[Nothing, Nothing]) -> schemas.ServiceList:
+    """
+    List the servers that the head-end stands on, and how they do.
+
+    While the cache is not `ok`, latest values come from the database: slower, and the same.
+    """
+    reports = call.services.health.read()
+    cached = any(one.name == "cache" and one.state == "ok" for one in reports)
+    return schemas.ServiceList(
+        items=[msgspec.convert(attrs.asdict(one), schemas.Service) for one in reports],
+        latest_values="cache" if cached else "database",
     )
 
 

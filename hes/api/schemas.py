@@ -284,6 +284,23 @@ class Stats:
 
 
 @attrs.frozen
+class Service:
+    """A server that the head-end stands on. `degraded`: slower, and correct."""
+
+    name: Literal["database", "cache"]
+    state: Literal["ok", "degraded", "away"]
+    detail: str
+
+
+@attrs.frozen
+class ServiceList:
+    """The servers, and whether latest values are read from the cache or from the database."""
+
+    items: Sequence[Service]
+    latest_values: Literal["cache", "database"]
+
+
+@attrs.frozen
 class Health:
     """This process answers."""
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import attrs
 
+from hes.diagnosis import ServiceReport
 from hes.meters import MeterDetail, MeterPage
 from hes.readings import ChannelRow, QuarantinePage, ReadingPage
 
@@ -70,6 +71,13 @@ class StatsReader(Protocol):
         """Count, cheaply. Raises: StorageUnavailableError."""
 
 
+class HealthReader(Protocol):
+    """`hes.diagnosis.ServiceHealth`."""
+
+    def read(self) -> Sequence[ServiceReport]:
+        """Ask each server how it does; never raises."""
+
+
 @attrs.frozen
 class Services:
     """The capabilities behind the API; all synchronous and thread-safe."""
@@ -78,3 +86,4 @@ class Services:
     readings: ReadingsReader
     quarantine: QuarantineReader
     stats: StatsReader
+    health: HealthReader

@@ -23,8 +23,11 @@ import psycopg
 import redis
 
 import hes
+from hes.diagnosis.services import ServiceState, report_cache
+from hes.readings.latest import TRUST_S
 from hes.services import mosquitto
 from hes.settings import Settings
+from hes.storage.cache import Cache
 
 _PROBE_S: Final = 3
 _DISK_FAIL_OCTETS: Final = 1_000_000_000
@@ -81,7 +84,7 @@ def checks(of: Targets) -> list[Check]:
         check_disk(of.data),
         check_clock(),
         *check_database(of.database_url),
-        check_redis(of.redis_url),
+        *check_redis(of.redis_url),
         check_mqtt(of.mqtt_url),
         check_console(of.console),
     ]
@@ -181,20 +184,35 @@ def _row(connection: psycopg.Connection[tuple[Any, ...]], query: str) -> tuple[A
     return row
 
 
-def check_redis(url: str | None) -> Check:
-    """Does it answer, and which version?"""
+def check_redis(url: str | None) -> Iterator[Check]:
+    """Does it answer, which version, is its memory bounded, are latest values read from it?"""
     fix = _START.format(variable="HES_REDIS_URL")
     if url is None:
-        return Check("redis", State.FAIL, "no address: nothing runs here", fix)
+        yield Check("redis", State.FAIL, "no address: nothing runs here", fix)
+        return
     try:
         with redis.Redis.from_url(
             url, socket_timeout=_PROBE_S, socket_connect_timeout=_PROBE_S, retry=None
         ) as client:
-            said = client.info("server")
+            said, memory = client.info("server"), client.info("memory")
+        with Cache(url, timeout_s=_PROBE_S) as cache:
+            held = report_cache(cache, trust_s=TRUST_S)
     except (redis.RedisError, OSError, ValueError) as error:
-        return Check("redis", State.FAIL, _reason(error), fix)
+        yield Check("redis", State.FAIL, _reason(error), fix)
+        return
     name = said.get("server_name", "redis")
-    return Check("redis", State.OK, f"{name} {said.get(f'{name}_version', said['redis_version'])}")
+    version = f"{name} {said.get(f'{name}_version', said['redis_version'])}"
+    if not memory["maxmemory"] or memory["maxmemory_policy"] == "noeviction":
+        fix = "set maxmemory, and maxmemory-policy volatile-ttl"
+        yield Check("redis", State.WARN, f"{version}, with memory that is not bounded", fix)
+    else:
+        yield Check("redis", State.OK, f"{version}, {memory['maxmemory'] / 1e6:.0f} MB at most")
+    if held.state is ServiceState.OK:
+        yield Check("cache", State.OK, f"latest values are read from Redis: {held.detail}")
+    else:
+        detail = f"latest values are read from the database: {held.detail}"
+        fix = "see that a collector runs: it keeps what Redis holds"
+        yield Check("cache", State.WARN, detail, fix)
 
 
 def check_mqtt(url: str | None) -> Check:

@@ -16,7 +16,7 @@ def api() -> None:
     settings = wiring.settings()
     logs.configure(settings.log, "api")
     with wiring.open_database(settings, application_name="hes api") as database:
-        serve(wiring.api(database), settings.api.host, settings.api.port)
+        serve(wiring.api(database, wiring.open_cache(settings)), settings.api.host, settings.api.port)
 
 
 @click.group()

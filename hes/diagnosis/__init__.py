@@ -1,4 +1,7 @@
-"""Why a meter is not read, and what to do about it.
-
-Its turn comes after the collection engine.
 """
+How the servers do (`services`); later: why a meter is not read, and what to do about it.
+"""
+
+from hes.diagnosis.services import ServiceHealth, ServiceReport, ServiceState
+
+__all__ = ["ServiceHealth", "ServiceReport", "ServiceState"]

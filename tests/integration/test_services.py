@@ -179,7 +179,11 @@ def test_doctor_sees_the_servers(database_url: str, redis_url: str) -> None:
     assert found["database"].state is State.OK
     assert found["schema"].state is State.FAIL  # an empty database
     assert "clocks" not in found
-    assert doctor.check_redis(redis_url).state is State.OK
+    found = {check.name: check for check in doctor.check_redis(redis_url)}
+    assert found["redis"].state is State.OK
+    assert "256 MB at most" in found["redis"].detail or "HES_REDIS_URL" in os.environ
+    assert found["cache"].state is State.WARN  # nobody has settled it
+    assert "from the database" in found["cache"].detail
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives servers to another user")

@@ -21,13 +21,17 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from hes.domain.errors import TemporaryError
+from hes.domain.errors import PermanentError, TemporaryError
 
 Argument = str | bytes | int | float
 
 
 class CacheUnavailableError(TemporaryError):
     """Redis cannot be reached or refused to work now."""
+
+
+class CacheUrlError(PermanentError):
+    """The Redis URL is none. Does not quote it: there is a password in it."""
 
 
 @attrs.frozen
@@ -51,7 +55,7 @@ class Cache:
     One Redis server. Opens lazily and reconnects by itself. Thread-safe.
 
     Args:
-        url: `redis://…`, `rediss://…` or `unix://…`.
+        url: `redis://…`, `rediss://…` or `unix://…`; one that is none raises CacheUrlError.
         timeout_s: how long an answer may take.
         pause_s: after a failure nobody asks again for so long, so that a server that answers
             nobody costs one time-out per pause and not one per request.
@@ -70,7 +74,7 @@ class Cache:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._away: tuple[float, str] | None = None
-        pool = redis.BlockingConnectionPool.from_url(
+        pool = _pool(
             url,
             max_connections=max_connections,
             timeout=timeout_s,
@@ -151,6 +155,15 @@ class Cache:
             if self._monotonic() < until:
                 raise CacheUnavailableError(reason)
             self._away = None
+
+
+def _pool(url: str, **settings: Any) -> redis.BlockingConnectionPool:
+    try:
+        return redis.BlockingConnectionPool.from_url(url, **settings)
+    except (ValueError, TypeError):
+        problem = "the Redis URL is not of the form redis://user:password@host:port/0"
+    # Raised here, so that the driver's error is not even its context.
+    raise CacheUrlError(problem)
 
 
 def _evaluate(

@@ -16,6 +16,7 @@ from uuid import UUID
 import attrs
 
 from hes.api import Services
+from hes.diagnosis import ServiceReport, ServiceState
 from hes.domain.errors import StorageUnavailableError, UnknownMeterError
 from hes.domain.meters import Mechanism, Policy, Transport
 from hes.domain.ports import SessionOutcome, SessionPhase, SessionReport
@@ -74,6 +75,7 @@ class FakeFleet:
             readings=_Readings(self),
             quarantine=_Quarantine(self),
             stats=_Stats(self),
+            health=_Health(self),
         )
 
     def check(self) -> None:
@@ -373,3 +375,15 @@ class _Stats:
     def read(self) -> FakeStats:
         self.fleet.check()
         return FakeStats(self.fleet.size, self.fleet.size * 4 * 96 * _DAYS, self.fleet.size - 4)
+
+
+@attrs.frozen
+class _Health:
+    fleet: FakeFleet
+
+    def read(self) -> Sequence[ServiceReport]:
+        state = ServiceState.AWAY if self.fleet.down else ServiceState.OK
+        return [
+            ServiceReport("database", state, "answers"),
+            ServiceReport("cache", ServiceState.DEGRADED, "settled 60 s ago"),
+        ]

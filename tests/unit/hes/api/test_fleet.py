@@ -41,3 +41,14 @@ def test_health_does_not_ask_the_database(api: Api, fleet: FakeFleet) -> None:
     answer = api.ask("/healthz")
     assert (answer.status, answer.json()["status"]) == (200, "ok")
     assert fleet.calls == 0
+
+
+def test_the_servers_even_when_they_are_away(api: Api, fleet: FakeFleet) -> None:
+    fleet.down = True
+    assert api.ask("/v1/services").json() == {
+        "items": [
+            {"name": "database", "state": "away", "detail": "answers"},
+            {"name": "cache", "state": "degraded", "detail": "settled 60 s ago"},
+        ],
+        "latest_values": "database",
+    }

@@ -39,7 +39,7 @@ def test_database_away_has_a_fix_and_no_password(url: str | None) -> None:
 
 @pytest.mark.parametrize("url", [None, "redis://:secret@127.0.0.1:1/0", "secret://x"])
 def test_redis_away_has_a_fix_and_no_password(url: str | None) -> None:
-    found = doctor.check_redis(url)
+    (found,) = doctor.check_redis(url)
     assert found.state is State.FAIL
     assert "HES_REDIS_URL" in found.fix
     assert "secret" not in str(found)

@@ -3,6 +3,7 @@
 import pytest
 
 from hes.storage.cache import Cache, CacheUnavailableError, Rate, RateLimits
+from hes.storage.cache.client import CacheUrlError
 
 NOWHERE = "redis://:secret@127.0.0.1:1/0"
 
@@ -37,6 +38,13 @@ def test_no_server_and_no_password_in_what_is_said() -> None:
     with Cache(NOWHERE) as cache, pytest.raises(CacheUnavailableError) as caught:
         cache.now_ms()
     assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_a_url_that_is_none_is_not_quoted() -> None:
+    with pytest.raises(CacheUrlError) as caught:
+        Cache("secret://x:secret@y")
+    assert "secret" not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("cache", [None, NOWHERE])
