@@ -74,24 +74,32 @@ class HdlcAddress:
         Read the address that begins at `offset`.
 
         Returns: the address, and the offset of the octet behind it.
-        Raises:
-            TruncatedError: the octets end before the address does.
-            FramingError: "bad-address": three octets, or more than four.
+        Raises: as `address_end`.
         """
-        for behind in range(offset + 1, offset + 5):
-            if behind > len(octets):
-                raise TruncatedError("truncated", "an address is due", offset=offset)
-            if octets[behind - 1] & 1:
-                break
-        else:
-            raise FramingError("bad-address", "more than four octets", offset=offset)
-        if behind - offset == 3:
-            raise FramingError("bad-address", "three octets", offset=offset)
-        return _from_octets(bytes(octets[offset:behind])), behind
+        behind = address_end(octets, offset)
+        return address_from(bytes(octets[offset:behind])), behind
+
+
+def address_end(octets: bytes | bytearray, offset: int) -> int:
+    """
+    The offset of the octet behind the address that begins at `offset`.
+
+    Raises:
+        TruncatedError: the octets end before the address does.
+        FramingError: "bad-address": three octets, or more than four.
+    """
+    for behind, octet in enumerate(octets[offset : offset + 4], offset + 1):
+        if octet & 1:
+            if behind - offset == 3:
+                raise FramingError("bad-address", "three octets", offset=offset)
+            return behind
+    if len(octets) < offset + 4:
+        raise TruncatedError("truncated", "an address is due", offset=offset)
+    raise FramingError("bad-address", "more than four octets", offset=offset)
 
 
 @lru_cache(maxsize=1024)
-def _from_octets(octets: bytes) -> HdlcAddress:
+def address_from(octets: bytes) -> HdlcAddress:
     """The address in 1, 2 or 4 octets; a link sees few, and each frame has two."""
     parts = [octet >> 1 for octet in octets]
     if len(parts) == 1:

@@ -16,6 +16,7 @@ import re
 from typing import Final
 
 from hes_protocol.errors import FramingError, TruncatedError
+from hes_protocol.hdlc.crc import fcs16
 from hes_protocol.hdlc.frame import MAX_FRAME_OCTETS, HdlcFrame, read_frame, read_header
 
 _EVEN: Final = b"[" + b"".join(b"\\x%02x" % octet for octet in range(0, 256, 2)) + b"]"
@@ -23,7 +24,7 @@ _ODD: Final = b"[^" + _EVEN[1:]
 _ADDRESS: Final = b"(?:%b|%b(?:%b|%b%b%b))" % (_ODD, _EVEN, _ODD, _EVEN, _EVEN, _ODD)
 # What the search after a bad frame looks for: a flag, a format of type 3, two addresses. And the
 # same where the octets that came end within it.
-_BEGINNING: Final = re.compile(b"\x7e(?=[\xa0-\xaf].%b%b)" % (_ADDRESS, _ADDRESS), re.DOTALL)
+_BEGINNING: Final = re.compile(b"\x7e(?=([\xa0-\xaf].%b%b))" % (_ADDRESS, _ADDRESS), re.DOTALL)
 _PARTIAL_ADDRESS: Final = b"(?:%b|\\Z|%b(?:%b|\\Z|%b(?:\\Z|%b(?:%b|\\Z))))" % (
     _ODD, _EVEN, _ODD, _EVEN, _EVEN, _ODD,
 )  # fmt: skip
@@ -95,9 +96,14 @@ class HdlcReceiver:
             except TruncatedError as error:
                 if not self._ended:
                     return None
-                self._skip_bad_frame("truncated", error.detail, len(self._buffer))
+                if self._is_news():
+                    raise self._bad_frame("truncated", error.detail, len(self._buffer)) from None
+                self._skip_beginning()
             except FramingError as error:
-                self._skip_bad_frame(error.code, error.detail, self._claimed_octets())
+                if self._is_news():
+                    claimed = self._claimed_octets()
+                    raise self._bad_frame(error.code, error.detail, claimed) from None
+                self._skip_beginning()
             else:
                 self._advance(header.length)
                 self._begun = True
@@ -107,14 +113,13 @@ class HdlcReceiver:
     def _find_beginning(self) -> bool:
         """Bring the first octet behind a flag, or behind the last frame, to the buffer's front."""
         if self._searching:
-            found = _BEGINNING.search(self._buffer)
-            if found is None:
-                # At most the end of what there is may be the beginning of one.
-                found = _PERHAPS.search(self._buffer)
-                self._skip(found.start() if found else len(self._buffer))
+            at, complete = self._search()
+            self._skip(at)
+            if not complete:
                 return False
-            self._skip(found.start())
-            self._searching = False
+            self._advance(1)
+            self._searching, self._begun = False, True
+            return True
         # Not by lstrip, which copies all that waits behind the flags.
         found = _FLAGS.match(self._buffer)
         flags = found.end() if found else 0
@@ -123,18 +128,43 @@ class HdlcReceiver:
             self._begun = True
         return bool(self._buffer)
 
+    def _search(self) -> tuple[int, bool]:
+        """Where in the buffer the next flag of a frame is, or may be once more octets come."""
+        buffer, size = self._buffer, len(self._buffer)
+        reported = self._reported_until - self._offset
+        searched = 0
+        for found in _BEGINNING.finditer(buffer):
+            at, control = found.start(), found.end(1)
+            # What is not to be reported is only looked at, not read: noise may be full of it.
+            if at + 1 >= reported or control + 3 > size:
+                return at, True
+            if fcs16(buffer[at + 1 : control + 1]) == (
+                buffer[control + 1] | buffer[control + 2] << 8
+            ):
+                return at, True
+            searched = at + 1
+        # At most the end of what there is may be the beginning of one.
+        perhaps = _PERHAPS.search(buffer, searched)
+        return (perhaps.start() if perhaps else size), False
+
     def _claimed_octets(self) -> int:
         if self._buffer[0] & 0xF0 != 0xA0 or len(self._buffer) < 2:
             return 1
         return (self._buffer[0] & 0x07) << 8 | self._buffer[1]
 
-    def _skip_bad_frame(self, code: str, detail: str, claimed_octets: int) -> None:
+    def _is_news(self) -> bool:
+        """Whether what is bad at the buffer's front lies behind all that was reported."""
+        return self._begun and self._offset >= self._reported_until
+
+    def _bad_frame(self, code: str, detail: str, claimed_octets: int) -> FramingError:
         offset = self._offset
+        self._reported_until = offset + claimed_octets
+        self._skip_beginning()
+        return FramingError(code, detail, offset=offset)
+
+    def _skip_beginning(self) -> None:
         self._skip(1)
         self._searching = True
-        if self._begun and offset >= self._reported_until:
-            self._reported_until = offset + claimed_octets
-            raise FramingError(code, detail, offset=offset)
 
     def _skip(self, octets: int) -> None:
         self.octets_skipped += octets

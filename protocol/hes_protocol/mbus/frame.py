@@ -69,17 +69,9 @@ class MBusFrame:
         return bytes((START, told, told, START)) + body + bytes((sum(body) & 0xFF, STOP))
 
 
-def ends_frame(octets: bytes | bytearray, length: int) -> bool:
-    """Whether a frame of `length` octets from C on has its checksum and STOP; all are there."""
-    behind = HEADER_OCTETS + length
-    if octets[behind + 1] != STOP:
-        return False
-    return sum(memoryview(octets)[HEADER_OCTETS:behind]) & 0xFF == octets[behind]
-
-
 def read_frame(octets: bytes | bytearray, length: int) -> MBusFrame:
     """
-    Read the frame at the buffer's front, of which `ends_frame` is true.
+    Read the frame at the buffer's front, whose checksum and STOP are right.
 
     Raises: FramingError: "unknown-ci": what it carries is no piece of a DLMS APDU; "bad-length":
         it has no room for the fields of one.

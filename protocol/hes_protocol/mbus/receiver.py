@@ -5,11 +5,15 @@ Rule 1: a frame begins with 68 L L 68. Rule 2: it ends where checksum and STOP s
 or, since some meters count modulo 256, L + 256. Rule 3: the search after a bad frame goes on right
 behind its first octet; what fails within the octets that it claimed is not reported again. Rule 4:
 what comes before the first start is skipped silently: we may have begun to listen in the middle.
+
+Starts may stand at every octet and claim hundreds each, so the checksum of any stretch is the
+difference of two running sums, not a sum of its own: the search is linear in the stream.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from typing import Final
 
 from hes_protocol.errors import FramingError
@@ -21,13 +25,13 @@ from hes_protocol.mbus.frame import (
     STOP,
     TRAILER_OCTETS,
     MBusFrame,
-    ends_frame,
     read_frame,
 )
 
 # C, A and CI are in every long frame: a shorter length has overflown.
 _MIN_LENGTH: Final = 3
-_BEGINNING: Final = re.compile(rb"h(?:(.)\1h|(.)\2?\Z|\Z)", re.DOTALL)
+_FARTHEST_STOP: Final = MAX_FRAME_OCTETS - 1
+_BEGINNING: Final = re.compile(rb"h(?=(.)\1h|(.)\2?\Z|\Z)", re.DOTALL)
 
 
 class MBusReceiver:
@@ -37,6 +41,8 @@ class MBusReceiver:
         self.octets_skipped = 0
         self._max_frame = max_frame
         self._buffer = bytearray()
+        # Modulo 256, of all octets before each of the buffer, and before the next to come.
+        self._sums = bytearray(1)
         self._offset = 0
         self._ended = False
         self._reported_until = 0
@@ -54,6 +60,8 @@ class MBusReceiver:
     def receive_data(self, data: bytes) -> None:
         """Take octets that came from the transport."""
         self._buffer += data
+        sums = accumulate(data, initial=self._sums.pop())
+        self._sums += bytes(total & 0xFF for total in sums)
 
     def receive_end(self) -> None:
         """No more octets come: from now on a frame that is not complete is a bad one."""
@@ -69,47 +77,60 @@ class MBusReceiver:
                 where in the stream the frame begins. The next call goes on with what follows.
         Source: EN 13757-2, "Frame format FT 1.2".
         """
-        while self._find_start():
-            length = self._length()
-            if length is None:
-                return None
-            if length == 0:
-                self._skip_bad_frame()
-                continue
-            end = HEADER_OCTETS + length + TRAILER_OCTETS
-            offset = self._offset
-            try:
-                return read_frame(self._buffer, length)
-            except FramingError as error:
-                raise FramingError(error.code, error.detail, offset=offset) from None
-            finally:
-                self._advance(end)
-        return None
+        at, length = self._search()
+        self._skip(at)
+        if length is None:
+            return None
+        if not length:
+            raise self._bad_frame()
+        offset = self._offset
+        try:
+            return read_frame(self._buffer, length)
+        except FramingError as error:
+            raise FramingError(error.code, error.detail, offset=offset) from None
+        finally:
+            self._advance(HEADER_OCTETS + length + TRAILER_OCTETS)
 
-    def _find_start(self) -> bool:
-        """Bring the next 68 L L 68 to the buffer's front; False if there is none that is whole."""
-        found = _BEGINNING.search(self._buffer)
-        self._skip(found.start() if found else len(self._buffer))
-        if len(self._buffer) >= HEADER_OCTETS:
-            return True
-        if self._ended and self._buffer:
-            self._skip(len(self._buffer))
-        return False
+    def _search(self) -> tuple[int, int | None]:
+        """
+        Where in the buffer the next frame begins, or the next bad one that is to be reported.
 
-    def _length(self) -> int | None:
+        Returns: the place, and how many octets the frame has from C on: 0 for a bad one, None
+            until more octets come.
+        """
+        buffer, size = self._buffer, len(self._buffer)
+        reported = self._reported_until - self._offset
+        for found in _BEGINNING.finditer(buffer):
+            at = found.start()
+            if at < reported and at + _FARTHEST_STOP < size:
+                # Of most of noise that is enough: there is no STOP at either end.
+                stop = at + HEADER_OCTETS + buffer[at + 1] + 1
+                if buffer[stop] != STOP != buffer[stop + OVERFLOW]:
+                    continue
+            if size - at < HEADER_OCTETS:
+                return (size if self._ended else at), None
+            length = self._length(at)
+            if length != 0 or at >= reported:
+                return at, length
+        return size, None
+
+    def _length(self, at: int) -> int | None:
         """How many octets from C on; 0 for none that fits, None until more octets come."""
-        told = self._buffer[1]
+        buffer = self._buffer
+        told = buffer[at + 1]
+        first = at + HEADER_OCTETS
         waiting = False
         for length in (told, told + OVERFLOW):
-            end = HEADER_OCTETS + length + TRAILER_OCTETS
-            if length < _MIN_LENGTH or end > self._max_frame:
+            behind = first + length
+            if length < _MIN_LENGTH or behind + TRAILER_OCTETS - at > self._max_frame:
                 continue
-            if len(self._buffer) < end:
+            if behind + TRAILER_OCTETS > len(buffer):
                 waiting = True
-            elif ends_frame(self._buffer, length):
-                return length
-            elif self._buffer[end - 1] == STOP and self._starts_at(end):
-                return 0  # another frame begins where this one says that it ends
+            elif buffer[behind + 1] == STOP:
+                if (self._sums[behind] - self._sums[first]) & 0xFF == buffer[behind]:
+                    return length
+                if self._starts_at(behind + TRAILER_OCTETS):
+                    return 0  # another frame begins where this one says that it ends
         return None if waiting and not self._ended else 0
 
     def _starts_at(self, at: int) -> bool:
@@ -120,7 +141,8 @@ class MBusReceiver:
             and (begins[1] == begins[2])
         )
 
-    def _skip_bad_frame(self) -> None:
+    def _bad_frame(self) -> FramingError:
+        """Go on behind the first octet of the bad frame at the buffer's front."""
         offset, told = self._offset, self._buffer[1]
         end = HEADER_OCTETS + (told if told >= _MIN_LENGTH else told + OVERFLOW) + TRAILER_OCTETS
         if end > self._max_frame:
@@ -132,9 +154,8 @@ class MBusReceiver:
         else:
             code, detail = "bad-checksum", f"0x{self._buffer[end - 2]:02x}"
         self._skip(1)
-        if offset >= self._reported_until:
-            self._reported_until = offset + end
-            raise FramingError(code, detail, offset=offset)
+        self._reported_until = offset + end
+        return FramingError(code, detail, offset=offset)
 
     def _skip(self, octets: int) -> None:
         self.octets_skipped += octets
@@ -142,4 +163,5 @@ class MBusReceiver:
 
     def _advance(self, octets: int) -> None:
         del self._buffer[:octets]
+        del self._sums[:octets]
         self._offset += octets

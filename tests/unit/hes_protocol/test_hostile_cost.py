@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -19,6 +20,8 @@ from hes_protocol.axdr import write_length
 from hes_protocol.errors import RemoteProtocolError
 from hes_protocol.hdlc import Control, ControlKind, HdlcAddress, HdlcFrame, HdlcServerLink
 from hes_protocol.hdlc.receiver import HdlcReceiver
+from hes_protocol.mbus import MBusReceiver
+from hes_protocol.translator import TranslatorKeys, TransportKind, translate
 from hes_protocol.wrapper import WrapperReceiver
 from hes_protocol.xdlms import decode_apdu
 
@@ -43,7 +46,16 @@ LISTS = {
     "data-notification": ("0f000000010001", ("0200", "00")),
 }
 STREAMS = {
-    "hdlc": ("7e", "7ea0", "7ea0070321", "7ea00703211f", "00", "a0", "7ea00a0203020313a1b2"),
+    "hdlc": (
+        *("7e", "7ea0", "7ea0070321", "7ea00703211f", "00", "a0", "7ea00a0203020313a1b2"),
+        "7ea7ff0321",
+    ),
+    # Starts everywhere, with a STOP at no end, at every second or at both, and frames of no use.
+    "mbus": (
+        *("68", "16", "68646468", "68ffff6853ff", "680101680000", "6803036853ff005216"),
+        *("68" * starts + "16" * stops for starts, stops in ((56, 53), (74, 60), (92, 109))),
+        "68ffff6816161616",
+    ),
     "wrapper": ("000100010001000100",),
 }
 # What a server's link answers: SNRM with and without parameters, DISC, RR and I, in the shortest
@@ -67,11 +79,33 @@ def _hdlc(octets: bytes) -> None:
                 return
 
 
+def _mbus(octets: bytes) -> None:
+    receiver = MBusReceiver()
+    receiver.receive_data(octets)
+    receiver.receive_end()
+    while True:
+        with suppress(RemoteProtocolError):
+            if receiver.next_frame() is None:
+                return
+
+
 def _wrapper(octets: bytes) -> None:
     receiver = WrapperReceiver()
     receiver.receive_data(octets)
     while receiver.next_frame() is not None:
         pass
+
+
+RECEIVERS: dict[str, Callable[[bytes], object]] = {
+    "hdlc": _hdlc,
+    "mbus": _mbus,
+    "wrapper": _wrapper,
+}
+
+
+def _short(unit: bytes) -> str:
+    """A unit as a test's name has it."""
+    return unit.hex() if len(unit) < 20 else f"{unit.hex()[:8]}... of {len(unit)}"
 
 
 def _server_link(octets: bytes) -> None:
@@ -108,8 +142,14 @@ def _others(size: int) -> dict[str, tuple[Callable[[bytes], object], bytes]]:
             cases[f"{apdu.__name__} {unit.hex()} {size}"] = (apdu.decode, octets)
     for kind, texts in STREAMS.items():
         for unit in map(bytes.fromhex, texts):
-            decoder = _hdlc if kind == "hdlc" else _wrapper
-            cases[f"{kind} {unit.hex()} {size}"] = (decoder, unit * (size // len(unit)))
+            octets = unit * (size // len(unit))
+            cases[f"{kind} {_short(unit)} {size}"] = (RECEIVERS[kind], octets)
+            through = partial(
+                translate,
+                transport=TransportKind(kind),
+                keys=TranslatorKeys(),
+            )
+            cases[f"translated {kind} {_short(unit)} {size}"] = (through, octets)
     for name, controls in COMMANDS.items():
         for clients in (1, 100):
             octets = _commands(controls, size, clients)
