@@ -1,21 +1,21 @@
 """
 What a meter's channels hold, and the current values of one channel, exact and in their unit.
 
-Which value is current: `hes.storage.readings`.
+Which value is current: `hes.storage.queries.current`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import attrs
 
-from hes.domain.readings import ChannelKey, Reading, scaled
-from hes.storage import readings
+from hes.domain.readings import ChannelKey, Reading, moment, scaled
 from hes.storage.database import Database
-from hes.storage.readings import CurrentReading
+from hes.storage.queries import ranges, selection
+from hes.storage.queries.columns import CurrentColumns
 from hes_protocol.cosem.units import Unit
 
 _STATEMENT_TIMEOUT_S = 10.0
@@ -71,7 +71,7 @@ class ReadingQueries:
             StorageUnavailableError: the database is away or took too long.
         """
         with self._database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
-            extents = readings.channels(connection, meter_id)
+            extents = selection.extents(connection, meter_id)
         return [
             ChannelRow(
                 channel_id=extent.channel_id,
@@ -108,16 +108,28 @@ class ReadingQueries:
             StorageUnavailableError: the database is away or took too long.
         """
         with self._database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
-            rows = readings.page(
-                connection, channel_id, from_=from_, to=to, after=after, limit=limit + 1
+            found = selection.of_ids(connection, [channel_id])
+            if not found:
+                return ReadingPage((), has_more=False)
+            columns = ranges.page(
+                connection, found[0], from_=from_, to=to, after=after, limit=limit + 1
             )
         return ReadingPage(
-            items=tuple(_reading_row(row) for row in rows[:limit]), has_more=len(rows) > limit
+            items=tuple(reading_rows(columns.select(slice(limit)))), has_more=len(columns) > limit
         )
 
 
-def _reading_row(row: CurrentReading) -> ReadingRow:
-    value = scaled(row.value, row.scaler) if isinstance(row.value, int) else row.value
-    return ReadingRow(
-        Reading(row.captured_at, value, row.quality, row.revised), Unit.of(row.unit).symbol
-    )
+def reading_rows(columns: CurrentColumns) -> Iterator[ReadingRow]:
+    """An object per value, for who shows them one by one."""
+    for at, value, null, quality, scaler, unit, revised in zip(
+        columns.captured_at.tolist(),
+        columns.value.tolist(),
+        columns.null.tolist(),
+        columns.quality.tolist(),
+        columns.scaler.tolist(),
+        columns.unit.tolist(),
+        columns.revised.tolist(),
+        strict=True,
+    ):
+        exact = None if null else scaled(value, scaler) if isinstance(value, int) else value
+        yield ReadingRow(Reading(moment(at), exact, quality, revised), Unit.of(unit).symbol)

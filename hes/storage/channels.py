@@ -42,6 +42,12 @@ WHERE meter_id = ANY (%s)
 ORDER BY channel_id, valid_from, series_id
 """  # noqa: S608 - constants only
 
+_SELECT_BY_ID = f"""
+SELECT {_COLUMNS} FROM channel LEFT JOIN series USING (channel_id)
+WHERE channel_id = ANY (%s)
+ORDER BY channel_id, valid_from, series_id
+"""  # noqa: S608 - constants only
+
 _KEYS = """
 unnest(%s::uuid[], %s::bytea[], %s::int4[], %s::bytea[], %s::int4[], %s::int2[],
        %s::int4[], %s::text[], %s::text[], %s::text[])
@@ -148,6 +154,13 @@ def commissioned(connection: Connection, meter_ids: Collection[UUID]) -> dict[UU
 def select(connection: Connection, meter_ids: Collection[UUID]) -> dict[ChannelKey, StoredChannel]:
     """All channels of these meters."""
     return _channels(connection.execute(_SELECT, (list(meter_ids),)))
+
+
+def select_by_id(
+    connection: Connection, channel_ids: Collection[int]
+) -> dict[ChannelKey, StoredChannel]:
+    """Those of these channels that there are."""
+    return _channels(connection.execute(_SELECT_BY_ID, (list(channel_ids),)))
 
 
 def find(connection: Connection, keys: Collection[ChannelKey]) -> dict[ChannelKey, StoredChannel]:

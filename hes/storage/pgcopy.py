@@ -21,14 +21,14 @@ _TRAILER = b"\xff\xff"
 _NULL = -1
 
 # timestamptz counts microseconds from 2000-01-01, we count from 1970-01-01.
-_EPOCH_SHIFT_US = 946_684_800_000_000
+EPOCH_SHIFT_US = 946_684_800_000_000
 
 Column = npt.NDArray[Any]
 
 
 def timestamps(microseconds: Int64Array) -> Int64Array:
     """Microseconds since 1970 UTC -> what timestamptz holds."""
-    return microseconds - _EPOCH_SHIFT_US
+    return microseconds - EPOCH_SHIFT_US
 
 
 def encode(columns: Sequence[Column], null: BoolArray) -> bytes:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from psycopg import sql
 
 from hes.domain.errors import StorageUnavailableError
 from hes.domain.quality import Quality
@@ -14,7 +15,7 @@ from hes.pipeline import DirectBus
 from hes.readings import Quarantine, ReadingPage, ReadingQueries
 from hes.storage.channels import READING_TABLES
 from hes.storage.database import Database
-from hes.storage.readings import _ROWS
+from hes.storage.queries.current import ROWS
 from tests.batches import (
     DAY,
     EVIDENCE,
@@ -190,7 +191,10 @@ def test_a_page_uses_the_index_and_only_the_chunks_of_its_range(database, bus) -
     with database.connection() as connection:
         series_id = connection.execute("SELECT min(series_id) FROM series").fetchone()
         plan = connection.execute(
-            b"EXPLAIN " + _ROWS.format(table=READING_TABLES[ValueStore.INTEGER]).as_bytes(None),
+            b"EXPLAIN "
+            + ROWS.format(
+                table=READING_TABLES[ValueStore.INTEGER], nothing=sql.SQL("0::int8")
+            ).as_bytes(None),
             {
                 "series_ids": [series_id[0]],
                 "from": DAY,
@@ -221,7 +225,7 @@ def test_sql_and_python_agree_on_the_physical_value(database) -> None:
             " FROM unnest(%s::int8[], %s::int2[]) WITH ORDINALITY AS p (raw, scaler, n) ORDER BY n",
             ([raw for raw, _ in pairs], [scaler for _, scaler in pairs]),
         ).fetchall()
-        nothing = connection.execute("SELECT physical(NULL, 1::int2)").fetchone()
+        nothing = connection.execute("SELECT physical(NULL::int8, 1::int2)").fetchone()
     for (raw, scaler), (physical, scale) in zip(pairs, rows, strict=True):
         assert physical == scaled(raw, scaler), (raw, scaler)
         assert Decimal(physical) * Decimal(10) ** -scaler == raw or abs(scaler) > 9

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import attrs
+import numpy as np
 
 from hes.domain.errors import PermanentError
 from hes.domain.readings import Int32Array, Int64Array, SourceKind
 from hes.storage.database import Connection
+from hes.storage.pgcopy import EPOCH_SHIFT_US
+from hes.storage.queries.columns import numbers
 
 # One statement, so that horizon and rows are of one snapshot.
-_BATCHES: Final = """
+BATCHES: Final = """
 SELECT batch_id, batch_key, source_kind, received_at, stored_at, xid::text::int8, meter_ids
 FROM batch
 WHERE (xid, batch_id) > (%(xid)s::text::xid8, %(batch_id)s::int8)
@@ -30,6 +33,48 @@ ORDER BY xid, batch_id LIMIT %(limit)s
 """
 
 _HORIZON: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8"
+
+# By the keys of the rows; the bounds given as constants spare the chunks that they exclude.
+ROWS: Final = """
+WITH spoken AS (
+    SELECT batch.batch_id, channel.channel_id, series.series_id, channel.store,
+           batch.captured_from, batch.captured_to
+    FROM batch
+    CROSS JOIN LATERAL unnest(batch.meter_ids) AS named (meter_id)
+    JOIN channel ON channel.meter_id = named.meter_id
+    JOIN series ON series.channel_id = channel.channel_id
+    WHERE batch.batch_id = ANY (%(batch_ids)s) AND batch.captured_from IS NOT NULL
+)
+SELECT array_agg(batch_id), array_agg(channel_id), array_agg(captured_at)
+FROM (
+    SELECT batch_id, channel_id, row.captured_at
+    FROM spoken CROSS JOIN LATERAL (
+        SELECT captured_at FROM reading
+        WHERE store = 'integer' AND reading.series_id = spoken.series_id
+          AND captured_at BETWEEN spoken.captured_from AND spoken.captured_to
+          AND captured_at BETWEEN %(first)s AND %(last)s AND batch_id = spoken.batch_id
+        UNION ALL
+        SELECT captured_at FROM reading_float
+        WHERE store = 'float' AND reading_float.series_id = spoken.series_id
+          AND captured_at BETWEEN spoken.captured_from AND spoken.captured_to
+          AND captured_at BETWEEN %(first)s AND %(last)s AND batch_id = spoken.batch_id
+        UNION ALL
+        SELECT captured_at FROM reading_text
+        WHERE store = 'text' AND reading_text.series_id = spoken.series_id
+          AND captured_at BETWEEN spoken.captured_from AND spoken.captured_to
+          AND captured_at BETWEEN %(first)s AND %(last)s AND batch_id = spoken.batch_id
+        UNION ALL
+        SELECT captured_at FROM reading_revision
+        WHERE reading_revision.series_id = spoken.series_id
+          AND captured_at BETWEEN spoken.captured_from AND spoken.captured_to
+          AND batch_id = spoken.batch_id
+    ) AS row
+) AS row
+"""
+
+_SPAN: Final = """
+SELECT min(captured_from), max(captured_to) FROM batch WHERE batch_id = ANY (%s)
+"""
 
 
 class PositionLostError(PermanentError):
@@ -49,6 +94,7 @@ class Position:
 
 
 START: Final = Position(0, 0)
+_LAST_BATCH: Final = 2**63 - 1
 
 
 @attrs.frozen
@@ -100,14 +146,58 @@ def committed(connection: Connection, after: Position, *, limit: int) -> ChangeP
     Raises:
         PositionLostError: `after` lies beyond all that this database has committed.
     """
-    raise NotImplementedError
+    bounds = {"xid": after.xid, "batch_id": after.batch_id, "limit": limit}
+    batches = tuple(_batch(row) for row in connection.execute(BATCHES, bounds))
+    if not batches and after.xid >= _horizon(connection):
+        raise PositionLostError(f"transaction {after.xid} is not of this database's past")
+    position = batches[-1].position if batches else after
+    return ChangePage(batches, position, has_more=len(batches) == limit)
 
 
 def end(connection: Connection) -> Position:
     """The position after all that is settled now: what follows is news."""
-    raise NotImplementedError
+    return Position(_horizon(connection) - 1, _LAST_BATCH)
 
 
 def rows(connection: Connection, batches: Sequence[CommittedBatch]) -> ChangedRows:
-    """The instants that these batches have spoken of; what is current there says `ranges`."""
-    raise NotImplementedError
+    """
+    The instants that these batches have spoken of; `ranges` says what is current there.
+
+    A correction that changed nothing of what was said is none, and not here. Of a batch that an
+    older release wrote (`meter_ids` is None) nothing is found.
+    """
+    ids = [batch.batch_id for batch in batches]
+    span = connection.execute(_SPAN, (ids,)).fetchone()
+    assert span is not None
+    if span[0] is None:
+        return ChangedRows(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64))
+    with connection.cursor(binary=True) as cursor:
+        cursor.execute(ROWS, {"batch_ids": ids, "first": span[0], "last": span[1]})
+        result = cursor.pgresult
+        assert result is not None
+        batch_id, channel_id, captured_at = (result.get_value(0, column) for column in range(3))
+    return ChangedRows(
+        numbers(batch_id, ">i8"),
+        numbers(channel_id, ">i4"),
+        numbers(captured_at, ">i8") + EPOCH_SHIFT_US,
+    )
+
+
+def _horizon(connection: Connection) -> int:
+    row = connection.execute(_HORIZON).fetchone()
+    assert row is not None
+    oldest: int = row[0]
+    return oldest
+
+
+def _batch(row: Sequence[Any]) -> CommittedBatch:
+    batch_id, batch_key, kind, received_at, stored_at, xid, meter_ids = row
+    return CommittedBatch(
+        batch_id=batch_id,
+        batch_key=batch_key,
+        kind=SourceKind(kind),
+        received_at=received_at,
+        stored_at=stored_at,
+        position=Position(xid, batch_id),
+        meter_ids=None if meter_ids is None else tuple(meter_ids),
+    )
