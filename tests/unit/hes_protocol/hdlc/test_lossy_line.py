@@ -69,12 +69,13 @@ ADDRESSES = st.sampled_from(
 )
 PARAMETERS = st.builds(
     LinkParameters,
-    st.integers(8, 2030),
-    st.integers(8, 2030),
+    st.integers(8, 300),
+    st.integers(8, 300),
     st.integers(1, 7),
     st.integers(1, 7),
 )
-SIZES = st.lists(st.tuples(st.integers(1, 1500), st.integers(1, 1500)), min_size=1, max_size=5)
+# In the shortest fields that is eight turns of the sequence numbers, in the longest one frame.
+SIZES = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500)), min_size=1, max_size=5)
 
 
 @settings(max_examples=150)
