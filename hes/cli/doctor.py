@@ -27,6 +27,7 @@ from hes.diagnosis.services import ServiceState, report_cache
 from hes.readings.latest import TRUST_S
 from hes.services import mosquitto
 from hes.settings import Settings
+from hes.storage import features
 from hes.storage.cache import Cache
 
 _PROBE_S: Final = 3
@@ -130,7 +131,7 @@ def _clock_synchronised() -> bool:
 
 
 def check_database(url: str | None) -> Iterator[Check]:
-    """Does it answer, which version, what of TimescaleDB is in use, do both clocks agree?"""
+    """Does it answer, which version, how are readings kept, do both clocks agree?"""
     if url is None:
         fix = _START.format(variable="HES_DATABASE_URL")
         yield Check("database", State.FAIL, "no address: nothing runs here", fix)
@@ -138,29 +139,23 @@ def check_database(url: str | None) -> Iterator[Check]:
     try:
         with psycopg.connect(url, connect_timeout=_PROBE_S) as connection:
             found = _row(connection, _SERVER)
-            tables = _row(connection, _HYPERTABLES)[0] if found[2] else 0
+            used = features.look(connection)
     except psycopg.Error as error:
         fix = _START.format(variable="HES_DATABASE_URL")
         yield Check("database", State.FAIL, _reason(error), fix)
         return
-    number, version, timescaledb, licence, schema, server_time = found
+    number, version, schema, server_time = found
     if number < _POSTGRES_MIN:
         yield Check("database", State.FAIL, f"PostgreSQL {version}", "use PostgreSQL 15 or newer")
     else:
         yield Check("database", State.OK, f"PostgreSQL {version}")
     if not schema:
         yield Check("schema", State.FAIL, "the database is empty", "run `hes migrate`")
-    if not timescaledb:
-        detail = "not installed: plain tables are used"
-        yield Check("timescaledb", State.WARN, detail, "install it, then run `hes migrate`")
+    elif used.is_settled:
+        yield Check("readings", State.OK, f"in {used}")
     else:
-        edition = "community" if licence == "timescale" else "Apache"
-        detail = f"{timescaledb}, {edition} edition, {tables} hypertables"
-        if schema and not tables:
-            fix = "run `hes migrate` to make hypertables"
-            yield Check("timescaledb", State.WARN, detail, fix)
-        else:
-            yield Check("timescaledb", State.OK, detail)
+        fix = "run `hes migrate`, and read what it says"
+        yield Check("readings", State.WARN, f"in {used}: the server can do better", fix)
     off_s = abs((server_time - datetime.now(UTC)).total_seconds())
     if off_s > _CLOCK_OFF_S:
         detail = f"the database's clock is {off_s:.0f} s away from ours"
@@ -170,12 +165,9 @@ def check_database(url: str | None) -> Iterator[Check]:
 _SERVER = """
 SELECT current_setting('server_version_num')::int,
        current_setting('server_version'),
-       (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'),
-       current_setting('timescaledb.license', true),
        to_regclass('schema_migration') IS NOT NULL,
        clock_timestamp()
 """
-_HYPERTABLES = "SELECT count(*) FROM timescaledb_information.hypertables"
 
 
 def _row(connection: psycopg.Connection[tuple[Any, ...]], query: str) -> tuple[Any, ...]:

@@ -24,9 +24,6 @@ def migrate(dry_run: bool, output: str) -> None:
         files = migrations.pending(database) if dry_run else migrations.migrate(database)
         write_rows(({"migration": name} for name in files), ["migration"], output)
         if not dry_run:
-            click.echo(_summary(len(files), reconcile(database).timescaledb), err=True)
-
-
-def _summary(applied: int, timescaledb: str | None) -> str:
-    tables = f"hypertables of TimescaleDB {timescaledb}" if timescaledb else "plain tables"
-    return f"{applied} applied; readings are in {tables}"
+            depth = wiring.settings().intake.buffer_depth_days
+            used = reconcile(database, buffer_depth_days=depth)
+            click.echo(f"{len(files)} applied; readings are in {used}", err=True)

@@ -11,6 +11,7 @@ import psycopg
 from hes.domain.errors import UnknownMeterError
 from hes.domain.ports import SessionOutcome, SessionPhase, SessionReport
 from hes.storage.database import Connection, Database
+from hes.storage.features import chunks, partitions
 
 # Both texts come from our own code, but may quote what a peer sent.
 _CODE_LENGTH: Final = 64
@@ -59,10 +60,19 @@ class SessionStore:
             report.clock_drift_s,
         )
         try:
-            with self._database.connection() as connection:
-                connection.execute(_RECORD, values)
+            try:
+                self._record(values)
+            except psycopg.errors.CheckViolation:
+                # No partition for it yet: the first session of its week, on plain PostgreSQL.
+                number = chunks.number_of(report.ended_at)
+                partitions.ensure(self._database, [number], ["session"])
+                self._record(values)
         except psycopg.errors.ForeignKeyViolation as exc:
             raise UnknownMeterError(f"no meter {report.meter_id}") from exc
+
+    def _record(self, values: Sequence[object]) -> None:
+        with self._database.connection() as connection:
+            connection.execute(_RECORD, values)
 
     def security_event(
         self, meter_id: UUID | None, code: str, detail: str, peer: str | None

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from hes.cli.doctor import State, check_database
 from hes.domain.errors import StorageUnavailableError
+from hes.domain.ports import SessionOutcome, SessionPhase, SessionReport
 from hes.storage.database import Database
 from hes.storage.features import (
     Chunk,
@@ -23,6 +26,7 @@ from hes.storage.features import (
     state,
 )
 from hes.storage.migrations import migrate
+from hes.storage.sessions import SessionStore
 from tests.batches import DAY, add_meters
 
 SERVER = "hes.storage.features.server._SERVER"
@@ -299,3 +303,45 @@ def wait_for_lock(database: Database) -> None:
                 return
         time.sleep(0.01)
     pytest.fail("nobody waits")
+
+
+def test_a_session_makes_the_partition_that_it_needs(partitioned: Database) -> None:
+    (meter_id,) = add_meters(partitioned, 1)
+    report = SessionReport(
+        session_id=uuid4(),
+        meter_id=meter_id,
+        inbound=False,
+        started_at=OLD,
+        ended_at=OLD + timedelta(seconds=3),
+        phase=SessionPhase.RELEASE,
+        outcome=SessionOutcome.OK,
+        cause=None,
+        octets_in=1,
+        octets_out=2,
+        clock_drift_s=None,
+    )
+    store = SessionStore(partitioned)
+    for _ in range(2):
+        store.record(report)
+    assert store.latest(meter_id, limit=9) == [report]
+
+
+def test_the_doctor_says_which_path_is_active(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> tuple[object, str]:
+        (found,) = (one for one in check_database(database_url) if one.name == "readings")
+        return found.state, found.detail
+
+    with plain(monkeypatch):
+        assert said() == (State.WARN, "in plain tables: the server can do better")
+        reconcile(database)
+        assert said() == (State.OK, "in partitions by time")
+    if state(database).timescaledb is None:
+        pytest.skip("this server has no TimescaleDB")
+    assert said() == (State.WARN, "in partitions by time: the server can do better")
+    version = reconcile(database).timescaledb
+    assert said() == (State.OK, f"in hypertables (TimescaleDB {version}, Apache edition)")
+    monkeypatch.setattr(SERVER, b"SELECT 'x', true, 'timescale'")
+    detail = "in hypertables (TimescaleDB x, community edition): the server can do better"
+    assert said() == (State.WARN, detail)

@@ -14,7 +14,7 @@ from hes.cli.migrate import migrate as migrate_command
 from hes.domain.errors import PermanentError, StorageUnavailableError
 from hes.storage.database import Database
 from hes.storage.features import reconcile, state
-from hes.storage.features.chunks import READINGS
+from hes.storage.features.chunks import CHUNK_DAYS, TABLES
 from hes.storage.migrations import Migration, MigrationError, migrate, pending, shipped
 from tests.batches import DAY, add_meters, open_bus, open_database, profile
 from tests.catalog import describe
@@ -126,14 +126,14 @@ def test_reconcile_uses_what_the_server_has(database: Database) -> None:
     migrate(database)
     found = reconcile(database)
     assert found.timescaledb is not None
-    assert found.hypertables == READINGS
+    assert found.hypertables == tuple(sorted(TABLES))
     assert reconcile(database) == found == state(database)
     assert migrate(database) == []
     with database.connection() as connection:
         rows = connection.execute(
             "SELECT hypertable_name::text, time_interval FROM timescaledb_information.dimensions"
         ).fetchall()
-    assert {name: interval.days for name, interval in rows} == dict.fromkeys(READINGS, 7)
+    assert {name: interval.days for name, interval in rows} == dict.fromkeys(TABLES, CHUNK_DAYS)
 
 
 def test_a_server_that_gains_the_extension_gains_hypertables_with_its_rows(
@@ -148,15 +148,6 @@ def test_a_server_that_gains_the_extension_gains_hypertables_with_its_rows(
                 pytest.skip("this server has no TimescaleDB")
             again = bus.publish(profile(meters, start=DAY))
         assert (again.stored, again.duplicates) == (0, 2 * 4 * 96)
-
-
-def test_plain_tables_where_there_is_no_extension(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    migrate(database)
-    monkeypatch.setattr("hes.storage.features.server._SERVER", b"SELECT NULL, false, NULL")
-    assert reconcile(database).timescaledb is None
-    assert state(database).hypertables == ()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ PostgreSQL does not have.
 from hes.storage.features import chunks, partitions
 from hes.storage.features.chunks import CHUNK_US, Chunk
 from hes.storage.features.retention import drop_older, list_chunks
-from hes.storage.features.server import Features, Path, state
+from hes.storage.features.server import Features, Path, look, state
 from hes.storage.features.switching import reconcile
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "chunks",
     "drop_older",
     "list_chunks",
+    "look",
     "partitions",
     "reconcile",
     "state",

@@ -8,7 +8,8 @@ from typing import Final
 import attrs
 
 from hes.storage.database import Connection, Database
-from hes.storage.features.chunks import TABLES
+from hes.storage.features import community
+from hes.storage.features.chunks import READINGS, TABLES
 
 # Preloading is what lets CREATE EXTENSION succeed; without it the server ends the connection. The
 # list of preloaded libraries is hidden from ordinary roles, a setting of the loader is not.
@@ -36,14 +37,14 @@ class Path(enum.StrEnum):
     """By which means the large tables are kept."""
 
     PLAIN = "plain tables"
-    PARTITIONS = "partitions"
+    PARTITIONS = "partitions by time"
     APACHE = "hypertables"
-    COMMUNITY = "hypertables, compressed"
+    COMMUNITY = "compressed hypertables"
 
 
 @attrs.frozen
 class Server:
-    """What the server has: TimescaleDB's version in this database, or whether it can be created."""
+    """What the server has: TimescaleDB's version in this database, or if it can be created."""
 
     timescaledb: str | None
     available: bool
@@ -57,19 +58,42 @@ class Server:
 
 @attrs.frozen
 class Features:
-    """What is in use. `timescaledb`: its version; `licence`: `apache` or `timescale`."""
+    """
+    What is in use. `timescaledb`: its version; `licence`: `apache` or `timescale`.
+
+    `compressed`: tables whose old chunks are; `aggregate`: whether there is a continuous one.
+    """
 
     timescaledb: str | None
     licence: str | None
     hypertables: tuple[str, ...]
     partitioned: tuple[str, ...]
+    compressed: tuple[str, ...] = ()
+    aggregate: bool = False
 
     @property
     def path(self) -> Path:
         """The means by which the readings are kept."""
         if "reading" in self.hypertables:
-            return Path.COMMUNITY if self.licence == "timescale" else Path.APACHE
+            return Path.COMMUNITY if "reading" in self.compressed else Path.APACHE
         return Path.PARTITIONS if "reading" in self.partitioned else Path.PLAIN
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether `reconcile` would find nothing to do."""
+        if self.timescaledb is None:
+            return len(self.partitioned) == len(TABLES)
+        licensed = self.licence == "timescale"
+        return len(self.hypertables) == len(TABLES) and (
+            not licensed or (self.aggregate and set(READINGS) <= set(self.compressed))
+        )
+
+    def __str__(self) -> str:
+        """What a person is told: `hypertables (TimescaleDB 2.19.3, Apache edition)`."""
+        if self.path in (Path.PLAIN, Path.PARTITIONS):
+            return self.path.value
+        edition = "community" if self.licence == "timescale" else "Apache"
+        return f"{self.path.value} (TimescaleDB {self.timescaledb}, {edition} edition)"
 
 
 def state(database: Database) -> Features:
@@ -79,14 +103,25 @@ def state(database: Database) -> Features:
     Raises: StorageUnavailableError: the database is away.
     """
     with database.connection() as connection:
-        found = server(connection)
-        tables = list(TABLES)
-        hypertables: tuple[str, ...] = ()
-        if found.timescaledb is not None:
-            hypertables = tuple(name for (name,) in connection.execute(_HYPERTABLES, (tables,)))
-        partitioned = tuple(name for (name,) in connection.execute(_PARTITIONED, (tables,)))
-        licence = found.licence if found.timescaledb is not None else None
-        return Features(found.timescaledb, licence, hypertables, partitioned)
+        return look(connection)
+
+
+def look(connection: Connection) -> Features:
+    """Tell what is in use, within a transaction of the caller's."""
+    tables = list(TABLES)
+    found = server(connection)
+    partitioned = tuple(name for (name,) in connection.execute(_PARTITIONED, (tables,)))
+    if found.timescaledb is None:
+        return Features(None, None, (), partitioned)
+    catalog = community.look(connection)
+    return Features(
+        timescaledb=found.timescaledb,
+        licence=found.licence,
+        hypertables=tuple(name for (name,) in connection.execute(_HYPERTABLES, (tables,))),
+        partitioned=partitioned,
+        compressed=catalog.compressed,
+        aggregate=catalog.refreshed is not None,
+    )
 
 
 def server(connection: Connection) -> Server:

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from hes.storage.database import Connection, Database
-from hes.storage.features import chunks, partitions
+from hes.storage.features import chunks, community, partitions
 from hes.storage.features.replacing import put_in_place, set_aside
 from hes.storage.features.server import Features, Server, is_hypertable, server, state
 from hes.storage.migrations import take_turn
@@ -36,9 +36,11 @@ WHERE hypertable_schema = current_schema AND hypertable_name = %(table)s
 """
 
 
-def reconcile(database: Database) -> Features:
+def reconcile(database: Database, *, buffer_depth_days: int = 60) -> Features:
     """
     Make use of what the server has. Idempotent; run after `migrate`.
+
+    Args: buffer_depth_days: how old rows may be that meters still bring.
 
     Raises:
         StorageUnavailableError: the database is away or a table is locked for too long.
@@ -54,6 +56,8 @@ def reconcile(database: Database) -> Features:
                 _to_hypertable(connection, table)
             else:
                 _to_partitions(connection, table)
+    if found.is_community:
+        community.switch_on(database, buffer_depth_days=buffer_depth_days)
     partitions.ensure_ahead(database, datetime.now(UTC))
     return state(database)
 
