@@ -20,7 +20,7 @@ import psycopg
 from hes.cli.output import cell, output_option, write_document, write_rows, write_table
 
 if TYPE_CHECKING:
-    from hes.meters import ImportReport, Inventory, MeterDetail, MeterRow
+    from hes.meters import ImportReport, Inventory, MeterDetail, MeterRow, PlaceRow
 
 _FAILURE: Final = 1
 _PARTIAL: Final = 3
@@ -66,6 +66,17 @@ _ASSOCIATION_COLUMNS: Final = (
     "reserved_to",
 )
 _PROFILE_COLUMNS: Final = ("obis", "capture_period_s", "columns")
+_PLACE_COLUMNS: Final = (
+    "usage_point",
+    "measures",
+    "site",
+    "transformer",
+    "feeder",
+    "since",
+    "until",
+    "ct_ratio",
+    "vt_ratio",
+)
 _SESSION_COLUMNS: Final = ("ended_at", "inbound", "phase", "outcome", "cause", "clock_drift_s")
 
 
@@ -259,8 +270,16 @@ def _detail_document(detail: MeterDetail) -> dict[str, Any]:
                 for profile in detail.knowledge.profiles
             ],
         },
+        "groups": list(detail.groups),
+        "places": [_place_row(place) for place in detail.places],
         "sessions": [attrs.asdict(session, recurse=False) for session in detail.sessions],
     }
+
+
+def _place_row(place: PlaceRow) -> dict[str, object]:
+    fields = attrs.asdict(place, recurse=False)
+    fields["ct_ratio"], fields["vt_ratio"] = str(fields.pop("ct")), str(fields.pop("vt"))
+    return fields
 
 
 def _write_detail(document: dict[str, Any]) -> None:
@@ -268,6 +287,8 @@ def _write_detail(document: dict[str, Any]) -> None:
     fields = dict(document)
     associations, sessions = fields.pop("associations"), fields.pop("sessions")
     knowledge, due = fields.pop("knowledge"), fields.pop("due")
+    places = fields.pop("places")
+    fields["groups"] = ", ".join(fields["groups"])
     if due is not None:
         fields["due_at"], fields["attempts"] = due["due_at"], due["attempts"]
         fields["leased_until"] = due["leased_until"]
@@ -275,6 +296,7 @@ def _write_detail(document: dict[str, Any]) -> None:
         fields["learnt_at"], fields["objects"] = knowledge["learnt_at"], knowledge["objects"]
     write_table([[name.replace("_", " "), cell(value)] for name, value in fields.items()])
     sections: list[tuple[str, list[dict[str, object]], Sequence[str]]] = [
+        ("places", places, _PLACE_COLUMNS),
         ("associations", associations, _ASSOCIATION_COLUMNS),
         ("profiles", knowledge["profiles"] if knowledge else [], _PROFILE_COLUMNS),
         ("sessions", sessions, _SESSION_COLUMNS),

@@ -7,6 +7,7 @@ The inventory: meters, their associations and addresses, import from files.
 from hes.meters.imports import ImportedRowError, ImportReport, OnExisting
 from hes.meters.inventory import BadCursorError, Inventory, MeterPage
 from hes.meters.lines import bounded_lines
+from hes.storage.installations import PlaceRow
 from hes.storage.meters import (
     AssociationRow,
     DueWork,
@@ -27,5 +28,6 @@ __all__ = [
     "MeterPage",
     "MeterRow",
     "OnExisting",
+    "PlaceRow",
     "bounded_lines",
 ]

@@ -17,7 +17,9 @@ import attrs
 
 from hes.domain.meters import Meter
 from hes.keys import KeyService
-from hes.meters.rows import MeterSpec, RowError, parse_row
+from hes.meters.fields import RowError
+from hes.meters.placing import Placing
+from hes.meters.rows import MeterSpec, parse_row
 from hes.storage.meter_changes import KeptMeter, MeterChange, MeterChanges, MeterChangeStore
 from hes_protocol.cosem import Obis
 
@@ -90,6 +92,7 @@ class Import:
         self._on_existing = on_existing
         self._clock = clock
         self._seen: dict[object, int] = {}
+        self._zones: dict[str, bool] = {}
         self._created = self._replaced = self._kept = self._failed = 0
         self._errors: list[ImportedRowError] = []
 
@@ -159,6 +162,14 @@ class Import:
         with self._changes.chunk(dry_run=self._dry_run) as changes:
             there = changes.kept([spec.serial for _, spec in chunk])
             taken = _Taken.among(changes, [spec for _, spec in chunk])
+            self._learn_zones(changes, chunk)
+            replacing = self._on_existing is OnExisting.REPLACE
+            placing = Placing(
+                changes.places,
+                [spec.place for _, spec in chunk if spec.place is not None],
+                frozenset(meter.meter_id for meter in there.values() if replacing),
+                replacing=replacing,
+            )
             for number, spec in chunk:
                 existing = there.get(spec.serial)
                 if existing is not None and self._on_existing is OnExisting.KEEP:
@@ -166,19 +177,46 @@ class Import:
                     continue
                 try:
                     self._check_change(spec, existing, taken)
+                    change = self._change(spec, existing, now)
+                    self._place(placing, spec, change)
                 except RowError as error:
                     failed.append((number, error))
                     continue
-                (created if existing is None else replaced).append(
-                    self._change(spec, existing, now)
-                )
+                (created if existing is None else replaced).append(change)
             changes.insert(created)
             changes.replace(replaced)
+            placing.write()
         self._created += len(created)
         self._replaced += len(replaced)
         self._kept += kept
         for number, failure in failed:
             self._fail(number, failure)
+
+    def _learn_zones(self, changes: MeterChanges, chunk: Sequence[tuple[int, MeterSpec]]) -> None:
+        """Ask which zones the server knows: it cuts days by them, with a list of its own."""
+        zones = {spec.timezone for _, spec in chunk} - self._zones.keys()
+        if zones:
+            unknown = changes.places.unknown_zones(zones)
+            self._zones |= {zone: zone not in unknown for zone in zones}
+
+    def _place(self, placing: Placing, spec: MeterSpec, change: MeterChange) -> None:
+        """
+        Take up where the meter hangs, and its groups.
+
+        Raises:
+            RowError: the row contradicts what is known of the place.
+        """
+        meter = change.meter
+        if spec.place is not None:
+            try:
+                placing.put(
+                    meter.meter_id, meter.serial, spec.place, spec.timezone, meter.commissioned_at
+                )
+            except RowError as error:
+                error.serial = spec.serial
+                raise
+        if spec.groups is not None:
+            placing.group(meter.meter_id, spec.groups)
 
     def _check_change(self, spec: MeterSpec, existing: KeptMeter | None, taken: _Taken) -> None:
         """
@@ -190,6 +228,8 @@ class Import:
         """
         if existing is not None and self._on_existing is OnExisting.ERROR:
             raise RowError("serial", "is in the inventory already", spec.serial)
+        if not self._zones[spec.timezone]:
+            raise RowError("timezone", "is not known to the database's server", spec.serial)
         taken.check(spec)
         if existing is not None and existing.leased:
             self._check_leased(spec, existing)

@@ -20,6 +20,7 @@ from hes.domain.errors import KeyUnavailableError, UnknownMeterError
 from hes.domain.meters import Meter
 from hes.storage.associations import WrappedSecrets
 from hes.storage.database import Connection, Database
+from hes.storage.place_changes import PlaceChanges
 from hes_protocol.cosem import Obis
 
 _ADVISORY_LOCK: Final = 0x4845_5301  # the migrations hold ...00
@@ -115,6 +116,7 @@ class MeterChanges:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.places = PlaceChanges(connection)
 
     def kept(self, serials: Collection[str]) -> dict[str, KeptMeter]:
         """

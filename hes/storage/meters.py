@@ -24,6 +24,8 @@ from hes.domain.meters import (
 )
 from hes.domain.ports import SessionOutcome, SessionReport
 from hes.storage.database import Connection, Database
+from hes.storage.groups import of_meter
+from hes.storage.installations import PlaceRow, places
 from hes.storage.knowledge import from_document
 from hes.storage.sessions import select_sessions
 from hes_protocol.cosem import Obis
@@ -142,7 +144,10 @@ class KnowledgeSummary:
 
 @attrs.frozen
 class MeterDetail:
-    """Everything about one meter but secrets. `sessions`: the last ones, latest first."""
+    """
+    Everything about one meter but secrets. `sessions`: the last ones, latest first; `places`: where
+    it hangs and hung, the latest first.
+    """
 
     row: MeterRow
     created_at: datetime
@@ -153,6 +158,8 @@ class MeterDetail:
     due: DueWork | None
     knowledge: KnowledgeSummary | None
     sessions: tuple[SessionReport, ...]
+    places: tuple[PlaceRow, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 class MeterStore:
@@ -251,7 +258,19 @@ class MeterStore:
                 due=_due(connection, meter_id),
                 knowledge=_knowledge(connection, meter_id),
                 sessions=tuple(select_sessions(connection, meter_id, limit=sessions)),
+                places=tuple(places(connection, meter_id)),
+                groups=tuple(of_meter(connection, meter_id)),
             )
+
+
+def ids_after(connection: Connection, after: UUID | None, *, limit: int) -> Sequence[UUID]:
+    """The ids of all meters, page by page in their order."""
+    rows = connection.execute(
+        "SELECT meter_id FROM meter WHERE %(after)s::uuid IS NULL OR meter_id > %(after)s::uuid"
+        " ORDER BY meter_id LIMIT %(limit)s",
+        {"after": after, "limit": limit},
+    )
+    return [meter_id for (meter_id,) in rows]
 
 
 def meter_from_row(row: Sequence[Any]) -> Meter:

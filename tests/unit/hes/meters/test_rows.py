@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hes.domain.meters import Association, Mechanism, Policy, Secrets, Transport
-from hes.meters.rows import RowError, parse_row
+from hes.meters.fields import RowError
+from hes.meters.rows import parse_row
 from hes_protocol.cosem import Obis
 
 EK = "000102030405060708090a0b0c0d0e0f"
