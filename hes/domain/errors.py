@@ -19,6 +19,10 @@ class StorageUnavailableError(TemporaryError):
     """The database cannot be reached or refused to work now; what it was asked is undone."""
 
 
+class OverloadedError(StorageUnavailableError):
+    """Storage cannot keep up: what was handed over was not taken; the meter still has it."""
+
+
 class LeaseLostError(PermanentError):
     """The lease ran out or belongs to another holder: stop, and discard what it was for."""
 

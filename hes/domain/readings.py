@@ -53,7 +53,7 @@ class ValueStore(StrEnum):
     TEXT = "text"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class ChannelKey:
     """
     What identifies a channel within the whole system.

@@ -37,7 +37,7 @@ def marks(group: Group, now: datetime) -> Sequence[Mark]:
     np.maximum.at(latest, group.series_index, group.captured_at)
     found: dict[tuple[UUID, Obis], int] = {}
     limit = microseconds(now)
-    for index in np.unique(group.series_index).tolist():
+    for index in np.flatnonzero(np.bincount(group.series_index)).tolist():
         channel = group.series[index].channel
         if channel.source is not None:
             profile = (channel.meter_id, channel.source)

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+import attrs
 import numpy as np
 
 from hes.domain.readings import (
@@ -47,6 +48,21 @@ _CACHED_CHANNELS: Final = 200_000
 Channels = dict[ChannelKey, StoredChannel]
 
 
+@attrs.frozen(eq=False)
+class Resolved:
+    """
+    Where each row goes to: channel, series, and that series' scaler and unit.
+
+    `channels` is what the cache may keep once the transaction is committed.
+    """
+
+    channel_id: Int32Array
+    series_id: Int32Array
+    scaler: Int32Array
+    unit: Int32Array
+    channels: Channels
+
+
 class SeriesCache:
     """
     What is committed about channels, kept between transactions. One thread at a time.
@@ -60,8 +76,9 @@ class SeriesCache:
 
     def find(self, keys: Iterable[ChannelKey]) -> Channels:
         """Those of `keys` that are known."""
-        known = self._channels
-        return {key: known[key] for key in keys if key in known}
+        # Under the asker's own objects, so that it finds them again by identity.
+        found = ((key, self._channels.get(key)) for key in dict.fromkeys(keys))
+        return {key: channel for key, channel in found if channel is not None}
 
     def keep(self, channels: Mapping[ChannelKey, StoredChannel]) -> None:
         """Remember what a transaction has found or made, once it is committed."""
@@ -117,16 +134,13 @@ def surplus(connection: Connection, group: Group, known: Channels, limit: int) -
     return refused
 
 
-def resolve(connection: Connection, group: Group, known: Channels) -> tuple[Int32Array, Channels]:
+def resolve(connection: Connection, group: Group, known: Channels) -> Resolved:
     """
     Find the series of each row; channels and series that are missing are made.
 
     Args:
         group: accepted rows only: every meter is known.
         known: what `find` found.
-
-    Returns:
-        A series id per row, and what the cache may keep once the transaction is committed.
 
     Raises:
         psycopg.errors.ForeignKeyViolation: a meter was removed meanwhile.
@@ -142,11 +156,11 @@ def resolve(connection: Connection, group: Group, known: Channels) -> tuple[Int3
         if new:
             channels.insert_series(connection, new)
             known.update(_find(connection, unknown))
-    return _assign(connection, group, used, known), known
+    return _assign(connection, group, used, known)
 
 
 def _used(group: Group) -> list[int]:
-    used: list[int] = np.unique(group.series_index).tolist()
+    used: list[int] = np.flatnonzero(np.bincount(group.series_index)).tolist()
     return used
 
 
@@ -205,16 +219,18 @@ def _last_stored(connection: Connection, stated: SeriesKey, channel: StoredChann
     return ALWAYS if last is None else microseconds(last)
 
 
-def _assign(connection: Connection, group: Group, used: list[int], known: Channels) -> Int32Array:
-    target = np.zeros(len(group.series), np.int32)
+def _assign(connection: Connection, group: Group, used: list[int], known: Channels) -> Resolved:
+    # Per series of the group: channel, series, scaler, unit; and when it begins.
+    target = np.zeros((len(group.series), 4), np.int32)
     begins = np.full(len(group.series), ALWAYS, np.int64)
     for index in used:
         stated = group.series[index]
-        series = known[stated.channel].find(stated.scaler, stated.unit)
+        channel = known[stated.channel]
+        series = channel.find(stated.scaler, stated.unit)
         if series is None:
             begins[index] = _NEVER
         else:
-            target[index] = series.series_id
+            target[index] = _columns(channel, series)
             if _kind(group, index) is SourceKind.PROFILE:
                 begins[index] = series.valid_from
     assigned = target[group.series_index]
@@ -225,14 +241,19 @@ def _assign(connection: Connection, group: Group, used: list[int], known: Channe
         known.update(_find(connection, [group.series[index] for index in late_series]))
         for index in late_series:
             rows = late & (group.series_index == index)
-            versions = known[group.series[index].channel].series
-            assigned[rows] = _valid_at(versions, group.captured_at[rows])
-    return assigned
+            channel = known[group.series[index].channel]
+            assigned[rows] = _valid_at(channel, group.captured_at[rows])
+    channel_id, series_id, scaler, unit = (np.ascontiguousarray(one) for one in assigned.T)
+    return Resolved(channel_id, series_id, scaler, unit, known)
 
 
-def _valid_at(versions: tuple[StoredSeries, ...], captured_at: Int64Array) -> Int32Array:
-    """Per instant the series that was valid: the last that begins at or before it."""
-    begins = np.array([series.valid_from for series in versions], np.int64)
-    ids = np.array([series.series_id for series in versions], np.int32)
+def _columns(channel: StoredChannel, series: StoredSeries) -> tuple[int, int, int, int]:
+    return channel.channel_id, series.series_id, series.scaler, series.unit
+
+
+def _valid_at(channel: StoredChannel, captured_at: Int64Array) -> Int32Array:
+    """Per instant the columns of the series that was valid: the last that begins by then."""
+    begins = np.array([series.valid_from for series in channel.series], np.int64)
+    columns = np.array([_columns(channel, series) for series in channel.series], np.int32)
     position = np.searchsorted(begins, captured_at, side="right") - 1
-    return ids[np.maximum(position, 0)]
+    return columns[np.maximum(position, 0)]

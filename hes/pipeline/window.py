@@ -37,6 +37,7 @@ class Verdict(IntEnum):
     BEFORE_WINDOW = 3
     AFTER_WINDOW = 4
     TOO_MANY_CHANNELS = 5
+    REFUSED = 6
 
     @property
     def reason(self) -> str:
@@ -123,11 +124,17 @@ def _is_storable(text: str) -> bool:
 
 
 def refusals(
-    group: Group, verdicts: Verdicts, commissioned: Mapping[UUID, datetime]
+    group: Group,
+    verdicts: Verdicts,
+    commissioned: Mapping[UUID, datetime],
+    error: str | None = None,
 ) -> Iterator[NewEntry]:
     """
     What goes to quarantine: one entry per batch, meter and reason, with the batch's octets as they
     arrived and a list of the rows (the first of them, if there are many).
+
+    Args:
+        error: what the server has said of rows that are `REFUSED`.
     """
     refused = np.flatnonzero(verdicts)
     meters = [series.channel.meter_id for series in group.series]
@@ -149,6 +156,7 @@ def refusals(
             detail={
                 "rows": len(rows),
                 "listed": [_listed(group, row) for row in rows[:_ROWS_LISTED]],
+                **({"error": error} if verdict == Verdict.REFUSED else {}),
             },
             session_id=provenance.session_id,
         )

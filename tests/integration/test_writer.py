@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -15,7 +14,8 @@ from hes.domain.errors import LeaseLostError
 from hes.domain.quality import Quality
 from hes.domain.readings import IntegerRows, ReadingBatch, Receipt, SourceKind, ValueStore
 from hes.pipeline import DirectBus, WindowPolicy, Writer
-from hes.pipeline.bus import BatchTooSlowError, _Published
+from hes.pipeline.backlog import Limits, Published
+from hes.pipeline.lane import BatchTooSlowError, Lane
 from hes.storage import marks, quarantine
 from hes.storage.database import Database, StatementTimeoutError
 from hes_protocol.cosem import Obis
@@ -57,6 +57,11 @@ def database(request: pytest.FixtureRequest, database_url: str) -> Iterator[Data
 def bus(database: Database) -> Iterator[DirectBus]:
     with open_bus(database) as opened:
         yield opened
+
+
+def lane_on(database: Database) -> Lane:
+    """A lane for groups that a test makes itself."""
+    return Lane(Writer(database, WindowPolicy(), clock=lambda: NOW), Limits(), name="test")
 
 
 def fetch(database: Database, query: bytes) -> list[tuple]:
@@ -165,9 +170,8 @@ def test_neighbours_of_a_lost_lease_are_stored(database) -> None:
         batch([(series(channel(meter_id(number))), DAY, number)], lease_token=token)
         for number, token in ((0, 0), (1, 9), (2, 2))
     ]
-    with open_bus(database) as bus:
-        published = [_Published(one, Future()) for one in batches]
-        bus._write(published)
+    published = [Published(one) for one in batches]
+    lane_on(database)._write(published)
     assert [one.outcome.exception() is None for one in published] == [True, False, True]
     assert isinstance(published[1].outcome.exception(), LeaseLostError)
     assert [row[1] for row in readings(database)] == [0, 2]
@@ -187,11 +191,12 @@ def test_a_batch_that_takes_too_long_harms_no_other_and_ends(database, database_
             f" WHEN (NEW.meter_id = '{METER}') EXECUTE FUNCTION slow()".encode()
         )
     other = series(channel(meter_id(1)))
-    with Database(database_url, statement_timeout_s=0.3) as impatient, open_bus(impatient) as bus:
+    with Database(database_url, statement_timeout_s=0.3) as impatient:
+        lane = lane_on(impatient)
         for number in range(5):
             slow, fine = batch([(COUNT, DAY, 1)]), batch([(other, later(DAY, number), 1)])
-            published = [_Published(one, Future()) for one in (slow, fine)]
-            bus._write(published)
+            published = [Published(one) for one in (slow, fine)]
+            lane._write(published)
             expected = StatementTimeoutError if number < 4 else BatchTooSlowError
             assert isinstance(published[0].outcome.exception(), expected)
             assert published[1].outcome.result().stored == 1

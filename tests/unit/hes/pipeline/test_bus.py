@@ -1,214 +1,64 @@
-import threading
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from uuid import UUID
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hes.domain.errors import PermanentError, StorageUnavailableError
-from hes.domain.readings import ReadingBatch, Receipt, SourceKind
-from hes.pipeline.bus import DirectBus, _Published
-from hes.storage.database import (
-    Database,
-    LockTimeoutError,
-    OutcomeUnknownError,
-    StatementTimeoutError,
-)
+from hes.domain.errors import StorageUnavailableError
+from hes.domain.readings import ReadingBatch, Receipt
+from hes.pipeline.bus import DirectBus
+from hes.storage.database import Database
 from tests.batches import DAY, batch, channel, later, meter_id, series
 
-COUNT = series(channel(meter_id(0)))
 
-
-class StubWriter:
-    """Stands for the writer: notes groups, waits at a gate, fails where it is told to."""
+class NotingLane:
+    """Stands for a lane: notes what it gets."""
 
     def __init__(self) -> None:
-        self.groups: list[list[ReadingBatch]] = []
-        self.gate = threading.Event()
-        self.gate.set()
-        self.busy = threading.Event()
-        self.poison: ReadingBatch | None = None
-        self.error: Exception | None = None
-        self.slow: dict[ReadingBatch, type[Exception]] = {}
+        self.got: list[ReadingBatch] = []
 
-    def write(self, batches: Sequence[ReadingBatch]) -> list[Receipt]:
-        self.busy.set()
-        assert self.gate.wait(10)
-        self.groups.append(list(batches))
-        if self.error is not None:
-            raise self.error
-        if any(one is self.poison for one in batches):
-            raise RuntimeError("poison")
-        for one in batches:
-            if one in self.slow:
-                raise self.slow[one]("out of time")
-        return [Receipt(int(one.integers.value[0]), len(one), 0, 0, 0) for one in batches]
+    def publish(self, batch: ReadingBatch) -> Receipt:
+        self.got.append(batch)
+        return Receipt(0, len(batch), 0, 0, 0)
+
+
+def of_meter(meter: int, number: int = 0) -> ReadingBatch:
+    return batch([(series(channel(meter_id(meter))), later(DAY, number), number)])
 
 
 @pytest.fixture
-def writer() -> StubWriter:
-    return StubWriter()
+def lanes(monkeypatch: pytest.MonkeyPatch) -> list[NotingLane]:
+    return [NotingLane() for _ in range(4)]
 
 
 @pytest.fixture
-def bus(writer: StubWriter):
-    made = DirectBus(Database("postgresql://nowhere.invalid"))
-    made._writer = writer  # type: ignore[assignment]
-    yield made
-    writer.gate.set()
-    made.close()
+def bus(lanes: list[NotingLane]) -> DirectBus:
+    made = DirectBus(Database("postgresql://nowhere.invalid"), lanes=4)
+    made._lanes = lanes  # type: ignore[assignment]
+    return made
 
 
-def numbered(number: int) -> ReadingBatch:
-    return batch([(COUNT, later(DAY, number), number)])
-
-
-def test_a_receipt_goes_to_who_published(bus: DirectBus, writer: StubWriter) -> None:
-    with ThreadPoolExecutor(8) as threads:
-        receipts = threads.map(bus.publish, [numbered(number) for number in range(40)])
-        assert [receipt.batch_id for receipt in receipts] == list(range(40))
-    assert sum(len(group) for group in writer.groups) == 40
-
-
-def test_what_comes_while_one_is_written_goes_together(bus: DirectBus, writer: StubWriter) -> None:
-    writer.gate.clear()
-    with ThreadPoolExecutor(8) as threads:
-        futures = [threads.submit(bus.publish, numbered(0))]
-        assert writer.busy.wait(10)
-        futures += [threads.submit(bus.publish, numbered(number)) for number in range(1, 6)]
-        while bus._queue.qsize() < 5:
-            threading.Event().wait(0.001)
-        writer.gate.set()
-        assert [future.result().batch_id for future in futures] == list(range(6))
-    assert [len(group) for group in writer.groups] == [1, 5]
-
-
-def test_neighbours_of_a_bad_batch_are_written(bus: DirectBus, writer: StubWriter) -> None:
-    writer.gate.clear()
-    batches = [numbered(number) for number in range(4)]
-    writer.poison = batches[2]
-    with ThreadPoolExecutor(4) as threads:
-        futures = [threads.submit(bus.publish, batches[0])]
-        assert writer.busy.wait(10)
-        futures += [threads.submit(bus.publish, one) for one in batches[1:]]
-        while bus._queue.qsize() < 3:
-            threading.Event().wait(0.001)
-        writer.gate.set()
-        assert [futures[number].result().batch_id for number in (0, 1, 3)] == [0, 1, 3]
-        with pytest.raises(RuntimeError, match="poison"):
-            futures[2].result()
-
-
-@pytest.mark.parametrize("error", [StorageUnavailableError("away"), OutcomeUnknownError("cut")])
-def test_without_storage_nobody_gets_a_receipt(
-    bus: DirectBus, writer: StubWriter, error: Exception
+def test_a_meter_has_one_lane_and_the_meters_share_them(
+    bus: DirectBus, lanes: list[NotingLane]
 ) -> None:
-    writer.error = error
-    with pytest.raises(type(error)):
-        bus.publish(numbered(1))
-    writer.error = None
-    assert bus.publish(numbered(1)).batch_id == 1
+    for meter in range(200):
+        for number in range(2):
+            bus.publish(of_meter(meter, number))
+    meters = [[one.series[0].channel.meter_id for one in lane.got] for lane in lanes]
+    assert [len(set(of_lane)) * 2 for of_lane in meters] == [len(of_lane) for of_lane in meters]
+    assert all(60 <= len(of_lane) <= 140 for of_lane in meters)
 
 
-def publish_together(
-    bus: DirectBus, batches: Sequence[ReadingBatch]
-) -> list[Receipt | BaseException]:
-    """Write batches as one group, whatever threads do; their outcomes."""
-    published = [_Published(one, Future()) for one in batches]
-    bus._write(published)
-    return [one.outcome.exception() or one.outcome.result() for one in published]
-
-
-@pytest.mark.parametrize("slow", [StatementTimeoutError, LockTimeoutError])
-def test_neighbours_of_a_slow_batch_are_written(
-    bus: DirectBus, writer: StubWriter, slow: type[Exception]
+def test_a_batch_that_its_maker_got_wrong_reaches_no_lane(
+    bus: DirectBus, lanes: list[NotingLane]
 ) -> None:
-    batches = [numbered(number) for number in range(4)]
-    writer.slow = {batches[1]: slow}
-    outcomes = publish_together(bus, batches)
-    assert [isinstance(outcome, Receipt) for outcome in outcomes] == [True, False, True, True]
-    assert type(outcomes[1]) is slow
-    assert [len(group) for group in writer.groups] == [4, 1, 1, 1, 1]
-
-
-@pytest.mark.parametrize("kind", [SourceKind.PUSH, SourceKind.PROFILE])
-def test_a_batch_that_is_always_too_slow_is_refused_in_the_end(
-    bus: DirectBus, writer: StubWriter, kind: SourceKind
-) -> None:
-    def again(number: int) -> ReadingBatch:
-        # A session reads the meter again into another batch; a push comes as it was.
-        key = UUID(int=1 if kind is SourceKind.PUSH else number)
-        made = batch([(COUNT, DAY, number)], kind=kind, batch_key=key)
-        writer.slow[made] = StatementTimeoutError
-        return made
-
-    for number in range(4):
-        with pytest.raises(StatementTimeoutError):
-            bus.publish(again(number))
-    with pytest.raises(PermanentError):
-        bus.publish(again(4))
-    # It begins anew: whoever repairs the server need not start us anew.
-    with pytest.raises(StatementTimeoutError):
-        bus.publish(again(5))
-
-
-def test_success_and_locks_are_no_strikes(bus: DirectBus, writer: StubWriter) -> None:
-    slow = numbered(1)
-    for _ in range(3):
-        for error in (StatementTimeoutError, StatementTimeoutError, LockTimeoutError):
-            writer.slow = {slow: error}
-            with pytest.raises(error):
-                bus.publish(slow)
-        writer.slow = {}
-        bus.publish(slow)
-
-
-def test_a_server_that_is_slow_at_everything_is_asked_no_further(
-    bus: DirectBus, writer: StubWriter
-) -> None:
-    batches = [numbered(number) for number in range(60)]
-    writer.slow = dict.fromkeys(batches, StatementTimeoutError)
-    outcomes = publish_together(bus, batches)
-    assert {type(outcome) for outcome in outcomes} == {StatementTimeoutError}
-    assert len(writer.groups) == 1 + 3
-
-
-def test_a_server_that_goes_away_meanwhile_is_asked_no_further(
-    bus: DirectBus, writer: StubWriter
-) -> None:
-    batches = [numbered(number) for number in range(9)]
-    writer.slow = {batches[2]: StatementTimeoutError, batches[4]: StorageUnavailableError}
-    outcomes = publish_together(bus, batches)
-    assert sum(isinstance(outcome, Receipt) for outcome in outcomes) == 3
-    assert [type(outcome) for outcome in outcomes[4:]] == [StorageUnavailableError] * 5
-
-
-def test_a_batch_that_its_maker_got_wrong_never_reaches_the_writer(
-    bus: DirectBus, writer: StubWriter
-) -> None:
-    good = numbered(1)
+    good = of_meter(0)
     with pytest.raises(ValueError, match="points to no series"):
         bus.publish(ReadingBatch(good.batch_key, (), good.integers, (), good.provenance))
-    assert writer.groups == []
+    assert not any(lane.got for lane in lanes)
 
 
-def test_closing_writes_what_was_published(bus: DirectBus, writer: StubWriter) -> None:
-    writer.gate.clear()
-    with ThreadPoolExecutor(3) as threads:
-        futures = [threads.submit(bus.publish, numbered(0))]
-        assert writer.busy.wait(10)
-        futures.append(threads.submit(bus.publish, numbered(1)))
-        while bus._queue.empty():
-            threading.Event().wait(0.001)
-        closing = threads.submit(bus.close)
-        writer.gate.set()
-        closing.result(10)
-        assert [future.result(10).batch_id for future in futures] == [0, 1]
-    with pytest.raises(StorageUnavailableError, match="closed"):
-        bus.publish(numbered(2))
-    bus.close()
-
-
-def test_a_bus_that_was_never_used_closes() -> None:
-    with DirectBus(Database("postgresql://nowhere.invalid")):
+def test_a_bus_that_is_closed_takes_nothing() -> None:
+    with DirectBus(Database("postgresql://nowhere.invalid")) as bus:
         pass
+    with ThreadPoolExecutor(1) as threads, pytest.raises(StorageUnavailableError, match="closed"):
+        threads.submit(bus.publish, of_meter(0)).result(10)
+    bus.close()
