@@ -15,6 +15,7 @@ import attrs
 from psycopg.types.json import Jsonb
 
 from hes.storage.database import Connection
+from hes.storage.features import chunks
 from hes_protocol.cosem import Obis
 
 
@@ -42,6 +43,8 @@ def insert(connection: Connection, batch_id: int, entries: Iterable[LogEntry]) -
     """
     Store lines of logs, each log's in its own order; those that are there stay as they are.
 
+    Before the transaction: `partitions.ensure(database, {chunks.number_of(…)}, ["event"])`.
+
     Returns:
         How many were new.
     """
@@ -52,8 +55,9 @@ def insert(connection: Connection, batch_id: int, entries: Iterable[LogEntry]) -
         seen[key] = seen.get(key, -1) + 1
         detail = None if entry.detail is None else Jsonb(entry.detail)
         rows.append((*key, seen[key], detail))
-    # In the order of the key, so that two who write the same events do not wait in a circle.
-    rows.sort(key=lambda row: row[:5])
+    # Chunk by chunk in the order of the key, so that two who write the same events, or need the
+    # same new chunks, do not wait in a circle.
+    rows.sort(key=lambda row: (chunks.number_of(row[1]), *row[:5]))
     columns = [list(column) for column in zip(*rows, strict=True)] or [[]] * 6
     inserted = connection.execute(
         "INSERT INTO event (occurred_at, batch_id, meter_id, code, ordinal, source, detail)"
