@@ -26,7 +26,7 @@ _TOLD: Final = sql.SQL(
                AS shift
     FROM unnest(%(channel_id)s::int4[], %(day_start)s::timestamptz[], %(day_end)s::timestamptz[],
                 %(from_at)s::timestamptz[], %(to_at)s::timestamptz[], %(after_at)s::timestamptz[])
-        AS told (channel_id, day_start, day_end, from_at, to_at, after_at)
+        WITH ORDINALITY AS told (channel_id, day_start, day_end, from_at, to_at, after_at, n)
     JOIN channel USING (channel_id)
     """
 )
@@ -35,9 +35,10 @@ _TOLD: Final = sql.SQL(
 # constant bounds spare it the chunks that they exclude.
 _ROWS: Final = sql.SQL(
     """
-    SELECT work.*, series.series_id, series.scaler, series.unit, row.captured_at, row.quality,
-           {value} AS value, row.batch_id, {revision_id} AS revision_id,
-           {recorded_at} AS recorded_at
+    SELECT work.n, work.channel_id, work.kind, series.series_id, series.scaler, series.unit,
+           date_bin('1 hour', row.captured_at - work.shift, work.day_start) AS bucket_start,
+           row.captured_at, row.quality, {value} AS value, row.batch_id,
+           {revision_id} AS revision_id, {recorded_at} AS recorded_at
     FROM work
     JOIN series USING (channel_id)
     CROSS JOIN LATERAL (
@@ -79,6 +80,12 @@ _VALUE_BEFORE: Final = {
     ValueStore.FLOAT: sql.SQL("value_before"),
 }
 
+# The rows of one series: where instants are told once, its channel has no other.
+_OWN: Final = {
+    False: sql.SQL("(earlier)"),
+    True: sql.SQL("(PARTITION BY series_id, value IS NULL ORDER BY captured_at)"),
+}
+
 # Grid points within the bucket, if the profile has a grid; it begins at midnight UTC.
 _EXPECTED: Final = sql.SQL(
     "CASE WHEN {period} BETWEEN 1 AND {longest} AND 86400 %% nullif({period}, 0) = 0 THEN"
@@ -89,7 +96,7 @@ _EXPECTED: Final = sql.SQL(
 _HOURS: Final = sql.SQL(
     """
     WITH work AS MATERIALIZED ({told}),
-    current AS MATERIALIZED ({current}),
+    current AS ({current}),
     before AS (
         SELECT work.channel_id, work.kind, latest.*
         FROM work
@@ -110,43 +117,44 @@ _HOURS: Final = sql.SQL(
     ),
     stepped AS (
         SELECT *, lag(value) OVER earlier AS value_before, lag(unit) OVER earlier AS unit_before,
-               lag(scaler) OVER earlier AS scaler_before
+               lag(scaler) OVER earlier AS scaler_before,
+               lag(bucket_start) OVER own IS DISTINCT FROM bucket_start AS is_first,
+               lead(bucket_start) OVER own IS DISTINCT FROM bucket_start AS is_last
         FROM (
-            SELECT channel_id, kind, captured_at, value, scaler, unit, series_id, quality,
-                   day_start, day_end, period_s, slack, shift
+            SELECT n, channel_id, kind, captured_at, value, scaler, unit, series_id, quality,
+                   bucket_start
             FROM current
             UNION ALL
-            SELECT channel_id, kind, last_at, last, scaler, unit, NULL, NULL,
-                   NULL, NULL, NULL, NULL, NULL
+            SELECT NULL, channel_id, kind, last_at, last, scaler, unit, NULL, NULL, NULL
             FROM before
         ) AS sequence
-        WINDOW earlier AS (PARTITION BY channel_id, value IS NULL ORDER BY captured_at)
+        WINDOW earlier AS (PARTITION BY channel_id, value IS NULL ORDER BY captured_at),
+               own AS {own}
     ),
     risen AS (
-        SELECT series_id, captured_at, value, quality, period_s, slack, day_end, kind,
-               date_bin('1 hour', captured_at - shift, day_start) AS bucket_start,
-               CASE WHEN kind IN ('delta', 'average', 'instantaneous') THEN value
-                    WHEN kind = 'cumulative' AND unit_before = unit THEN value - {value_before}
-               END AS step
+        SELECT *, CASE WHEN kind IN ('delta', 'average', 'instantaneous') THEN value
+                       WHEN kind = 'cumulative' AND unit_before = unit THEN value - {value_before}
+                  END AS step
         FROM stepped WHERE series_id IS NOT NULL
     ),
     bucket AS (
-        SELECT series_id, bucket_start, day_end, period_s, slack,
+        SELECT n, series_id, bucket_start, count(*) AS rows,
                min(captured_at) FILTER (WHERE value IS NOT NULL) AS first_at,
                max(captured_at) FILTER (WHERE value IS NOT NULL) AS last_at,
                count(value)::int4 AS samples,
                (count(*) FILTER (WHERE kind = 'cumulative' AND step < 0))::int4 AS falls,
                bit_or(quality) AS quality,
-               (array_agg(value ORDER BY captured_at) FILTER (WHERE value IS NOT NULL))[1] AS first,
-               (array_agg(value ORDER BY captured_at)
-                    FILTER (WHERE value IS NOT NULL))[count(value)::int4] AS last,
+               min(value) FILTER (WHERE is_first) AS first,
+               min(value) FILTER (WHERE is_last) AS last,
                min(value) AS min, max(value) AS max, sum(step) AS sum
-        FROM risen GROUP BY series_id, bucket_start, day_end, period_s, slack
+        FROM risen GROUP BY n, series_id, bucket_start
     ),
-    fresh AS (SELECT *, {expected} AS expected FROM bucket),
+    fresh AS MATERIALIZED (
+        SELECT bucket.*, {expected} AS expected FROM bucket JOIN work USING (n)
+    ),
     gone AS ({gone}),
     put AS ({put})
-    SELECT count(*) FROM current
+    SELECT coalesce(sum(rows), 0)::int8 FROM fresh
     """
 )
 
@@ -240,6 +248,7 @@ def hours(store: ValueStore, *, contested: bool) -> bytes:
             ),
         )
     return _HOURS.format(
+        own=_OWN[contested],
         told=_TOLD,
         current=current,
         value_before=_VALUE_BEFORE[store],

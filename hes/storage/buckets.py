@@ -47,6 +47,9 @@ SELECT meter_id, CASE WHEN isfinite(since) THEN since END, timezone FROM meter_p
 WHERE meter_id = ANY (%s) ORDER BY meter_id, since
 """
 
+# Enough to sort and group what one transaction takes without a file.
+_MEMORY: Final = "SET LOCAL work_mem = '64MB'"
+
 _NEXT: Final = """
 SELECT told.channel_id, following.bucket_start
 FROM unnest(%s::int4[], %s::timestamptz[]) AS told (channel_id, to_at)
@@ -160,6 +163,7 @@ def roll(connection: Connection, works: Sequence[Work]) -> int:
     Returns:
         How many current values they were computed from.
     """
+    connection.execute(_MEMORY)
     several = _with_several_statements(connection, works)
     rows = 0
     for store in (ValueStore.INTEGER, ValueStore.FLOAT):
