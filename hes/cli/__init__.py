@@ -15,6 +15,7 @@ import click
 
 _COMMANDS: Final = {
     "api": ("hes.cli.processes:api", "Serve API and console."),
+    "cache": ("hes.cli.cache:cache", "What Redis holds."),
     "collect": ("hes.cli.processes:collect", "Talk to meters."),
     "config": ("hes.cli.config:config", "Show the effective settings."),
     "dlms": ("hes.cli.dlms:dlms", "Decode DLMS/COSEM octets."),

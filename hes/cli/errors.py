@@ -10,6 +10,7 @@ from hes.domain.errors import (
     StorageUnavailableError,
 )
 from hes.settings import SettingsError
+from hes.storage.cache.client import CacheUnavailableError
 
 OK: Final = 0
 FAILURE: Final = 1
@@ -22,6 +23,7 @@ _CODES: Final[tuple[tuple[type[HesError], int], ...]] = (
     (SettingsError, USAGE),
     (AddressNotAllowedError, NOT_ALLOWED),
     (StorageUnavailableError, UNREACHABLE),
+    (CacheUnavailableError, UNREACHABLE),
     (HesError, FAILURE),
 )
 

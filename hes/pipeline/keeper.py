@@ -98,6 +98,18 @@ class CacheKeeper:
         self._ledger.settle(state.generation, snapshot=snapshot, now_ms=now_ms)
         return Settled(batches=len(batches), repaired=len(missing))
 
+    def begin(self) -> Settled:
+        """
+        Have everything forgotten, so that all is asked of the database anew.
+
+        Raises: CacheUnavailableError, StorageUnavailableError: nothing has happened.
+        """
+        state = self._ledger.state()
+        now_ms = self._cache.now_ms()
+        with self._database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
+            here, snapshot = unsettled.identity(connection), unsettled.snapshot(connection)
+        return self._begin(state, here, snapshot, now_ms)
+
     def start(self) -> Self:
         """Look again and again until `close`."""
         self._thread.start()

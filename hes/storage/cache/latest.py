@@ -21,7 +21,7 @@ import attrs
 import msgspec
 
 from hes.storage.cache import keys
-from hes.storage.cache.client import Argument, Cache, Script
+from hes.storage.cache.client import Cache, Script
 
 _READ: Final = Script.load("read")
 _FILL: Final = Script.load("fill")
@@ -119,13 +119,19 @@ class LatestCache:
         Raises: CacheUnavailableError.
         """
         names = [keys.STATE]
-        arguments: list[Argument] = [lease.generation, lease.nonce, keys.LATEST_TTL_S]
+        told = []
         for meter_id, of_meter in values.items():
             if meter_id in lease.meter_ids:
-                fields = [text for one in of_meter for text in (one.channel_id, _text(one))]
                 names.append(keys.latest(meter_id))
-                arguments += [len(fields) // 2, *fields]
-        return int(self._cache.run(_FILL, names, arguments))
+                told.append(
+                    [text for one in of_meter for text in (str(one.channel_id), _text(one))]
+                )
+        packed = msgspec.msgpack.encode(told)
+        return int(
+            self._cache.run(
+                _FILL, names, [lease.generation, lease.nonce, keys.LATEST_TTL_S, packed]
+            )
+        )
 
     def forget(self, meter_ids: Iterable[UUID]) -> None:
         """

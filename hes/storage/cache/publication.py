@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 import attrs
+import msgspec
 
 from hes.storage.cache import keys
 from hes.storage.cache.client import Argument, Cache, Script
@@ -21,7 +22,7 @@ from hes.storage.cache.client import Argument, Cache, Script
 _PUBLISH: Final = Script.load("publish")
 _BEGIN: Final = Script.load("begin")
 _SETTLE: Final = Script.load("settle")
-_CHANNELS_PER_CALL: Final = 10_000
+_CHANNELS_PER_CALL: Final = 4_000
 
 
 @attrs.frozen
@@ -66,20 +67,20 @@ class Ledger:
         Raises: CacheUnavailableError: they may be published, or not; publish again, or leave it
             to the keeper.
         """
-        names: list[str] = []
-        told: list[Argument] = []
+        told: dict[str, list[str] | bool] = {}
         count = 0
         for meter_id, of_meter in values.items():
             if count >= _CHANNELS_PER_CALL:
-                self._run(names, told, ())
-                names, told, count = [], [], 0
-            names.append(keys.latest(meter_id))
-            told.append(-1 if of_meter is None else len(of_meter))
+                self._run(told, ())
+                told, count = {}, 0
+            told[keys.latest(meter_id)] = of_meter is not None and [
+                text
+                for one in of_meter
+                for text in (str(one.channel_id), str(one.captured_at), one.rest)
+            ]
             count += 1 + len(of_meter or ())
-            for one in of_meter or ():
-                told += (one.channel_id, one.captured_at, one.rest)
         # With the last values, not before: what counts as published is.
-        return self._run(names, told, [part for item in batches.items() for part in item])
+        return self._run(told, [part for item in batches.items() for part in item])
 
     def unpublished(self, batch_ids: Sequence[int]) -> list[int]:
         """
@@ -149,13 +150,16 @@ class Ledger:
         arguments: list[Argument] = [generation, snapshot, now_ms, keys.STATE_TTL_S]
         return bool(self._cache.run(_SETTLE, [keys.STATE], arguments))
 
-    def _run(self, names: list[str], told: list[Argument], batches: Sequence[Argument]) -> int:
-        limits: list[Argument] = [
+    def _run(self, told: Mapping[str, Sequence[str] | bool], batches: Sequence[Argument]) -> int:
+        arguments: list[Argument] = [
             keys.LATEST_TTL_S,
             keys.FEED_TTL_S,
             keys.FEED_ENTRIES,
             keys.PUBLISHED_TTL_S * 1000,
             keys.PUBLISHED_BATCHES,
+            msgspec.msgpack.encode(list(told.values())),
+            *batches,
         ]
-        every = [keys.STATE, keys.PUBLISHED, keys.FEED, *names]
-        return int(self._cache.run(_PUBLISH, every, [*limits, *told, *batches]))
+        return int(
+            self._cache.run(_PUBLISH, [keys.STATE, keys.PUBLISHED, keys.FEED, *told], arguments)
+        )
