@@ -32,13 +32,17 @@ _QUERIES = {
     "functions": "SELECT pg_get_functiondef(p.oid) FROM pg_proc AS p"
     " WHERE pronamespace = 'public'::regnamespace"
     " AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = p.oid AND deptype = 'e')",
+    "types": "SELECT t.oid::regtype::text, typtype::text, rngsubtype::regtype::text"
+    " FROM pg_type AS t LEFT JOIN pg_range ON rngtypid = t.oid"
+    " WHERE typnamespace = 'public'::regnamespace AND typtype IN ('d', 'e', 'r')"
+    " AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = t.oid AND deptype = 'e')",
     "triggers": "SELECT relname, pg_get_triggerdef(t.oid)"
     " FROM ours JOIN pg_trigger AS t ON tgrelid = ours.oid WHERE NOT tgisinternal",
 }
 
 
 def describe(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
-    """Every table, column, constraint, index, view, sequence, function and trigger of ours."""
+    """Every table, column, constraint, index, view, sequence, function, type and trigger."""
     return {
         name: sorted(connection.execute(f"WITH {_OURS} {query}".encode()).fetchall(), key=repr)
         for name, query in _QUERIES.items()
