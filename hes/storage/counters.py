@@ -14,26 +14,30 @@ on past them, and becomes the regular counting only by `keep`. Neither ever goes
 
 Source: IEC 62056-5-3 (Green Book), security suite 0: IV = system title, invocation counter.
 
-After the database was restored from a backup, both kinds are back where they were then, while the
-meters are not: blocks would be given out again. Whoever restores must first move `own_counter`
-above anything that can have been sent since; issue 4 builds and drills that.
+How fast a key counts is bounded, so that after a restore it is known how far it can have come
+(`hes.storage.epochs`): no key's highest counter rises by more than `BURST` at once and `RATE_PER_S`
+in the long run, leaps on hints included. What a meter counted is set back by a restore: frames that
+were accepted since are accepted once more, and are what the meter has sent.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from hes.domain.errors import (
     CounterReplayedError,
     KeyUnavailableError,
     PermanentError,
+    StorageUnavailableError,
     UnknownMeterError,
 )
 from hes.domain.ports import CounterBlock
+from hes.storage import epochs
 from hes.storage.database import Connection, Database
+from hes.storage.epochs import BURST, COUNTER_MAX, RATE_PER_S
 
-COUNTER_MAX: Final = 2**32 - 1
 WINDOW: Final = 1024
 """How far below the highest accepted counter others are still accepted (the column's bits)."""
 
@@ -41,31 +45,59 @@ WINDOW: Final = 1024
 _KEYED: Final = """meter_id = %(meter_id)s AND client_sap = %(client_sap)s
   AND key_fingerprint = coalesce(%(key_fingerprint)s, key_fingerprint)"""
 
+# Counters begin at 1, or above what may have been used before this epoch.
+_EPOCH: Final = f"WITH epoch AS ({epochs.CURRENT})"
+_TOP: Final = "greatest(own.reserved_to, own.hinted_to)"
+_DRAINED: Final = f"""greatest(0, own.spent - {RATE_PER_S} * greatest(0,
+    coalesce(extract(epoch FROM statement_timestamp() - own.counted_at), 0)))::float8"""
+_COUNTED_AT: Final = "greatest(own.counted_at, statement_timestamp())"
+
 # One statement, so that two processes that reserve at once get different blocks: the second waits
-# for the row and then adds to what the first has left. Counters begin at 1. Where the next block
-# would reach those that were given out on a hint, it begins behind them.
+# for the row and then adds to what the first has left. Where the next block would reach those that
+# were given out on a hint, it begins behind them.
 _MEETS_HINTED: Final = "coalesce(own.hinted_from <= own.reserved_to + %(size)s, false)"
 _FROM: Final = f"CASE WHEN {_MEETS_HINTED} THEN own.hinted_to ELSE own.reserved_to END"
+_SPENT: Final = f"({_DRAINED} + greatest({_FROM} + %(size)s - {_TOP}, 0))"
 _RESERVE: Final = f"""
-INSERT INTO own_counter AS own (key_fingerprint, reserved_to)
-SELECT key_fingerprint, %(size)s FROM association WHERE {_KEYED}
+{_EPOCH}
+INSERT INTO own_counter AS own (key_fingerprint, reserved_to, spent, counted_at)
+SELECT key_fingerprint, counter_floor + %(size)s, %(size)s, statement_timestamp()
+FROM association CROSS JOIN epoch
+WHERE {_KEYED} AND counter_floor + %(size)s <= %(maximum)s AND %(size)s <= %(burst)s
 ON CONFLICT (key_fingerprint) DO UPDATE
 SET reserved_to = {_FROM} + %(size)s,
     hinted_from = CASE WHEN NOT {_MEETS_HINTED} THEN own.hinted_from END,
-    hinted_to = CASE WHEN NOT {_MEETS_HINTED} THEN own.hinted_to END
-WHERE {_FROM} + %(size)s <= %(maximum)s
+    hinted_to = CASE WHEN NOT {_MEETS_HINTED} THEN own.hinted_to END,
+    spent = {_SPENT}, counted_at = {_COUNTED_AT}
+WHERE {_FROM} + %(size)s <= %(maximum)s AND {_SPENT} <= %(burst)s
 RETURNING own.reserved_to
 """  # noqa: S608 - constants only
 
-_ABOVE: Final = "greatest(own.reserved_to, own.hinted_to, %(above)s)"
+_ABOVE: Final = f"greatest({_TOP}, %(above)s)"
+_SPENT_ABOVE: Final = f"({_DRAINED} + {_ABOVE} + %(size)s - {_TOP})"
 _RESERVE_ABOVE: Final = f"""
-INSERT INTO own_counter AS own (key_fingerprint, reserved_to, hinted_from, hinted_to)
-SELECT key_fingerprint, 0, %(above)s::int8 + 1, %(above)s::int8 + %(size)s FROM association
-WHERE {_KEYED} AND %(above)s::int8 + %(size)s <= %(maximum)s
+{_EPOCH}
+INSERT INTO own_counter AS own
+    (key_fingerprint, reserved_to, hinted_from, hinted_to, spent, counted_at)
+SELECT key_fingerprint, counter_floor, beneath + 1, beneath + %(size)s,
+       beneath + %(size)s - counter_floor, statement_timestamp()
+FROM association CROSS JOIN epoch
+CROSS JOIN LATERAL (SELECT greatest(%(above)s::int8, counter_floor)) AS hint (beneath)
+WHERE {_KEYED} AND beneath + %(size)s <= %(maximum)s
+  AND (beneath + %(size)s - counter_floor <= %(burst)s OR EXISTS (
+      SELECT FROM own_counter AS counting
+      WHERE counting.key_fingerprint = association.key_fingerprint))
 ON CONFLICT (key_fingerprint) DO UPDATE
-SET hinted_from = coalesce(own.hinted_from, {_ABOVE} + 1), hinted_to = {_ABOVE} + %(size)s
-WHERE {_ABOVE} + %(size)s <= %(maximum)s
+SET hinted_from = coalesce(own.hinted_from, {_ABOVE} + 1), hinted_to = {_ABOVE} + %(size)s,
+    spent = {_SPENT_ABOVE}, counted_at = {_COUNTED_AT}
+WHERE {_ABOVE} + %(size)s <= %(maximum)s AND {_SPENT_ABOVE} <= %(burst)s
 RETURNING own.hinted_to
+"""  # noqa: S608 - constants only
+
+# Why nothing came back.
+_WHY: Final = f"""
+SELECT coalesce(greatest(own.reserved_to, own.hinted_to), 0) FROM association
+LEFT JOIN own_counter AS own USING (key_fingerprint) WHERE {_KEYED}
 """  # noqa: S608 - constants only
 
 _HIGHEST: Final = f"""
@@ -129,7 +161,8 @@ class CounterStore:
         Raises:
             KeyUnavailableError: the association has no encryption key, has another one than the
                 caller holds, or does not exist.
-            PermanentError: the counter would pass 2^32 - 1: the key must be changed first.
+            PermanentError: the counter would pass 2^32 - 1: the key must be changed first; or it
+                would rise faster than is allowed.
             StorageUnavailableError: the database is away.
         """
         if not 1 <= size <= COUNTER_MAX:
@@ -142,27 +175,39 @@ class CounterStore:
             "size": size,
             "above": above,
             "maximum": COUNTER_MAX,
+            "burst": BURST,
             "key_fingerprint": key_fingerprint,
         }
-        statement = _RESERVE if above is None else _RESERVE_ABOVE
-        with self._database.connection() as connection:
-            row = connection.execute(statement, values).fetchone()
-            if row is None:
-                keyed = connection.execute(
-                    f"SELECT FROM association WHERE {_KEYED}",
-                    values,
-                ).fetchone()
-                if keyed is None:
-                    raise KeyUnavailableError(
-                        f"meter {meter_id}, client {client_sap}: no encryption key to count for,"
-                        " or another than the one in use"
-                    )
-                raise PermanentError(
-                    f"meter {meter_id}, client {client_sap}: the invocation counter is used up,"
-                    " change the key"
-                )
-        last = int(row[0])
+        last = self._reserve(values)
+        if last is None:
+            # Elsewhere than before: first leap over what may have been given out there.
+            epochs.settle(self._database)
+            last = self._reserve(values)
+        if last is None:
+            raise StorageUnavailableError("the database is on the move: nothing was reserved")
         return CounterBlock(last - size + 1, last)
+
+    def _reserve(self, values: Mapping[str, Any]) -> int | None:
+        """The last of a new block; None if a new epoch must begin first."""
+        with self._database.connection() as connection:
+            statement = _RESERVE if values["above"] is None else _RESERVE_ABOVE
+            row = connection.execute(statement, values).fetchone()
+            if row is not None:
+                return int(row[0])
+            if not epochs.is_current(connection):
+                return None
+            found = connection.execute(_WHY, values).fetchone()
+        who = f"meter {values['meter_id']}, client {values['client_sap']}"
+        if found is None:
+            raise KeyUnavailableError(
+                f"{who}: no encryption key to count for, or another than the one in use"
+            )
+        if max(int(found[0]), values["above"] or 0) + values["size"] > COUNTER_MAX:
+            raise PermanentError(f"{who}: the invocation counter is used up, change the key")
+        raise PermanentError(
+            f"{who}: the key counts too fast: not more than {BURST} at once and {RATE_PER_S} per"
+            " second in the long run, so that after a restore it is known how far it came"
+        )
 
     def keep(
         self,

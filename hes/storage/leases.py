@@ -15,13 +15,13 @@ from uuid import UUID
 
 from hes.domain.errors import LeaseLostError
 from hes.domain.ports import Lease
+from hes.storage import epochs
 from hes.storage.database import Connection, Database
 from hes.storage.meters import METER_COLUMNS, METER_SOURCE, meter_from_row
 from hes_protocol.cosem import Obis
 
 _FREED_AT_A_TIME: Final = 1000
 
-# A lease that ran out becomes free work again, one attempt older and as overdue as it was.
 # A lease that ran out becomes free work again, one attempt older and as overdue as it was.
 _FREE_EXPIRED: Final = """
 WITH expired AS MATERIALIZED (
@@ -78,6 +78,11 @@ class LeaseStore:
         """
         if lease_s <= 0:
             raise ValueError(f"a lease of {lease_s} s")
+        with self._database.connection() as connection:
+            moved = not epochs.is_current(connection)
+        if moved:
+            # A token that somebody holds from before a restore must not be given out again.
+            epochs.settle(self._database)
         with self._database.connection() as connection:
             connection.execute(_FREE_EXPIRED, (max(limit, _FREED_AT_A_TIME),))
             taken = connection.execute(

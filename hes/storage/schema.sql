@@ -295,12 +295,32 @@ CREATE TABLE own_counter (
     -- them.
     hinted_from int8,
     hinted_to int8,
+    -- How fast the key counts, so that after a restore it is known how far it can have come: `spent`
+    -- drains with time since `counted_at` and is bounded (hes.storage.counters).
+    spent float8 NOT NULL DEFAULT 0,
+    counted_at timestamptz,
     CONSTRAINT own_counter_range CHECK (reserved_to BETWEEN 0 AND 4294967295),
     CONSTRAINT own_counter_hinted CHECK (
         (hinted_from IS NULL) = (hinted_to IS NULL)
         AND hinted_from > reserved_to AND hinted_to BETWEEN hinted_from AND 4294967295
-    )
+    ),
+    CONSTRAINT own_counter_spent_check CHECK (spent >= 0)
 ) WITH (fillfactor = 70);
+
+-- Which servers this database has lived on: a row per server, timeline and copy, the last one counts.
+-- Whoever finds himself elsewhere (restored, failed over, copied) begins a new epoch before anything
+-- is counted: hes.storage.epochs. Keys that have not counted yet begin above `counter_floor`.
+CREATE TABLE database_epoch (
+    epoch_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    identity text NOT NULL,
+    reason text NOT NULL,
+    counter_floor int8 NOT NULL,
+    -- Up to when the database is known to have been complete, and how far counters leapt for it.
+    known_until timestamptz,
+    leap int8 NOT NULL DEFAULT 0,
+    began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT database_epoch_floor_check CHECK (counter_floor BETWEEN 0 AND 4294967295)
+);
 
 -- The highest counters accepted from a meter under keys and system titles that it no longer has:
 -- when one of them comes back, what was accepted under it is still not accepted again. No title: ''.
@@ -556,7 +576,13 @@ CREATE TABLE completeness (
 ) WITH (fillfactor = 70);
 
 -- What is no reading (yet): the octets as they arrived, and why they were refused. `identity` is
--- what the frame calls its sender; `detail` lists the rows of a batch that were refused.
+-- what the frame calls its sender; `detail` lists the rows of a batch that were refused, `rows` has
+-- them whole (hes.storage.kept_rows).
+--
+-- An entry is open until somebody replays or drops it: who, when, why, and as which batch. While it
+-- is open it takes `octets` of the share of `sender` in quarantine_usage (null: of an older release).
+-- A replay may be requested, which a collector then does, since only collectors hold keys;
+-- `attempt_said` is why the latest attempt failed.
 CREATE TABLE quarantine (
     quarantine_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     meter_id uuid REFERENCES meter,
@@ -566,9 +592,36 @@ CREATE TABLE quarantine (
     raw bytea NOT NULL,
     detail jsonb,
     received_at timestamptz NOT NULL,
-    session_id uuid
+    session_id uuid,
+    state text NOT NULL DEFAULT 'open',
+    handled_at timestamptz,
+    handled_by text,
+    handled_why text,
+    batch_id int8,
+    rows bytea,
+    sender text,
+    octets int4,
+    requested_at timestamptz,
+    requested_by text,
+    requested_why text,
+    any_time boolean NOT NULL DEFAULT false,
+    attempted_at timestamptz,
+    attempt_said text,
+    CONSTRAINT quarantine_state_check CHECK (state IN ('open', 'replayed', 'dropped')),
+    CONSTRAINT quarantine_handled_check CHECK (
+        num_nulls(handled_at, handled_by, handled_why) = CASE state WHEN 'open' THEN 3 ELSE 0 END
+        AND (batch_id IS NULL OR state = 'replayed')
+    ),
+    CONSTRAINT quarantine_share_check CHECK ((sender IS NULL) = (octets IS NULL)),
+    CONSTRAINT quarantine_request_check CHECK (
+        num_nulls(requested_at, requested_by, requested_why) IN (0, 3)
+        AND (requested_at IS NULL OR state = 'open')
+        AND (attempted_at IS NULL) = (attempt_said IS NULL)
+    )
 );
 CREATE INDEX quarantine_of_meter ON quarantine (meter_id, quarantine_id);
+CREATE INDEX quarantine_open ON quarantine (quarantine_id) WHERE state = 'open';
+CREATE INDEX quarantine_requested ON quarantine (requested_at) WHERE requested_at IS NOT NULL;
 
 -- The exact physical value raw * 10^scaler; hes.domain.readings.scaled is its twin.
 CREATE FUNCTION physical(value int8, scaler int2) RETURNS numeric

@@ -21,6 +21,7 @@ from hes.domain.ports import CounterBlock
 from hes.keys import KeyService
 from hes.storage.counters import COUNTER_MAX, WINDOW, CounterStore
 from hes.storage.database import Database
+from hes.storage.epochs import BURST, RATE_PER_S
 
 AddMeter = Callable[..., UUID]
 
@@ -65,8 +66,19 @@ def test_a_key_that_comes_back_goes_on_where_it_stopped(
     assert counters.reserve(meter_id, 1, size=1) == CounterBlock(8, 8)
 
 
-def test_wrap_is_refused_and_wastes_nothing(counters: CounterStore, meter_id: UUID) -> None:
-    assert counters.reserve(meter_id, 1, size=COUNTER_MAX - 2).last == COUNTER_MAX - 2
+def counted_to(database: Database, counter: int) -> None:
+    """As if the key had been counting for years."""
+    with database.connection() as connection:
+        connection.execute(
+            "UPDATE own_counter SET reserved_to = %s, spent = 0 WHERE hinted_to IS NULL", (counter,)
+        )
+
+
+def test_wrap_is_refused_and_wastes_nothing(
+    counters: CounterStore, meter_id: UUID, database: Database
+) -> None:
+    counters.reserve(meter_id, 1, size=1)
+    counted_to(database, COUNTER_MAX - 2)
     with pytest.raises(PermanentError, match="change the key"):
         counters.reserve(meter_id, 1, size=3)
     assert counters.reserve(meter_id, 1, size=2) == CounterBlock(COUNTER_MAX - 1, COUNTER_MAX)
@@ -80,8 +92,28 @@ def test_sizes_that_are_none_are_our_bug(counters: CounterStore, meter_id: UUID,
         counters.reserve(meter_id, 1, size=size)
 
 
-def test_a_block_may_be_all_that_there_is(counters: CounterStore, meter_id: UUID) -> None:
-    assert counters.reserve(meter_id, 1, size=COUNTER_MAX) == CounterBlock(1, 0xFFFF_FFFF)
+def test_a_key_counts_no_faster_than_can_be_leapt_over_after_a_restore(
+    counters: CounterStore, meter_id: UUID, add_meter: AddMeter, database: Database
+) -> None:
+    assert counters.reserve(meter_id, 1, size=BURST - 10).last == BURST - 10
+    for too_far in ({"size": 5000}, {"size": 64, "above": BURST + 5000}):
+        with pytest.raises(PermanentError, match="too fast"):
+            counters.reserve(meter_id, 1, **too_far)
+    # Ten seconds later.
+    with database.connection() as connection:
+        connection.execute("UPDATE own_counter SET counted_at = counted_at - interval '10 s'")
+    top = counters.reserve(meter_id, 1, size=RATE_PER_S * 10, above=BURST - 5).last
+    assert top == BURST - 5 + RATE_PER_S * 10
+    with pytest.raises(PermanentError, match="too fast"):
+        counters.reserve(meter_id, 1, size=1000, above=0)
+    # What is given out below a leap was paid for with it.
+    assert counters.reserve(meter_id, 1, size=4).last == BURST - 6
+    # Neither a first leap nor a first block goes further.
+    fresh = add_meter("S2", ek=OTHER_EK, ak=AK)
+    for too_far in ({"size": BURST + 1}, {"size": 64, "above": BURST}):
+        with pytest.raises(PermanentError, match="too fast"):
+            counters.reserve(fresh, 1, **too_far)
+    assert counters.reserve(fresh, 1, size=64, above=BURST - 64).last == BURST
 
 
 def test_without_a_key_there_is_nothing_to_count(
@@ -292,8 +324,10 @@ def test_the_regular_counting_leaps_over_what_was_given_out_on_a_hint(
 
 
 def test_hints_up_to_the_end_are_refused_and_waste_nothing(
-    counters: CounterStore, meter_id: UUID
+    counters: CounterStore, meter_id: UUID, database: Database
 ) -> None:
+    counters.reserve(meter_id, 1, size=1)
+    counted_to(database, COUNTER_MAX - 1000)
     for above in (COUNTER_MAX, COUNTER_MAX - 3):
         with pytest.raises(PermanentError, match="change the key"):
             counters.reserve(meter_id, 1, size=4, above=above)
@@ -301,7 +335,7 @@ def test_hints_up_to_the_end_are_refused_and_waste_nothing(
     assert block.last == COUNTER_MAX
     with pytest.raises(PermanentError, match="change the key"):
         counters.reserve(meter_id, 1, size=1, above=0)
-    assert counters.reserve(meter_id, 1, size=4) == CounterBlock(1, 4)
+    assert counters.reserve(meter_id, 1, size=4).last == COUNTER_MAX - 996
     with pytest.raises(ValueError, match="counter"):
         counters.reserve(meter_id, 1, size=4, above=-1)
 
