@@ -25,9 +25,16 @@ _HALVES_PER_DAY: Final = 48
 _SHIFT: Final = 1 << 31
 _PLACES_PER_ROW: Final = 128
 
+# One statement, and none of psycopg's pipelines: after one the server would not end the transaction
+# of a client that has vanished.
 _MARK: Final = """
 INSERT INTO dirty_bucket (series_ids, first_hours, last_hours, marked_at)
-VALUES (%s::int4[], %s::int4[], %s::int4[], coalesce(%s, now()))
+SELECT array_agg(series_id ORDER BY n), array_agg(first_hour ORDER BY n),
+       array_agg(last_hour ORDER BY n), coalesce(%s, now())
+FROM unnest(%s::int4[], %s::int4[], %s::int4[])
+    WITH ORDINALITY AS place (series_id, first_hour, last_hour, n)
+GROUP BY (n - 1) / %s
+ORDER BY min(n)
 """
 
 _TAKE: Final = """
@@ -191,9 +198,5 @@ def _insert(
     last: Sequence[int],
     marked_at: datetime | None,
 ) -> None:
-    rows = [
-        (*(column[start : start + _PLACES_PER_ROW] for column in (series, first, last)), marked_at)
-        for start in range(0, len(series), _PLACES_PER_ROW)
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(_MARK, rows)
+    if series:
+        connection.execute(_MARK, (marked_at, series, first, last, _PLACES_PER_ROW))
