@@ -158,12 +158,18 @@ def later(start: datetime, intervals: int) -> datetime:
 
 
 @contextmanager
+def plain() -> Iterator[None]:
+    """As if the server had no TimescaleDB."""
+    with patch("hes.storage.features.server._SERVER", b"SELECT NULL, false, NULL"):
+        yield
+
+
+@contextmanager
 def open_database(url: str, *, hypertables: bool) -> Iterator[Database]:
     """An empty database at the current schema, with hypertables if wanted and possible."""
-    without = patch("hes.storage.features.server._SERVER", b"SELECT NULL, false, NULL")
     with Database(url) as database:
         migrate(database)
-        with nullcontext() if hypertables else without:
+        with nullcontext() if hypertables else plain():
             reconcile(database)
         yield database
 
