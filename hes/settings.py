@@ -131,8 +131,13 @@ class CollectorSettings:
 
 @attrs.frozen
 class IntakeSettings:
-    """What the writer accepts and what the quarantine holds at most."""
+    """
+    What the writer accepts, in how many lanes it writes, what the quarantine holds at most.
 
+    A collector has `lanes` + 1 database connections beside `database.max_connections`.
+    """
+
+    lanes: Count = 2
     buffer_depth_days: Count = 60
     max_unknown_senders: Count = 1000
     max_unknown_octets: Count = 64 * 1024 * 1024

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from ipaddress import ip_network
@@ -27,11 +29,14 @@ from hes.keys import KeyService
 from hes.meters import Inventory
 from hes.models import model_push_layouts, models
 from hes.pipeline import DirectBus, WindowPolicy
+from hes.pipeline.committed import CommitListener
+from hes.pipeline.keeper import CacheKeeper
+from hes.pipeline.publisher import Publisher
 from hes.readings import LatestReader, Quarantine, ReadingQueries
 from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
 from hes.storage import migrations
-from hes.storage.cache import Cache, LatestCache
+from hes.storage.cache import Cache, LatestCache, Ledger
 from hes.storage.counters import CounterStore
 from hes.storage.database import Database
 from hes.storage.features import reconcile
@@ -77,9 +82,16 @@ def beside_running(loaded: Settings) -> Settings:
     return attrs.evolve(loaded, **changes)
 
 
-def open_database(chosen: Settings | None = None, *, application_name: str = "hes") -> Database:
+def open_database(
+    chosen: Settings | None = None,
+    *,
+    application_name: str = "hes",
+    max_connections: int | None = None,
+) -> Database:
     """
     The database of the settings, not connected yet; a context manager that closes its pool.
+
+    Args: max_connections: None: as the settings say.
 
     Raises: PermanentError: there is no address.
     """
@@ -90,16 +102,16 @@ def open_database(chosen: Settings | None = None, *, application_name: str = "he
         )
     return Database(
         chosen.database.url,
-        max_connections=chosen.database.max_connections,
+        max_connections=max_connections or chosen.database.max_connections,
         statement_timeout_s=chosen.database.statement_timeout_s,
         application_name=application_name,
     )
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database, chosen: Settings | None = None) -> None:
     """Bring the schema to the present and make use of what the server has."""
     migrations.migrate(database)
-    reconcile(database)
+    reconcile(database, buffer_depth_days=(chosen or settings()).intake.buffer_depth_days)
 
 
 def keys(database: Database, chosen: Settings | None = None) -> KeyService:
@@ -120,6 +132,16 @@ def open_cache(chosen: Settings | None = None) -> Cache | None:
     return Cache(chosen.redis.url) if chosen.redis.url else None
 
 
+@contextmanager
+def publishing(database: Database, held: Cache | None) -> Iterator[Sequence[CommitListener]]:
+    """Who tells Redis of commits, and who keeps it true, for as long as a bus writes here."""
+    if held is None:
+        yield ()
+        return
+    with CacheKeeper(database, held), Publisher(database, Ledger(held)) as publisher:
+        yield (publisher,)
+
+
 def latest_values(database: Database, held: Cache | None) -> LatestReader:
     """Latest values, from Redis if it can be believed."""
     return LatestReader(database, None if held is None else LatestCache(held))
@@ -131,6 +153,7 @@ def api(database: Database, held: Cache | None = None) -> web.Application:
         # Without keys: what only shows meters needs no KEK.
         inventory=Inventory(database),
         readings=ReadingQueries(database),
+        latest=latest_values(database, held),
         quarantine=Quarantine(database),
         stats=StatsStore(database),
         health=ServiceHealth(database, held, trust_s=TRUST_S),
@@ -138,10 +161,26 @@ def api(database: Database, held: Cache | None = None) -> web.Application:
     return create_app(services, threads=_API_THREADS)
 
 
-def bus(database: Database, chosen: Settings) -> DirectBus:
-    """The bus `direct`: it writes in this process. To be closed by its user."""
-    depth = timedelta(days=chosen.intake.buffer_depth_days)
-    return DirectBus(database, WindowPolicy(buffer_depth=depth))
+@contextmanager
+def bus(chosen: Settings, listeners: Sequence[CommitListener] = ()) -> Iterator[DirectBus]:
+    """
+    The bus `direct`: it writes in this process, until the end of the context.
+
+    On connections of its own: however much there is to write, leases, counters and sessions get
+    theirs.
+    """
+    lanes = chosen.intake.lanes
+    with (
+        # One more: somebody may ask what is stored while all lanes write.
+        open_database(chosen, application_name="hes write", max_connections=lanes + 1) as database,
+        DirectBus(
+            database,
+            WindowPolicy(buffer_depth=timedelta(days=chosen.intake.buffer_depth_days)),
+            lanes=lanes,
+            listeners=listeners,
+        ) as opened,
+    ):
+        yield opened
 
 
 def dlms_collector(
@@ -173,7 +212,7 @@ def dlms_collector(
 
 def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSettings:
     told = chosen.collector
-    # Pushes and sessions have threads of their own; the writer and the probes need a connection.
+    # Pushes and sessions have threads of their own; the probes and the publisher need a connection.
     threads = max(1, min(_COLLECTOR_THREADS, (chosen.database.max_connections - 2) // 2))
     return CollectorSettings(
         holder=f"{socket.gethostname()}:{os.getpid()}",

@@ -112,6 +112,19 @@ READINGS: Final = schemas.ReadingList(
     total_estimate=None,
 )
 
+LATEST: Final = schemas.LatestList(
+    items=[
+        schemas.LatestReading(
+            channel=7,
+            obis="1.0.1.8.0.255",
+            source="1.0.99.1.0.255",
+            capture_period_s=900,
+            reading=READINGS.items[0],
+        )
+    ],
+    read_from="cache",
+)
+
 QUARANTINE: Final = schemas.QuarantineList(
     items=[
         schemas.QuarantinedFrame(

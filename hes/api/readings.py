@@ -19,7 +19,7 @@ from hes.api.routes import Call, Nothing, Routes
 from hes.api.services import Services
 from hes.domain.quality import Quality
 from hes.domain.readings import ValueKind
-from hes.readings import ChannelRow, ReadingRow
+from hes.readings import ChannelRow, LatestRow, ReadingRow
 
 routes = Routes("readings")
 
@@ -117,6 +117,31 @@ def list_readings(call: Call[ReadingsQuery, MeterPath]) -> schemas.ReadingList:
     )
 
 
+@routes.route(
+    "GET",
+    "/v1/meters/{meter_id}/latest",
+    path_types=MeterPath,
+    returns={200: schemas.LatestList},
+    problems=["meter_not_found", "storage_unavailable", "overloaded"],
+    scope="readings:read",
+    example=examples.LATEST,
+)
+def list_latest(call: Call[Nothing, MeterPath]) -> schemas.LatestList:
+    """
+    List the latest reading of each of a meter's channels.
+
+    In the order in which the channels were first seen; what was committed within the last ten
+    seconds may not be there yet.
+    """
+    meter_id = call.path.meter_id
+    latest = call.services.latest.read([meter_id])
+    if not latest.rows[meter_id]:
+        call.services.inventory.get(meter_id)  # says if there is no such meter
+    return schemas.LatestList(
+        items=[_latest(row) for row in latest.rows[meter_id]], read_from=latest.source.value
+    )
+
+
 def _range(query: ReadingsQuery) -> tuple[datetime | None, datetime | None]:
     from_, to = _bound("from", query.from_), _bound("to", query.to)
     if from_ is not None and to is not None and from_ >= to:
@@ -193,6 +218,17 @@ def _channel(row: ChannelRow) -> schemas.Channel:
         scaler=row.scaler,
         first_captured_at=_utc(row.first_captured_at),
         last_captured_at=_utc(row.last_captured_at),
+    )
+
+
+def _latest(row: LatestRow) -> schemas.LatestReading:
+    key = row.key
+    return schemas.LatestReading(
+        channel=row.channel_id,
+        obis=str(key.obis),
+        source=None if key.source is None else str(key.source),
+        capture_period_s=key.capture_period_s,
+        reading=_reading(ReadingRow(row.reading, row.unit)),
     )
 
 

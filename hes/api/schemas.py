@@ -249,6 +249,25 @@ class ReadingList:
 
 
 @attrs.frozen
+class LatestReading:
+    """A channel's latest reading; the channel list tells more of the channel."""
+
+    channel: ChannelId
+    obis: ObisText
+    source: ObisText | None
+    capture_period_s: int
+    reading: Reading
+
+
+@attrs.frozen
+class LatestList:
+    """The latest reading of each channel. Where they were read makes no difference but in time."""
+
+    items: Sequence[LatestReading]
+    read_from: Literal["cache", "database"]
+
+
+@attrs.frozen
 class QuarantinedFrame:
     """A frame that became no reading, with the reason. `raw` is cut after 64 octets."""
 

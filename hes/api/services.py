@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -11,7 +11,7 @@ import attrs
 
 from hes.diagnosis import ServiceReport
 from hes.meters import MeterDetail, MeterPage
-from hes.readings import ChannelRow, QuarantinePage, ReadingPage
+from hes.readings import ChannelRow, Latest, QuarantinePage, ReadingPage
 
 
 class InventoryReader(Protocol):
@@ -39,6 +39,13 @@ class ReadingsReader(Protocol):
         limit: int,
     ) -> ReadingPage:
         """A channel's readings in [from_, to), oldest first. Raises: StorageUnavailableError."""
+
+
+class LatestValuesReader(Protocol):
+    """`hes.readings.LatestReader`."""
+
+    def read(self, meter_ids: Iterable[UUID]) -> Latest:
+        """Latest values, none of an unknown meter. Raises: StorageUnavailableError."""
 
 
 class QuarantineReader(Protocol):
@@ -84,6 +91,7 @@ class Services:
 
     inventory: InventoryReader
     readings: ReadingsReader
+    latest: LatestValuesReader
     quarantine: QuarantineReader
     stats: StatsReader
     health: HealthReader

@@ -16,7 +16,9 @@ def api() -> None:
     settings = wiring.settings()
     logs.configure(settings.log, "api")
     with wiring.open_database(settings, application_name="hes api") as database:
-        serve(wiring.api(database, wiring.open_cache(settings)), settings.api.host, settings.api.port)
+        serve(
+            wiring.api(database, wiring.open_cache(settings)), settings.api.host, settings.api.port
+        )
 
 
 @click.group()
@@ -47,7 +49,8 @@ def collect_dlms() -> None:
 
     with (
         wiring.open_database(settings, application_name="hes collect dlms") as database,
-        wiring.bus(database, settings) as sink,
+        wiring.publishing(database, wiring.open_cache(settings)) as listeners,
+        wiring.bus(settings, listeners) as sink,
         metrics.served(registry),
     ):
         trio.run(main)

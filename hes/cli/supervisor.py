@@ -193,7 +193,7 @@ class Supervisor:
         )
         database = wiring.open_database(settings)
         stack.callback(database.close)
-        wiring.migrate(database)
+        wiring.migrate(database, settings)
         processes = list(self._processes(environment))
         if self._options.meters:
             fleet = self._fleet(environment)

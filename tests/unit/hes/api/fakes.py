@@ -8,7 +8,7 @@ meter 2 only pushes, long ago; meter 3 fails in its security; the others are wel
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -30,7 +30,16 @@ from hes.meters import (
     MeterPage,
     MeterRow,
 )
-from hes.readings import ChannelRow, QuarantinePage, QuarantineRow, ReadingPage, ReadingRow
+from hes.readings import (
+    ChannelRow,
+    Latest,
+    LatestRow,
+    QuarantinePage,
+    QuarantineRow,
+    ReadingPage,
+    ReadingRow,
+    Source,
+)
 from hes_protocol.cosem import Obis
 
 QUARTER = timedelta(minutes=15)
@@ -73,6 +82,7 @@ class FakeFleet:
         return Services(
             inventory=_Inventory(self),
             readings=_Readings(self),
+            latest=_Latest(self),
             quarantine=_Quarantine(self),
             stats=_Stats(self),
             health=_Health(self),
@@ -335,6 +345,24 @@ class _Readings:
             and (after is None or row.reading.captured_at > after)
         ]
         return ReadingPage(items=tuple(rows[:limit]), has_more=len(rows) > limit)
+
+
+@attrs.frozen
+class _Latest:
+    fleet: FakeFleet
+
+    def read(self, meter_ids: Iterable[UUID]) -> Latest:
+        self.fleet.check()
+        rows = {}
+        for one in meter_ids:
+            index = _index(one)
+            channels = self.fleet.channels(index) if 0 <= index < self.fleet.size else []
+            rows[one] = [
+                LatestRow(channel.channel_id, channel.key, held[-1].reading, held[-1].unit)
+                for channel in channels
+                if (held := self.fleet.rows(channel.channel_id))
+            ]
+        return Latest(rows, Source.CACHE)
 
 
 @attrs.frozen

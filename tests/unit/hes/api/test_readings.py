@@ -130,3 +130,16 @@ def test_no_value_is_written_with_an_exponent_or_rounded(
     value: Decimal | float | str | None, text: str | None
 ) -> None:
     assert _text(value) == text
+
+
+def test_the_latest_reading_of_each_channel(api: Api, fleet: FakeFleet) -> None:
+    answer = api.ask(f"/v1/meters/{meter_id(0)}/latest").json()
+    assert answer["read_from"] == "cache"
+    channels = {one.channel_id: one for one in fleet.channels(0)}
+    assert {item["channel"] for item in answer["items"]} == channels.keys()
+    for item in answer["items"]:
+        last = fleet.rows(item["channel"])[-1].reading
+        assert datetime.fromisoformat(item["reading"]["captured_at"]) == last.captured_at
+        assert item["obis"] == str(channels[item["channel"]].key.obis)
+    assert api.ask(f"/v1/meters/{meter_id(1)}/latest").json()["items"] == []
+    assert api.ask(f"/v1/meters/{meter_id(5000)}/latest").status == 404
