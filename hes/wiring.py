@@ -32,6 +32,7 @@ from hes.pipeline import DirectBus, WindowPolicy
 from hes.pipeline.committed import CommitListener
 from hes.pipeline.keeper import CacheKeeper
 from hes.pipeline.publisher import Publisher
+from hes.pipeline.rollup import Roller
 from hes.readings import LatestReader, Quarantine, ReadingQueries
 from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
@@ -181,6 +182,11 @@ def bus(chosen: Settings, listeners: Sequence[CommitListener] = ()) -> Iterator[
         ) as opened,
     ):
         yield opened
+
+
+def roller(database: Database) -> Roller:
+    """What keeps the roll-ups up to date; a context manager that runs it in a thread."""
+    return Roller(database)
 
 
 def dlms_collector(

@@ -49,6 +49,7 @@ def collect_dlms() -> None:
 
     with (
         wiring.open_database(settings, application_name="hes collect dlms") as database,
+        wiring.roller(database),
         wiring.publishing(database, wiring.open_cache(settings)) as listeners,
         wiring.bus(settings, listeners) as sink,
         metrics.served(registry),
