@@ -1,7 +1,7 @@
 """
 Databases with many readings in them, for tests of plans and for benchmarks; made once and kept.
 
-A fleet whose load profiles were read once a day for a year: every meter counts what it takes,
+A fleet whose load profiles were read once a day: every meter counts what it takes,
 every second one also what it gives. The rows lie in the tables as such a fleet leaves them: day
 after day, and of each day meter after meter. They are kept below `.hes/bench` and made anew when
 the schema has changed in a way that they cannot follow.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -30,11 +30,9 @@ from hes.storage.migrations import MigrationError, migrate
 from hes_protocol.cosem import Obis
 from tests.batches import LOAD_PROFILE, meter_id
 
-DAYS: Final = 365
 INTERVALS: Final = 96
 QUARTER_US: Final = 900_000_000
 END: Final = datetime(2026, 11, 20, tzinfo=UTC)
-START: Final = END - timedelta(days=DAYS)
 IMPORT: Final = Obis.parse("1.0.1.8.0.255")
 EXPORT: Final = Obis.parse("1.0.2.8.0.255")
 
@@ -42,13 +40,24 @@ EXPORT: Final = Obis.parse("1.0.2.8.0.255")
 @attrs.frozen
 class Fleet:
     """
-    So many meters, series and rows.
+    So many meters, series and rows, of so many days.
 
     Series of meter m: `3 * (m // 2) + 1` what it takes if m is even, then what it gives; 3 * (m //
     2) + 3 if it is odd.
     """
 
     meters: int
+    days: int = 365
+
+    @property
+    def name(self) -> str:
+        """What its database is called."""
+        return f"fleet_{self.meters}_{self.days}"
+
+    @property
+    def start(self) -> datetime:
+        """The first instant of its readings."""
+        return END - timedelta(days=self.days)
 
     @property
     def series(self) -> int:
@@ -57,21 +66,22 @@ class Fleet:
 
     @property
     def rows(self) -> int:
-        """A year of quarters per series."""
-        return self.series * DAYS * INTERVALS
+        """A value per quarter of an hour and series."""
+        return self.series * self.days * INTERVALS
 
     def import_series(self, meter: int) -> int:
         """The series, and channel, of what a meter takes."""
         return 3 * (meter // 2) + (1 if meter % 2 == 0 else 3)
 
 
+ONE_MILLION: Final = Fleet(1_903, days=4)
 TEN_MILLION: Final = Fleet(191)
 HUNDRED_MILLION: Final = Fleet(1_903)
 
 
 @attrs.frozen
 class Stored:
-    """A database that holds a fleet's year; its server runs while the context lasts."""
+    """A database that holds a fleet's readings; its server runs while the context lasts."""
 
     url: str
     admin_url: str
@@ -79,9 +89,9 @@ class Stored:
 
 
 @contextlib.contextmanager
-def stored(data: Path, fleet: Fleet, *, durable: bool) -> Iterator[Stored]:
+def stored(data: Path, *fleets: Fleet, durable: bool) -> Iterator[Sequence[Stored]]:
     """
-    Start the server of the kept databases and see that this fleet's is there.
+    Start the server of the kept databases and see that these fleets' are there.
 
     Waits for others who use the server.
 
@@ -93,12 +103,15 @@ def stored(data: Path, fleet: Fleet, *, durable: bool) -> Iterator[Stored]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        name = f"fleet_{fleet.meters}"
-        if not _is_there(data, folder, name):
-            with _server(data, folder, durable=False) as server:
-                _make(_admin_url(server), server.url, name, fleet)
+        with _server(data, folder, durable=False) as server:
+            for fleet in fleets:
+                if not _is_there(server, fleet.name):
+                    _make(server, fleet)
         with _server(data, folder, durable=durable) as server:
-            yield Stored(_of(server.url, name), _of(_admin_url(server), name), fleet)
+            yield [
+                Stored(_of(server.url, fleet.name), _of(_admin_url(server), fleet.name), fleet)
+                for fleet in fleets
+            ]
 
 
 def _server(data: Path, folder: Path, *, durable: bool) -> Service:
@@ -110,36 +123,35 @@ def _admin_url(server: Service) -> str:
     return url
 
 
-def _is_there(data: Path, folder: Path, name: str) -> bool:
+def _is_there(server: Service, name: str) -> bool:
     """Whether the database is complete and follows the schema; one that does not is dropped."""
-    with _server(data, folder, durable=False) as server:
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            there = connection.execute(
-                "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
-                [name],
-            ).fetchone()
-        if there == ("complete",):
-            with contextlib.suppress(MigrationError), Database(_of(server.url, name)) as database:
-                migrate(database)
-                features.reconcile(database)
-                return True
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-            connection.execute(statement.format(sql.Identifier(name)))
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        there = connection.execute(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s",
+            [name],
+        ).fetchone()
+    if there == ("complete",):
+        with contextlib.suppress(MigrationError), Database(_of(server.url, name)) as database:
+            migrate(database)
+            features.reconcile(database)
+            return True
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        connection.execute(statement.format(sql.Identifier(name)))
     return False
 
 
-def _make(admin_url: str, server_url: str, name: str, fleet: Fleet) -> None:
-    identifier = sql.Identifier(name)
-    with psycopg.connect(server_url, autocommit=True) as connection:
+def _make(server: Service, fleet: Fleet) -> None:
+    identifier = sql.Identifier(fleet.name)
+    with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
-    with Database(_of(server_url, name), statement_timeout_s=600) as database:
+    with Database(_of(server.url, fleet.name), statement_timeout_s=600) as database:
         migrate(database)
         features.reconcile(database)
         _add_inventory(database, fleet)
-        for day in range(DAYS):
+        for day in range(fleet.days):
             _add_day(database, fleet, day)
-    with psycopg.connect(_of(admin_url, name), autocommit=True) as connection:
+    with psycopg.connect(_of(_admin_url(server), fleet.name), autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")
         connection.execute(sql.SQL("COMMENT ON DATABASE {} IS 'complete'").format(identifier))
@@ -154,7 +166,9 @@ def _add_inventory(database: Database, fleet: Fleet) -> None:
             ) as copy,
         ):
             for meter in range(fleet.meters):
-                copy.write_row((meter_id(meter), f"S{meter:06}", "Europe/Berlin", "wrapper", START))
+                copy.write_row(
+                    (meter_id(meter), f"S{meter:06}", "Europe/Berlin", "wrapper", fleet.start)
+                )
         with (
             connection.cursor() as cursor,
             cursor.copy(
@@ -175,7 +189,7 @@ def _add_inventory(database: Database, fleet: Fleet) -> None:
         for table, column, last in (
             ("channel", "channel_id", fleet.series),
             ("series", "series_id", fleet.series),
-            ("batch", "batch_id", fleet.meters * DAYS),
+            ("batch", "batch_id", fleet.meters * fleet.days),
         ):
             connection.execute(
                 "SELECT setval(pg_get_serial_sequence(%s, %s), %s)", (table, column, last)
@@ -192,7 +206,7 @@ def _channels(fleet: Fleet) -> Iterator[tuple[int, UUID, Obis]]:
 
 def _add_day(database: Database, fleet: Fleet, day: int) -> None:
     """What the fleet's meters have counted on a day, read after its end: a batch per meter."""
-    first = microseconds(START) + day * INTERVALS * QUARTER_US
+    first = microseconds(fleet.start) + day * INTERVALS * QUARTER_US
     instants = first + np.arange(INTERVALS, dtype=np.int64) * QUARTER_US
     random = np.random.default_rng(day)
     curve = 80 + 60 * np.sin(np.arange(INTERVALS) / INTERVALS * 2 * np.pi - 2)
@@ -212,7 +226,7 @@ def _add_day(database: Database, fleet: Fleet, day: int) -> None:
         ],
         np.zeros(count, np.bool_),
     )
-    read_at = START + timedelta(days=day + 1, minutes=5)
+    read_at = fleet.start + timedelta(days=day + 1, minutes=5)
     with database.connection() as connection:
         with (
             connection.cursor() as cursor,

@@ -23,13 +23,14 @@ from hes.storage.database import Connection
 from hes.storage.pgcopy import EPOCH_SHIFT_US
 from hes.storage.queries.columns import numbers
 
-# One statement, so that horizon and rows are of one snapshot.
+# One statement, so that horizon and rows are of one snapshot. Ordered by the column and not by what
+# is given out under its name, which no index serves.
 BATCHES: Final = """
 SELECT batch_id, batch_key, source_kind, received_at, stored_at, xid::text::int8, meter_ids
 FROM batch
 WHERE (xid, batch_id) > (%(xid)s::text::xid8, %(batch_id)s::int8)
   AND xid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY xid, batch_id LIMIT %(limit)s
+ORDER BY batch.xid, batch.batch_id LIMIT %(limit)s
 """
 
 _HORIZON: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8"
