@@ -1,8 +1,9 @@
 """
-How wide chunks should be: `python -m tests.bench.chunk_widths [SERIES] [DAYS]`.
+How wide chunks should be: `python -m tests.bench.chunk_widths [SERIES] [DAYS]`, at least 60 days.
 
-A database for each width, on one durable server. Batches of one day go into each in turn, so that
-what else the machine does falls on all alike; then the same questions are asked of each in turn.
+A database for each width, on one durable server with TimescaleDB. Batches of one day go into each
+in turn, so that what else the machine does falls on all alike; then the same questions are asked of
+each in turn.
 The figures are in docs/reference/chunks.md.
 """
 
@@ -20,12 +21,14 @@ import psycopg
 from hes.domain.readings import microseconds
 from hes.services import Postgres, database_service
 from hes.storage.database import Connection, Database
-from hes.storage.features import CHUNK_US, reconcile
+from hes.storage.features import CHUNK_US, chunks, partitions
 from hes.storage.merge import IntegersToMerge, merge_integers
-from hes.storage.migrations import migrate
+from tests.batches import open_database
 from tests.conftest import DATA, SERVERS
 
-WIDTHS = (7, 14, 28)
+WIDTHS = {"7 days": 7, "14 days": 14, "28 days": 28}
+PARTITIONS = "7 days, partitions"
+SIZE = "SELECT sum(pg_total_relation_size(relid))::float8 FROM pg_partition_tree('reading')"
 PER_DAY = 96
 QUARTER_US = 900 * 1_000_000
 # The beginning of a chunk of each width.
@@ -116,69 +119,77 @@ def main() -> None:
 def measure(server: Postgres, series: np.ndarray, days: int) -> None:
     """Fill one database for each width, then ask."""
     databases = {}
-    for width in WIDTHS:
+    for number, kind in enumerate((*WIDTHS, PARTITIONS)):
         with psycopg.connect(server.url, autocommit=True) as admin:
-            admin.execute(f"CREATE DATABASE of{width}".encode())
-        database = databases[width] = Database(f"{server.url.rpartition('/')[0]}/of{width}")
-        migrate(database)
-        reconcile(database)
+            admin.execute(f"CREATE DATABASE number{number}".encode())
+        url = f"{server.url.rpartition('/')[0]}/number{number}"
+        with open_database(url, hypertables=kind != PARTITIONS):
+            pass
+        database = databases[kind] = Database(url)
+        if kind == PARTITIONS:
+            first = chunks.number_of(START)
+            partitions.ensure(database, range(first, first + days // chunks.CHUNK_DAYS + 1))
+            continue
         with database.connection() as connection:
             connection.execute(
-                "SELECT set_chunk_time_interval('reading', make_interval(days => %s))", (width,)
+                "SELECT set_chunk_time_interval('reading', make_interval(days => %s))",
+                (WIDTHS[kind],),
             )
-    table: dict[str, dict[int, float]] = {}
+    table: dict[str, dict[str, float]] = {}
 
-    def note(name: str, taken: dict[int, list[float]], scale: float = 1e3) -> None:
+    def note(name: str, taken: dict[str, list[float]], scale: float = 1e3) -> None:
         for quantile, label in ((0.5, "median"), (0.95, "p95")):
             table[f"{name}, {label}"] = {
-                width: scale * float(np.quantile(values, quantile))
-                for width, values in taken.items()
+                kind: scale * float(np.quantile(values, quantile)) for kind, values in taken.items()
             }
 
-    taken: dict[int, list[float]] = {width: [] for width in WIDTHS}
+    taken: dict[str, list[float]] = {kind: [] for kind in databases}
     for day in range(days):
         batch = rows(series, day, 1)
-        for width, database in databases.items():
-            taken[width].append(seconds(store, database, batch))
-    table["rows/s of a day's batches, median"] = {
-        width: len(series) * PER_DAY / statistics.median(values) for width, values in taken.items()
+        for kind, database in databases.items():
+            taken[kind].append(seconds(store, database, batch))
+    table["rows/s of batches of one day, last quarter, median"] = {
+        kind: len(series) * PER_DAY / statistics.median(values[-days // 4 :])
+        for kind, values in taken.items()
     }
     for database in databases.values():
         with database.connection(statement_timeout_s=600) as connection:
             connection.execute("ANALYZE reading")
-    backfill: dict[int, list[float]] = {width: [] for width in WIDTHS}
+    backfill: dict[str, list[float]] = {kind: [] for kind in databases}
     for run in range(10):
         batch = rows(np.arange(4) + 100_000 + 4 * run, 0, 60)
-        for width, database in databases.items():
-            backfill[width].append(seconds(store, database, batch))
+        for kind, database in databases.items():
+            backfill[kind].append(seconds(store, database, batch))
     note("60 days of 4 series stored, ms", backfill)
     for name, ask in {
-        "a year of a series, ms": lambda database, one: span(database, one, 0, days),
-        "a month of a series, ms": lambda database, one: span(database, one, 100, 30),
+        "all days of a series, ms": lambda database, one: span(database, one, 0, days),
+        "a month of a series, ms": lambda database, one: span(database, one, days // 3, 30),
         "the last row of a series, ms": latest,
+        "partitions.ensure of what is there, ms": lambda database, one: partitions.ensure(
+            database, [chunks.number_of(START) + one % (days // chunks.CHUNK_DAYS)]
+        ),
     }.items():
-        asked: dict[int, list[float]] = {width: [] for width in WIDTHS}
+        asked: dict[str, list[float]] = {kind: [] for kind in databases}
         for run in range(60):
             one = int(series[run % len(series)])
-            for width, database in databases.items():
+            for kind, database in databases.items():
                 took = seconds(ask, database, one)
                 if run >= 10:
-                    asked[width].append(took)
+                    asked[kind].append(took)
         note(name, asked)
-    for width, database in databases.items():
+    for kind, database in databases.items():
         with database.connection() as connection:
-            table.setdefault("locks of a year of a series", {})[width] = locks(connection, days)
-            row = connection.execute("SELECT hypertable_size('reading')::float8").fetchone()
+            table.setdefault("locks of all days of a series", {})[kind] = locks(connection, days)
+            how = SIZE if kind == PARTITIONS else "SELECT hypertable_size('reading')::float8"
+            row = connection.execute(how.encode()).fetchone()
             assert row is not None
             stored = len(series) * days * PER_DAY + 40 * 60 * PER_DAY
-            table.setdefault("octets per row", {})[width] = row[0] / stored
+            table.setdefault("octets per row", {})[kind] = row[0] / stored
         database.close()
-    print(
-        f"| {len(series)} series, {days} days | " + " | ".join(f"{w} days" for w in WIDTHS) + " |"
-    )
-    print("|---|" + "---|" * len(WIDTHS))
+    print(f"| {len(series)} series, {days} days | " + " | ".join(databases) + " |")
+    print("|---|" + "---|" * len(databases))
     for name, figures in table.items():
-        print(f"| {name} | " + " | ".join(f"{figures[width]:,.1f}" for width in WIDTHS) + " |")
+        print(f"| {name} | " + " | ".join(f"{figures[kind]:,.1f}" for kind in databases) + " |")
 
 
 if __name__ == "__main__":
