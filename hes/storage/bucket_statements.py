@@ -193,8 +193,9 @@ _COARSER: Final = sql.SQL(
     """
 )
 
-# Nothing is gone unless another series speaks for its instants now. Where the readings themselves
-# have been dropped by age, what they came to stays.
+# Unless another series speaks for its instants now, a bucket loses nothing: where there is less
+# than before, readings have been dropped by age, and what they came to stays.
+_UNLESS_LESS: Final = sql.SQL(" AND kept.samples <= excluded.samples")
 _NOTHING_GONE: Final = sql.SQL("SELECT")
 _GONE: Final = sql.SQL(
     """
@@ -219,7 +220,7 @@ _PUT: Final = sql.SQL(
     INSERT INTO {table} AS kept (series_id, bucket_start, {columns})
     SELECT series_id, bucket_start, {columns} FROM fresh ORDER BY series_id, bucket_start
     ON CONFLICT (series_id, bucket_start) DO UPDATE SET ({columns}) = ROW ({excluded})
-    WHERE ({kept}) IS DISTINCT FROM ({excluded})
+    WHERE ({kept}) IS DISTINCT FROM ({excluded}){unless_less}
     """
 )
 
@@ -294,6 +295,10 @@ def _written(table: str, *, contested: bool) -> dict[str, Any]:
     return {
         "gone": _GONE.format(table=name) if contested else _NOTHING_GONE,
         "put": _PUT.format(
-            table=name, columns=columns(""), kept=columns("kept."), excluded=columns("excluded.")
+            table=name,
+            columns=columns(""),
+            kept=columns("kept."),
+            excluded=columns("excluded."),
+            unless_less=sql.SQL("") if contested else _UNLESS_LESS,
         ),
     }

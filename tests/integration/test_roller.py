@@ -169,6 +169,20 @@ def test_texts_and_series_that_are_gone_are_passed_over(store: Store) -> None:
     assert store.held(text, "hour") == {}
 
 
+def test_what_readings_came_to_stays_when_they_are_dropped_by_age(store: Store) -> None:
+    channel_id = store.channel(REGISTER)
+    rows = quarters("2026-06-01T00:15+02:00", 96)
+    store.say(channel_id, rows)
+    store.roll()
+    before = {width: store.held(channel_id, width) for width in WIDTHS}
+    with store.database.connection() as connection:
+        connection.execute("DELETE FROM reading")
+    late = attrs.evolve(rows[5], at=rows[5].at + timedelta(minutes=1))
+    store.say(channel_id, [late])
+    store.roll()
+    assert {width: store.held(channel_id, width) for width in WIDTHS} == before
+
+
 def test_another_zone_makes_other_days(store: Store) -> None:
     channel_id = store.channel(REGISTER)
     rows = quarters("2026-06-01T00:15+02:00", 300)
