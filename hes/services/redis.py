@@ -16,7 +16,7 @@ from hes.services.embedded import Embedded, own_folder, write_private
 
 NAME = "Redis"
 _PROBE_S = 2.0
-_MEMORY = "256mb"  # latest values of some 100,000 meters with eight channels each
+_MEMORY = "256mb"  # latest values of some 300,000 meters with eight channels each, and the feed
 
 
 @attrs.frozen
