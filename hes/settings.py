@@ -67,6 +67,13 @@ class DatabaseSettings:
 
 
 @attrs.frozen
+class BackupSettings:
+    """Of a role that may replicate, for `hes backup`; an empty url means: the database's."""
+
+    url: str = attrs.field(default="", metadata=_SECRET)
+
+
+@attrs.frozen
 class RedisSettings:
     """Redis 7 or Valkey; an empty url means: the embedded server."""
 
@@ -157,6 +164,7 @@ class Settings:
 
     data: str = ".hes"
     database: DatabaseSettings = DatabaseSettings()
+    backup: BackupSettings = BackupSettings()
     redis: RedisSettings = RedisSettings()
     mqtt: MqttSettings = MqttSettings()
     keys: KeySettings = KeySettings()

@@ -76,7 +76,7 @@ def beside_running(loaded: Settings) -> Settings:
     """`loaded`, with the addresses of servers that `hes up` runs where it gives none."""
     run = loaded.data_path / RUN
     changes = {}
-    for name in ("database", "redis", "mqtt"):
+    for name in ("database", "backup", "redis", "mqtt"):
         section = getattr(loaded, name)
         if not section.url and (url := _read(run / f"{name}_url")):
             changes[name] = attrs.evolve(section, url=url)

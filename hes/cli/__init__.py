@@ -16,12 +16,14 @@ import click
 _COMMANDS: Final = {
     "api": ("hes.cli.processes:api", "Serve API and console."),
     "cache": ("hes.cli.cache:cache", "What Redis holds."),
+    "backup": ("hes.cli.backup:backup", "Base backups of the database."),
     "collect": ("hes.cli.processes:collect", "Talk to meters."),
     "config": ("hes.cli.config:config", "Show the effective settings."),
     "dlms": ("hes.cli.dlms:dlms", "Decode DLMS/COSEM octets."),
     "doctor": ("hes.cli.doctor:doctor", "Check health, with a fix for each failure."),
     "meter": ("hes.cli.meter:meter", "One meter or a file of them."),
     "migrate": ("hes.cli.migrate:migrate", "Bring the database to the present schema."),
+    "restore": ("hes.cli.restore:restore", "After the database was restored."),
     "sim": ("hes.cli.sim:sim", "Simulated meters."),
     "up": ("hes.cli.up:up", "Everything on one machine, with embedded servers."),
 }

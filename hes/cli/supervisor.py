@@ -27,6 +27,7 @@ import click
 from hes import wiring
 from hes.domain.errors import PermanentError, StorageUnavailableError
 from hes.services import (
+    Postgres,
     ServerMissingError,
     Service,
     ServiceError,
@@ -179,6 +180,8 @@ class Supervisor:
             redis_service(self._data, url=self._settings.redis.url or None, report=_say),
         )
         addresses = {"database": database_server.url, "redis": redis_server.url}
+        if isinstance(database_server, Postgres):
+            addresses["backup"] = database_server.admin_url
         try:
             broker = mqtt_service(self._data, url=self._settings.mqtt.url or None, report=_say)
             addresses["mqtt"] = self._start(stack, broker).url

@@ -76,6 +76,7 @@ class Writer:
         self._settle_s = settle_s
         self._cache = SeriesCache()
         self._chunks: set[int] = set()
+        self._made = 0
 
     def write(self, batches: Sequence[ReadingBatch]) -> list[Receipt]:
         """
@@ -162,6 +163,10 @@ class Writer:
         """Store what is not there yet; the receipts of the others."""
         transaction = Transaction(self._policy, self._cache, self._chunks, self._clock(), condemned)
         with self._database.connection() as connection:
+            if self._made != self._database.made:
+                # The server may have been restored while we had nothing to write.
+                self._made = self._database.made
+                self._forget()
             receipts = batch_rows.receipts(connection, [batch.batch_key for batch in batches])
             fresh = [batch for batch in batches if batch.batch_key not in receipts]
             return receipts, transaction.store(connection, fresh) if fresh else None

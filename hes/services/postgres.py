@@ -43,7 +43,11 @@ _TIMESCALEDB = {
     "max_worker_processes": "32",
 }
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-_HBA = f"# written by hes\nhost all all {ports.HOST}/32 scram-sha-256\n"
+_HBA = f"""\
+# written by hes
+host all all {ports.HOST}/32 scram-sha-256
+host replication all {ports.HOST}/32 scram-sha-256
+"""
 
 
 @attrs.frozen
@@ -118,6 +122,16 @@ class Postgres(Embedded):
         return f"postgresql://{role}:{self._passwords()[role]}@{self._address()}/{database}"
 
     @property
+    def data_folder(self) -> Path:
+        """PostgreSQL's own: what a backup is put in the place of, while the server is stopped."""
+        return self._data
+
+    @property
+    def bin_folder(self) -> Path:
+        """Where its programs are: pg_basebackup and the like."""
+        return self._programs.bin_folder
+
+    @property
     def _data(self) -> Path:
         return self._folder / "pgdata"
 
@@ -174,7 +188,6 @@ class Postgres(Embedded):
             raise ServiceStartError(NAME, "initdb failed", said) from error
         finally:
             password_file.unlink()
-        (fresh / "pg_hba.conf").write_text(_HBA)
         with (fresh / "postgresql.conf").open("a") as conf:
             conf.write("\ninclude = 'hes.conf'  # rewritten by hes at every start\n")
         fresh.rename(self._data)
@@ -187,6 +200,7 @@ class Postgres(Embedded):
             settings |= _NOT_DURABLE
         text = "".join(f"{name} = {value}\n" for name, value in settings.items())
         write_private(self._data / "hes.conf", text, self._account)
+        write_private(self._data / "pg_hba.conf", _HBA, self._account)
 
     def _wait_for_predecessor(self) -> None:
         """
@@ -209,6 +223,9 @@ class Postgres(Embedded):
 
     def _settle(self) -> None:
         """Bring role, extension and database to what `url` promises; the second time do nothing."""
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            if admin.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
+                return  # a standby, or a restore under way: nothing can be written
         if self._programs.timescaledb:
             self._update_extension("template1", create=True)
         with psycopg.connect(self.admin_url, autocommit=True) as admin:

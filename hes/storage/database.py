@@ -139,6 +139,8 @@ class Database:
             "idle_timeout": _milliseconds(2 * statement_timeout_s),
         }
         self._last_error: str | None = None
+        self._made = 0
+        self._counting = threading.Lock()
         self._opening = threading.Lock()
         self._opened = False
         self._closed = False
@@ -199,6 +201,16 @@ class Database:
         finally:
             self._pool.putconn(connection)
 
+    @property
+    def made(self) -> int:
+        """
+        How many connections were made so far.
+
+        While it stays the same, this is the same server: what was read on one connection may be
+        remembered. A restore ends all connections, also those that lay idle.
+        """
+        return self._made
+
     def close(self) -> None:
         """Close all connections; using the database afterwards raises StorageUnavailableError."""
         with self._opening:
@@ -245,6 +257,8 @@ class Database:
     def _configure(self, connection: Connection) -> None:
         connection.execute(_SETTINGS, self._settings)
         connection.commit()
+        with self._counting:
+            self._made += 1
         self._last_error = None
 
     def _note_error(self, error: Exception) -> None:

@@ -124,14 +124,14 @@ def is_current(connection: Connection) -> bool:
     return connection.execute(CURRENT.encode()).fetchone() is not None
 
 
-def look(database: Database) -> Place:
+def look(database: Database, *, known_until: datetime | None = None) -> Place:
     """
-    Where the database is and was, changing nothing.
+    Where the database is and was, changing nothing; `known_until` as in `begin`.
 
-    Raises: StorageUnavailableError: it is away, or a standby.
+    Raises: StorageUnavailableError: it is away.
     """
     with database.connection() as connection:
-        return _look(connection)
+        return _look(connection, known_until)
 
 
 def settle(database: Database) -> Epoch | None:

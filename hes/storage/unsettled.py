@@ -17,14 +17,14 @@ from uuid import UUID
 import attrs
 
 from hes.domain.readings import Receipt, SourceKind
+from hes.storage import epochs
 from hes.storage.database import Connection
 
-# A database that was restored counts its transactions anew from where it was: on another timeline.
-_IDENTITY: Final = """
-SELECT concat_ws(':', (SELECT system_identifier FROM pg_control_system()),
-                 substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8),
-                 (SELECT oid FROM pg_database WHERE datname = current_database()))
-"""
+# A database that was restored counts its transactions anew from where it was: on another timeline,
+# or, where that cannot be seen, in a new epoch.
+_IDENTITY: Final = f"""
+SELECT concat_ws(':', {epochs.IDENTITY}, (SELECT max(epoch_id) FROM database_epoch))
+"""  # noqa: S608 - constants only
 
 # What a snapshot does not see: transactions from its xmax on, and those that it saw running.
 _SINCE: Final = """
@@ -53,7 +53,7 @@ class NamedBatch:
 
 def identity(connection: Connection) -> str:
     """What tells this database from others, and from itself before it was restored."""
-    row = connection.execute(_IDENTITY).fetchone()
+    row = connection.execute(_IDENTITY.encode()).fetchone()
     assert row is not None
     return str(row[0])
 
