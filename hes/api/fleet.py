@@ -15,7 +15,6 @@ from hes.readings import QuarantineRow
 
 routes = Routes("fleet")
 
-_RAW_OCTETS = 64
 _VERSION = version("hes")
 
 
@@ -101,8 +100,8 @@ def _frame(row: QuarantineRow) -> schemas.QuarantinedFrame:
         meter_serial=row.serial,
         identity=row.identity,
         peer=row.peer,
-        octets=row.octets,
-        raw=row.raw[:_RAW_OCTETS].hex(),
+        octets=row.raw_octets,
+        raw=row.raw.hex(),
     )
 
 

@@ -99,7 +99,8 @@ class Provenance:
     `evidence` is what arrived, as it arrived (ciphered, framed); it is kept only with rows that
     go to quarantine. `lease_token` is None for pushes. `asked_until` is the end of the range that
     was asked for, where one was: later rows are stored, but do not move the mark past what lies
-    between and was not asked for yet.
+    between and was not asked for yet. `replayed`: out of the quarantine; how far the meter is read
+    does not show in it.
     """
 
     kind: SourceKind
@@ -108,6 +109,7 @@ class Provenance:
     lease_token: int | None = None
     evidence: bytes = b""
     asked_until: datetime | None = None
+    replayed: bool = False
 
 
 @attrs.frozen(eq=False)

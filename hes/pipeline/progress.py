@@ -39,9 +39,10 @@ def marks(group: Group, now: datetime) -> Sequence[Mark]:
     limit = microseconds(now)
     for index in np.flatnonzero(np.bincount(group.series_index)).tolist():
         channel = group.series[index].channel
-        if channel.source is not None:
+        provenance = group.batches[group.batch_of_series[index]].provenance
+        if channel.source is not None and not provenance.replayed:
             profile = (channel.meter_id, channel.source)
-            asked_until = group.batches[group.batch_of_series[index]].provenance.asked_until
+            asked_until = provenance.asked_until
             instant = min(int(latest[index]), limit)
             if asked_until is not None:
                 instant = min(instant, microseconds(asked_until))

@@ -8,7 +8,7 @@ its mark to where it is never read again. Pure; what is refused becomes entries 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, Final
@@ -18,9 +18,19 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from hes.domain.readings import Int64Array, ValueStore, microseconds, moment
+from hes.domain.readings import (
+    Int64Array,
+    IntegerRows,
+    OtherRow,
+    SourceKind,
+    ValueStore,
+    microseconds,
+    moment,
+)
 from hes.pipeline.group import Group, Value
+from hes.storage import kept_rows
 from hes.storage.channels import valid
+from hes.storage.kept_rows import KeptRows
 from hes.storage.quarantine import NewEntry
 
 _ROWS_LISTED: Final = 100
@@ -131,7 +141,8 @@ def refusals(
 ) -> Iterator[NewEntry]:
     """
     What goes to quarantine: one entry per batch, meter and reason, with the batch's octets as they
-    arrived and a list of the rows (the first of them, if there are many).
+    arrived, the rows whole and a list of the first of them for people. Where there are very many
+    rows they make several entries, of which the first has the octets.
 
     Args:
         error: what the server has said of rows that are `REFUSED`.
@@ -147,19 +158,55 @@ def refusals(
     for (batch, meter_id, verdict), rows in sorted(rows_by_cause.items(), key=lambda c: c[0][1]):
         provenance = group.batches[batch].provenance
         known = meter_id in commissioned
-        yield NewEntry(
-            reason=Verdict(verdict).reason,
-            raw=provenance.evidence,
-            received_at=provenance.received_at,
-            meter_id=meter_id if known else None,
-            identity=None if known else str(meter_id),
-            detail={
-                "rows": len(rows),
-                "listed": [_listed(group, row) for row in rows[:_ROWS_LISTED]],
-                **({"error": error} if verdict == Verdict.REFUSED else {}),
-            },
-            session_id=provenance.session_id,
-        )
+        for first in range(0, len(rows), kept_rows.MAX_ROWS):
+            part = rows[first : first + kept_rows.MAX_ROWS]
+            yield NewEntry(
+                reason=Verdict(verdict).reason,
+                raw=b"" if first else provenance.evidence,
+                received_at=provenance.received_at,
+                meter_id=meter_id if known else None,
+                identity=None if known else str(meter_id),
+                detail={
+                    "rows": len(part),
+                    "listed": [_listed(group, row) for row in part[:_ROWS_LISTED]],
+                    **({"error": error} if verdict == Verdict.REFUSED else {}),
+                },
+                session_id=provenance.session_id,
+                rows=kept_rows.encode(_kept(group, provenance.kind, part)),
+            )
+
+
+def _kept(group: Group, kind: SourceKind, rows: Sequence[int]) -> KeptRows:
+    """Some rows of one batch as they were in it, with the series that they use."""
+    chosen = np.array(rows, np.int64)
+    used, series_index = np.unique(group.series_index[chosen], return_inverse=True)
+    integers = chosen < group.integer_rows
+    numbers = chosen[integers]
+    return KeptRows(
+        kind,
+        tuple(group.series[index] for index in used.tolist()),
+        IntegerRows(
+            series_index[integers].astype(np.int32),
+            group.captured_at[numbers],
+            group.value[numbers],
+            group.null[numbers],
+            group.quality[numbers],
+        ),
+        [
+            OtherRow(
+                index, int(group.captured_at[row]), _other(group, row), int(group.quality[row])
+            )
+            for index, row in zip(
+                series_index[~integers].tolist(), chosen[~integers].tolist(), strict=True
+            )
+        ],
+    )
+
+
+def _other(group: Group, row: int) -> float | str | None:
+    value = group.others[row - group.integer_rows]
+    # A batch may be badly formed in this too; what is no text here is none that a table takes.
+    return str(value) if isinstance(value, int) else value
 
 
 def _listed(group: Group, row: int) -> dict[str, Any]:

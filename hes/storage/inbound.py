@@ -7,8 +7,8 @@ meters, or none, is nobody's: a reading in the wrong meter's account is worse th
 quarantine.
 
 Also owns the limits of the quarantine (table `quarantine_usage`): nobody may fill the disk from
-outside. What is counted stays counted; whoever lets entries of the quarantine be deleted (issue 7)
-must give their share back here.
+outside. An entry that is handled gives its share back (`hes.storage.quarantine.finish`); whoever
+deletes open ones must have them dropped first.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from hes.domain.ports import Sender
 from hes.storage import quarantine
 from hes.storage.database import Connection, Database
 from hes.storage.meters import METER_COLUMNS, METER_SOURCE, meter_from_row
+from hes.storage.quarantine import Share
 from hes_protocol.cosem import Obis
 
 # What an entry takes beside its octets; so that empty frames do not come for free.
@@ -164,24 +165,26 @@ class InboundStore:
         try:
             with self._database.connection() as connection:
                 if meter_id is not None and verified:
-                    self._count_known(connection, meter_id, octets)
+                    share = Share(f"meter {meter_id}", octets)
+                    self._count_known(connection, share)
                 else:
-                    self._count_unknown(connection, _usage_key(sender), octets)
-                quarantine.insert(connection, entry)
+                    share = Share(_usage_key(sender), octets)
+                    self._count_unknown(connection, share)
+                quarantine.insert(connection, entry, share)
         except psycopg.errors.ForeignKeyViolation as exc:
             raise UnknownMeterError(f"no meter {meter_id}") from exc
 
-    def _count_known(self, connection: Connection, meter_id: UUID, octets: int) -> None:
-        if _use(connection, f"meter {meter_id}", octets, known=True) > self._max_meter_octets:
+    def _count_known(self, connection: Connection, share: Share) -> None:
+        if _use(connection, share, known=True) > self._max_meter_octets:
             raise QuarantineFullError(
-                f"meter {meter_id} has {self._max_meter_octets} octets in quarantine"
+                f"{share.sender} has {self._max_meter_octets} octets in quarantine"
             )
 
-    def _count_unknown(self, connection: Connection, sender: str, octets: int) -> None:
+    def _count_unknown(self, connection: Connection, share: Share) -> None:
         # One at a time, so that two who come at once do not both take the last place. Raising
         # undoes the count. The table has at most `max_unknown_senders` rows of this kind.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
-        _use(connection, sender, octets, known=False)
+        _use(connection, share, known=False)
         row = connection.execute(
             "SELECT count(*), sum(octets)::int8 FROM quarantine_usage WHERE NOT known"
         ).fetchone()
@@ -259,9 +262,9 @@ def _plain(peer: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return peer
 
 
-def _use(connection: Connection, sender: str, octets: int, *, known: bool) -> int:
+def _use(connection: Connection, share: Share, *, known: bool) -> int:
     row = connection.execute(
-        _COUNT_USAGE, {"sender": sender, "octets": octets, "known": known}
+        _COUNT_USAGE, {"sender": share.sender, "octets": share.octets, "known": known}
     ).fetchone()
     assert row is not None
     return int(row[0])

@@ -12,7 +12,7 @@ from hes.domain.errors import StorageUnavailableError
 from hes.domain.quality import Quality
 from hes.domain.readings import SourceKind, ValueStore, scaled
 from hes.pipeline import DirectBus
-from hes.readings import Quarantine, ReadingPage, ReadingQueries
+from hes.readings import Quarantine, QuarantineFilter, ReadingPage, ReadingQueries
 from hes.storage.channels import READING_TABLES
 from hes.storage.database import Database
 from hes.storage.queries.current import ROWS
@@ -244,7 +244,8 @@ def test_the_quarantine_newest_first(database, bus) -> None:
     second = store.page(first.items[-1].quarantine_id, 2)
     (last,) = second.items
     assert not second.has_more
-    assert (last.serial, last.raw, last.octets) == ("S000000", EVIDENCE, len(EVIDENCE))
+    assert (last.serial, last.raw, last.raw_octets) == ("S000000", EVIDENCE, len(EVIDENCE))
     assert (last.reason, last.meter_id) == ("after_window", METER)
     assert EVIDENCE.hex() not in repr(last)
-    assert [row.serial for row in store.page(None, 9, meter_id=meter_id(1)).items] == ["S000001"]
+    page = store.page(None, 9, QuarantineFilter(meter_id(1)))
+    assert [row.serial for row in page.items] == ["S000001"]

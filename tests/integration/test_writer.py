@@ -18,6 +18,7 @@ from hes.pipeline.backlog import Limits, Published
 from hes.pipeline.lane import BatchTooSlowError, Lane
 from hes.storage import marks, quarantine
 from hes.storage.database import Database, StatementTimeoutError
+from hes.storage.quarantine import Filter
 from hes_protocol.cosem import Obis
 from tests.batches import (
     DAY,
@@ -473,7 +474,9 @@ def test_a_meter_fills_its_share_of_the_quarantine_and_no_more(database, bus) ->
         assert len(quarantine.page(connection, before=None, limit=9)) == 3
     assert counts(bus.publish(batch([(series(channel(meter_id(1))), off, 1)]))) == (0, 0, 0, 1)
     with database.connection() as connection:
-        assert len(quarantine.page(connection, before=None, limit=9, meter_id=meter_id(1))) == 1
+        assert (
+            len(quarantine.page(connection, before=None, limit=9, wanted=Filter(meter_id(1)))) == 1
+        )
 
 
 # Marks and completeness.

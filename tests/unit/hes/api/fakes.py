@@ -34,11 +34,13 @@ from hes.readings import (
     ChannelRow,
     Latest,
     LatestRow,
+    QuarantineFilter,
     QuarantinePage,
     QuarantineRow,
     ReadingPage,
     ReadingRow,
     Source,
+    State,
 )
 from hes_protocol.cosem import Obis
 
@@ -369,7 +371,9 @@ class _Latest:
 class _Quarantine:
     fleet: FakeFleet
 
-    def page(self, before: int | None, limit: int) -> QuarantinePage:
+    def page(
+        self, before: int | None, limit: int, wanted: QuarantineFilter | None = None
+    ) -> QuarantinePage:
         self.fleet.check()
         reasons = ("unknown_meter", "before_window", "after_window", "malformed")
         rows = []
@@ -386,11 +390,23 @@ class _Quarantine:
                     identity=None if known else f"4b464d1020{number:06x}",
                     peer="127.0.0.1",
                     reason=reasons[number % 4],
-                    octets=len(raw),
-                    raw=raw,
+                    raw=raw[:64],
+                    raw_octets=len(raw),
                     detail=None,
                     received_at=self.fleet.now - timedelta(seconds=(71 - number) ** 2),
                     session_id=None,
+                    has_rows=False,
+                    state=State.OPEN,
+                    handled_at=None,
+                    handled_by=None,
+                    handled_why=None,
+                    batch_id=None,
+                    requested_at=None,
+                    requested_by=None,
+                    requested_why=None,
+                    any_time=False,
+                    attempted_at=None,
+                    attempt_said=None,
                 )
             )
         return QuarantinePage(items=tuple(rows[:limit]), has_more=len(rows) > limit)
