@@ -198,7 +198,7 @@ def check_redis(url: str | None) -> Iterator[Check]:
         fix = "set maxmemory, and maxmemory-policy volatile-ttl"
         yield Check("redis", State.WARN, f"{version}, with memory that is not bounded", fix)
     else:
-        yield Check("redis", State.OK, f"{version}, {memory['maxmemory'] / 1e6:.0f} MB at most")
+        yield Check("redis", State.OK, f"{version}, {memory['maxmemory'] / 2**20:.0f} MiB at most")
     if held.state is ServiceState.OK:
         yield Check("cache", State.OK, f"latest values are read from Redis: {held.detail}")
     else:

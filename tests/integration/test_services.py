@@ -181,7 +181,7 @@ def test_doctor_sees_the_servers(database_url: str, redis_url: str) -> None:
     assert "clocks" not in found
     found = {check.name: check for check in doctor.check_redis(redis_url)}
     assert found["redis"].state is State.OK
-    assert "256 MB at most" in found["redis"].detail or "HES_REDIS_URL" in os.environ
+    assert "256 MiB at most" in found["redis"].detail or "HES_REDIS_URL" in os.environ
     assert found["cache"].state is State.WARN  # nobody has settled it
     assert "from the database" in found["cache"].detail
 
