@@ -82,6 +82,28 @@ def test_a_mark_that_is_not_committed_yet_is_taken_once_it_is(store: Store) -> N
     assert store.held(channel_id, "day") == REGISTER.buckets(rows, "day")
 
 
+def test_a_channel_belongs_to_one_roller_at_a_time(store: Store) -> None:
+    channel_id = store.channel(REGISTER)
+    rows = quarters("2026-06-01T12:15+02:00", 8)
+    store.say(channel_id, rows[:4])
+    store.say(channel_id, rows[4:])
+    with ThreadPoolExecutor(1) as threads:
+        with store.database.connection() as first:
+            rollups.take(first, 1)
+            buckets.channels(first, [store.series(channel_id)])
+            second = threads.submit(store.roller.run_once)
+            with pytest.raises(TimeoutError):
+                second.result(0.5)
+            rollups.mark_dirty(
+                first,
+                np.array([store.series(channel_id)], np.int32),
+                np.array([microseconds(rows[0].at)], np.int64),
+            )
+        assert second.result(30).places == 1
+    store.roll()
+    assert store.held(channel_id, "day") == REGISTER.buckets(rows, "day")
+
+
 def test_what_ends_a_roller_leaves_its_marks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     channel_id = store.channel(REGISTER)
     rows = quarters("2026-06-01T00:15+02:00", 8)
