@@ -30,6 +30,7 @@ _log = structlog.get_logger(__name__)
 _ROWS_TAKEN: Final = 32
 _VALUES_PER_RUN: Final = 100_000
 _VALUES_PER_HOUR_WITHOUT_PERIOD: Final = 4
+_HOURS_OF_A_MARK: Final = 24  # a writer's: a UTC day, and the hour that its midnight ends
 _STATEMENT_TIMEOUT_S: Final = 120.0
 
 _Hours = dict[tuple[int, Stretch], tuple[int, int]]
@@ -140,10 +141,13 @@ def _roll(connection: Connection, taken: Taken) -> Rolled:
         return Rolled(len(taken.places), 0)
     hours: _Hours = {}
     for place in now:
+        # A stretch that migration 0059 has marked begins with the hour of the first value, which
+        # may end the hour before.
+        is_stretch = place.last_hour - place.first_hour > _HOURS_OF_A_MARK
         _add(
             hours,
             known[place.series_id],
-            place.first_hour * HOUR_US,
+            (place.first_hour - is_stretch) * HOUR_US,
             (place.last_hour + 1) * HOUR_US,
         )
     channels = {channel.channel_id: channel for channel in known.values()}

@@ -16,6 +16,7 @@ from hes.pipeline import rollup
 from hes.pipeline.rollup import Roller
 from hes.storage import buckets, rollups
 from hes.storage.database import Database
+from hes.storage.migrations import shipped
 from tests.integration.rollup_store import REGISTER, WIDTHS, Store, quarters, value
 from tests.rollup_model import Model, Said
 
@@ -175,6 +176,23 @@ def test_a_year_is_taken_in_by_several_transactions(
     model = attrs.evolve(REGISTER, period_s=3600)
     for width in WIDTHS:
         assert store.held(channel_id, width) == model.buckets(rows, width)
+
+
+def test_what_was_stored_before_there_were_roll_ups_is_taken_in(store: Store) -> None:
+    channels = {
+        store.channel(REGISTER): quarters("2026-06-01T00:00+02:00", 200),
+        store.channel(REGISTER): quarters("2026-06-03T01:00+02:00", 111),
+    }
+    for channel_id, rows in channels.items():
+        store.say(channel_id, rows)
+    (marking,) = [one for one in shipped() if one.number == 59]
+    with store.database.connection() as connection:
+        connection.execute("DELETE FROM dirty_bucket")
+        connection.execute(marking.sql, prepare=False)
+    store.roll()
+    for channel_id, rows in channels.items():
+        for width in WIDTHS:
+            assert store.held(channel_id, width) == REGISTER.buckets(rows, width)
 
 
 def test_texts_and_series_that_are_gone_are_passed_over(store: Store) -> None:
