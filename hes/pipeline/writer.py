@@ -144,12 +144,14 @@ class Writer:
 
     def _write_once(self, batches: Sequence[ReadingBatch], condemned: str | None) -> list[Receipt]:
         unique = list({batch.batch_key: batch for batch in reversed(batches)}.values())
-        try:
-            receipts, stored = self._transact(unique, condemned)
-        except ChunksUnknownError as exc:
-            partitions.ensure(self._database, exc.numbers)
-            self._chunks |= exc.numbers
-            receipts, stored = self._transact(unique, condemned)
+        while True:
+            try:
+                receipts, stored = self._transact(unique, condemned)
+                break
+            except ChunksUnknownError as exc:
+                # Again and again, if what is known is forgotten meanwhile.
+                partitions.ensure(self._database, exc.numbers)
+                self._chunks |= exc.numbers
         if stored is not None:
             self._cache.keep(stored.channels)
             receipts |= {batch.batch_key: receipt for batch, receipt in stored.committed.receipts}
