@@ -56,6 +56,13 @@ _TABLE = (
         "Ranges are half-open, [from, to): `from` must be before `to`.",
     ),
     ProblemKind(
+        "timezone_invalid",
+        400,
+        "Invalid time zone",
+        "`timezone` is an IANA name such as Europe/Berlin. Days of zones whose clocks differ from "
+        "the meter's by half or quarter hours cannot be made of its hours; ask without `interval`.",
+    ),
+    ProblemKind(
         "not_found",
         404,
         "Nothing here",

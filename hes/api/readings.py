@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
+from zoneinfo import available_timezones
 
 import attrs
 from msgspec import Meta
@@ -19,7 +20,15 @@ from hes.api.routes import Call, Nothing, Routes
 from hes.api.services import Services
 from hes.domain.quality import Quality
 from hes.domain.readings import ValueKind
-from hes.readings import ChannelRow, LatestRow, ReadingRow
+from hes.readings import (
+    BucketPage,
+    BucketRow,
+    ChannelRow,
+    Interval,
+    LatestRow,
+    ReadingRow,
+    UnalignedZoneError,
+)
 
 routes = Routes("readings")
 
@@ -44,6 +53,13 @@ class ReadingsQuery:
     to: Annotated[schemas.Time | None, Meta(description="Up to this time, excluded; else all.")] = (
         None
     )
+    interval: Annotated[
+        schemas.IntervalName | None, Meta(description="Rolled up so; else as the meter gave them.")
+    ] = None
+    timezone: Annotated[
+        schemas.Zone | None,
+        Meta(description="Whose days and months; else those of the meter's site."),
+    ] = None
     cursor: schemas.Cursor | None = None
     limit: schemas.Limit = 500
 
@@ -82,6 +98,7 @@ def list_channels(call: Call[Nothing, MeterPath]) -> schemas.ChannelList:
         "meter_not_found",
         "channel_not_found",
         "range_invalid",
+        "timezone_invalid",
         "cursor_invalid",
         "storage_unavailable",
         "overloaded",
@@ -95,7 +112,8 @@ def list_readings(call: Call[ReadingsQuery, MeterPath]) -> schemas.ReadingList:
 
     The range is half-open, [from, to), by `captured_at`. Without `channel`, the first of the
     meter's channels that fits `obis` and `source` is taken, in the order of the channel list; the
-    answer says which.
+    answer says which. With `interval` the items are hours, local days or months that begin in the
+    range; those without any value are left out.
     """
     query = call.query
     from_, to = _range(query)
@@ -103,14 +121,19 @@ def list_readings(call: Call[ReadingsQuery, MeterPath]) -> schemas.ReadingList:
     row = _chosen(
         _channels(call.services, call.path.meter_id), query, None if after is None else after[0]
     )
-    page = call.services.readings.page(
-        row.channel_id, from_, to, None if after is None else after[1], query.limit
-    )
-    last = page.items[-1].reading.captured_at if page.items else None
-    more = page.has_more and last is not None
+    since = None if after is None else after[1]
+    items: Sequence[schemas.Reading]
+    if query.interval is None:
+        page = call.services.readings.page(row.channel_id, from_, to, since, query.limit)
+        items, has_more = [_reading(each) for each in page.items], page.has_more
+    else:
+        buckets = _rolled(call.services, row.channel_id, query.interval, query, (from_, to), since)
+        items, has_more = [_bucket(each) for each in buckets.items], buckets.has_more
+    last = items[-1].captured_at if items else None
+    more = has_more and last is not None
     return schemas.ReadingList(
         channel=_channel(row),
-        items=[_reading(each) for each in page.items],
+        items=items,
         next_cursor=seal("readings", (row.channel_id, last)) if more else None,
         has_more=more,
         total_estimate=None,
@@ -140,6 +163,29 @@ def list_latest(call: Call[Nothing, MeterPath]) -> schemas.LatestList:
     return schemas.LatestList(
         items=[_latest(row) for row in latest.rows[meter_id]], read_from=latest.source.value
     )
+
+
+def _rolled(
+    services: Services,
+    channel_id: int,
+    interval: schemas.IntervalName,
+    query: ReadingsQuery,
+    span: tuple[datetime | None, datetime | None],
+    after: datetime | None,
+) -> BucketPage:
+    if query.timezone is not None and query.timezone not in available_timezones():
+        raise ProblemError(
+            "timezone_invalid", "", [InvalidField("/query/timezone", "no such zone")]
+        )
+    try:
+        return services.readings.rolled(
+            channel_id, Interval(interval), query.timezone, *span, after, query.limit
+        )
+    except UnalignedZoneError as exc:
+        detail = "its days begin within hours of the meter's zone"
+        raise ProblemError(
+            "timezone_invalid", "", [InvalidField("/query/timezone", detail)]
+        ) from exc
 
 
 def _range(query: ReadingsQuery) -> tuple[datetime | None, datetime | None]:
@@ -238,9 +284,35 @@ def _reading(row: ReadingRow) -> schemas.Reading:
         captured_at=reading.captured_at.astimezone(UTC),
         value=_text(reading.value),
         unit=row.unit,
-        quality=[schemas.QUALITY_FLAGS[flag] for flag in Quality if reading.quality & flag],
+        quality=_flags(reading.quality),
         revised=reading.revised,
     )
+
+
+def _bucket(row: BucketRow) -> schemas.Reading:
+    bucket = row.bucket
+    return schemas.Reading(
+        captured_at=bucket.start.astimezone(UTC),
+        value=_text(row.value),
+        unit=row.unit,
+        quality=_flags(bucket.quality),
+        revised=False,
+        rolled_up=schemas.RolledUp(
+            until=bucket.end.astimezone(UTC),
+            first=_text(bucket.first),
+            last=_text(bucket.last),
+            min=_text(bucket.min),
+            max=_text(bucket.max),
+            sum=_text(bucket.sum),
+            samples=bucket.samples,
+            expected=bucket.expected,
+            falls=bucket.falls,
+        ),
+    )
+
+
+def _flags(quality: int) -> Sequence[schemas.QualityFlag]:
+    return [schemas.QUALITY_FLAGS[flag] for flag in Quality if quality & flag]
 
 
 def _text(value: Decimal | float | str | None) -> str | None:

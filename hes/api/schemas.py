@@ -26,6 +26,11 @@ Cursor = Annotated[
     str, Meta(min_length=1, max_length=512, description="`next_cursor` of the page before.")
 ]
 ChannelId = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+IntervalName = Literal["hour", "day", "month"]
+Zone = Annotated[
+    str,
+    Meta(min_length=1, max_length=64, description="IANA name, such as Europe/Berlin."),
+]
 Search = Annotated[
     str,
     Meta(
@@ -223,8 +228,33 @@ class ChannelList:
 
 
 @attrs.frozen
+class RolledUp:
+    """
+    What the values of an hour, a local day or a month come to, up to `until`.
+
+    Values stamped at their end belong to the bucket that they end in. `expected` is null without a
+    grid; `falls` counts how often a cumulative register went down.
+    """
+
+    until: Time
+    first: Annotated[str | None, Meta(description="Exact decimal, as the others.")]
+    last: str | None
+    min: str | None
+    max: str | None
+    sum: str | None
+    samples: int
+    expected: int | None
+    falls: int
+
+
+@attrs.frozen
 class Reading:
-    """One value. Null: the meter says that it has none for this interval."""
+    """
+    One value. Null: the meter says that it has none for this interval.
+
+    With `interval`: a bucket that begins at `captured_at`; `value` is what a cumulative register
+    rose by, the sum of deltas, the mean of others.
+    """
 
     captured_at: Time
     value: Annotated[
@@ -235,6 +265,7 @@ class Reading:
         Sequence[QualityFlag], Meta(description="What is known against it; empty: nothing.")
     ]
     revised: Annotated[bool, Meta(description="Other values for this time are kept as well.")]
+    rolled_up: Annotated[RolledUp | None, Meta(description="Only with `interval`.")] = None
 
 
 @attrs.frozen

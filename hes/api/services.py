@@ -11,7 +11,7 @@ import attrs
 
 from hes.diagnosis import ServiceReport
 from hes.meters import MeterDetail, MeterPage
-from hes.readings import ChannelRow, Latest, QuarantinePage, ReadingPage
+from hes.readings import BucketPage, ChannelRow, Interval, Latest, QuarantinePage, ReadingPage
 
 
 class InventoryReader(Protocol):
@@ -39,6 +39,18 @@ class ReadingsReader(Protocol):
         limit: int,
     ) -> ReadingPage:
         """A channel's readings in [from_, to), oldest first. Raises: StorageUnavailableError."""
+
+    def rolled(
+        self,
+        channel_id: int,
+        interval: Interval,
+        zone: str | None,
+        from_: datetime | None,
+        to: datetime | None,
+        after: datetime | None,
+        limit: int,
+    ) -> BucketPage:
+        """Its hours, days, months. Raises: UnalignedZoneError, StorageUnavailableError."""
 
 
 class LatestValuesReader(Protocol):

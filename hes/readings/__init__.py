@@ -1,24 +1,37 @@
 """What operators and billing ask of the readings: ranges by meter and channel; the quarantine."""
 
+from hes.readings.gaps import FilledColumns
 from hes.readings.latest import Latest, LatestReader, LatestRow, Source
 from hes.readings.quarantine import (
-    EntryHandledError,
-    EntryUnknownError,
     Quarantine,
     QuarantineDetail,
     QuarantinePage,
     RefusedRow,
 )
-from hes.readings.queries import ChannelRow, ReadingPage, ReadingQueries, ReadingRow
-from hes.storage.quarantine import Decision, State
+from hes.readings.queries import (
+    BucketPage,
+    BucketRow,
+    ChannelRow,
+    ReadingPage,
+    ReadingQueries,
+    ReadingRow,
+    UnknownChannelError,
+)
+from hes.storage.quarantine import Decision, EntryHandledError, EntryUnknownError, State
 from hes.storage.quarantine import Entry as QuarantineRow
 from hes.storage.quarantine import Filter as QuarantineFilter
+from hes.storage.queries.rolled import Bucket, Interval, UnalignedZoneError
 
 __all__ = [
+    "Bucket",
+    "BucketPage",
+    "BucketRow",
     "ChannelRow",
     "Decision",
     "EntryHandledError",
     "EntryUnknownError",
+    "FilledColumns",
+    "Interval",
     "Latest",
     "LatestReader",
     "LatestRow",
@@ -33,4 +46,6 @@ __all__ = [
     "RefusedRow",
     "Source",
     "State",
+    "UnalignedZoneError",
+    "UnknownChannelError",
 ]

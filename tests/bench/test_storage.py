@@ -75,20 +75,20 @@ def p95_ms(query: Callable[[], object]) -> float:
 def writing(there: Stored, rates: list[float]) -> Iterator[None]:
     """A process that writes beside us; how fast it did is appended."""
     command = [sys.executable, "-m", "tests.bench.load", there.url, str(there.fleet.meters)]
-    load = subprocess.Popen(
+    with subprocess.Popen(
         [*command, str(LOAD_ROWS_PER_S)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-    )
-    assert load.stdin is not None
-    assert load.stdout is not None
-    assert load.stdout.readline() == "ready\n"
-    yield
-    load.stdin.close()
-    rates.append(float(load.stdout.readline()))
-    assert load.wait() == 0
+    ) as load:
+        assert load.stdin is not None
+        assert load.stdout is not None
+        assert load.stdout.readline() == "ready\n"
+        yield
+        load.stdin.close()
+        rates.append(float(load.stdout.readline()))
+    assert load.returncode == 0
 
 
 def test_reading(big: Stored, record: Record) -> None:

@@ -31,7 +31,11 @@ from hes.meters import (
     MeterRow,
 )
 from hes.readings import (
+    Bucket,
+    BucketPage,
+    BucketRow,
     ChannelRow,
+    Interval,
     Latest,
     LatestRow,
     QuarantineFilter,
@@ -41,6 +45,7 @@ from hes.readings import (
     ReadingRow,
     Source,
     State,
+    UnalignedZoneError,
 )
 from hes_protocol.cosem import Obis
 
@@ -347,6 +352,36 @@ class _Readings:
             and (after is None or row.reading.captured_at > after)
         ]
         return ReadingPage(items=tuple(rows[:limit]), has_more=len(rows) > limit)
+
+    def rolled(
+        self,
+        channel_id: int,
+        interval: Interval,
+        zone: str | None,
+        from_: datetime | None,
+        to: datetime | None,
+        after: datetime | None,
+        limit: int,
+    ) -> BucketPage:
+        """Hours that add up; the other intervals, and what the zone does, are the storage's."""
+        self.fleet.check()
+        if zone == "Asia/Kolkata":
+            raise UnalignedZoneError(zone)
+        rows = []
+        for row in self.fleet.rows(channel_id):
+            start, value = row.reading.captured_at, row.reading.value
+            wanted = (
+                start.minute == self.fleet.last_quarter.minute
+                and (from_ is None or start >= from_)
+                and (to is None or start < to)
+                and (after is None or start > after)
+            )
+            if wanted and isinstance(value, Decimal):
+                end = start + timedelta(hours=1)
+                values = (value, value + 2, value, value + 2, Decimal("2.50"))
+                bucket = Bucket(start, end, 30, *values, 4, 4, 0, row.reading.quality)
+                rows.append(BucketRow(bucket, Decimal("2.50"), f"{row.unit}/{interval.value}"))
+        return BucketPage(tuple(rows[:limit]), has_more=len(rows) > limit)
 
 
 @attrs.frozen

@@ -55,7 +55,8 @@ def test_parameters_are_not_nullable_and_keep_their_names() -> None:
     operation = document(ROUTES)["paths"]["/v1/meters/{meter_id}/readings"]["get"]
     parameters = {each["name"]: each for each in operation["parameters"]}
     assert set(parameters) == {
-        "meter_id", "channel", "obis", "source", "from", "to", "cursor", "limit",
+        "meter_id", "channel", "obis", "source", "from", "to", "interval", "timezone", "cursor",
+        "limit",
     }  # fmt: skip
     assert parameters["from"]["schema"] == {"type": "string", "format": "date-time"}
     assert parameters["meter_id"]["required"] is True

@@ -114,6 +114,40 @@ def test_an_empty_range_is_an_empty_page(api: Api) -> None:
     assert (page["items"], page["has_more"], page["next_cursor"]) == ([], False, None)
 
 
+def test_an_interval_gives_buckets_with_what_they_come_to(api: Api, fleet: FakeFleet) -> None:
+    start = fleet.last_quarter - timedelta(hours=3)
+    page = api.ask(f"{METER}/readings?interval=hour&from={_at(start)}&limit=2").json()
+    first, second = page["items"]
+    assert (first["captured_at"], first["value"], first["unit"]) == (_at(start), "2.50", "Wh/hour")
+    rolled = first["rolled_up"]
+    assert rolled["until"] == second["captured_at"]
+    assert Decimal(rolled["last"]) - Decimal(rolled["first"]) == 2
+    assert (rolled["min"], rolled["max"]) == (rolled["first"], rolled["last"])
+    assert (rolled["sum"], rolled["samples"], rolled["expected"]) == ("2.50", 4, 4)
+    assert page["has_more"] is True
+    following = api.ask(f"{METER}/readings?interval=hour&cursor={page['next_cursor']}").json()
+    assert following["items"][0]["captured_at"] == _at(start + timedelta(hours=2))
+
+
+def test_without_an_interval_nothing_is_rolled_up(api: Api) -> None:
+    assert api.ask(f"{METER}/readings?limit=1").json()["items"][0]["rolled_up"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("interval=day&timezone=Asia/Kolkata", "timezone_invalid"),
+        ("interval=day&timezone=Europe/Atlantis", "timezone_invalid"),
+        ("interval=day&timezone=../etc/passwd", "timezone_invalid"),
+        ("interval=week", "parameter_invalid"),
+    ],
+)
+def test_what_cannot_be_rolled_up_so_is_refused(api: Api, query: str, code: str) -> None:
+    answer = api.ask(f"{METER}/readings?{query}")
+    assert (answer.status, answer.json()["code"]) == (400, code)
+    assert api.ask(f"{METER}/readings?limit=1&interval=day&timezone=Europe/Athens").status == 200
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
