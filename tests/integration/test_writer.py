@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from hes.pipeline.backlog import Limits, Published
 from hes.pipeline.lane import BatchTooSlowError, Lane
 from hes.storage import marks, quarantine
 from hes.storage.database import Database, StatementTimeoutError
+from hes.storage.features import partitions
 from hes.storage.quarantine import Filter
 from hes_protocol.cosem import Obis
 from tests.batches import (
@@ -529,3 +530,20 @@ def test_batches_of_one_group_have_receipts_of_their_own(database) -> None:
     assert receipts[0] == receipts[3]
     assert writer.write(batches) == receipts
     assert [row[1] for row in revisions(database)] == [5, 6]
+
+
+def test_connections_that_others_make_while_chunks_are_made_do_no_harm(
+    database, monkeypatch
+) -> None:
+    """The writer forgets what it knows when there are new ones; it must ask again, not fail."""
+    ensure = partitions.ensure
+
+    def beside_others(of: Database, numbers: Set[int]) -> None:
+        ensure(of, numbers)
+        with of.connection(), of.connection(), of.connection():
+            pass
+
+    monkeypatch.setattr(partitions, "ensure", beside_others)
+    writer = Writer(database, WindowPolicy(), clock=lambda: NOW)
+    (receipt,) = writer.write([profile([METER], intervals=4)])
+    assert counts(receipt) == (16, 0, 0, 0)
