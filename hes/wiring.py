@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -25,6 +25,7 @@ from hes.api.app import create_app
 from hes.api.services import Services
 from hes.diagnosis import ServiceHealth
 from hes.domain.errors import PermanentError
+from hes.domain.ports import BatchSink
 from hes.keys import KeyService
 from hes.meters import Inventory
 from hes.models import model_push_layouts, models
@@ -32,6 +33,7 @@ from hes.pipeline import DirectBus, WindowPolicy
 from hes.pipeline.committed import CommitListener
 from hes.pipeline.keeper import CacheKeeper
 from hes.pipeline.publisher import Publisher
+from hes.pipeline.replay import Replays
 from hes.pipeline.rollup import Roller
 from hes.readings import LatestReader, Quarantine, ReadingQueries
 from hes.readings.latest import TRUST_S
@@ -52,6 +54,7 @@ from hes_collectors.dlms import (
     CollectorSettings,
     Context,
     Deadlines,
+    FrameReplays,
     InboundLimits,
     Ports,
     make_context,
@@ -176,12 +179,32 @@ def bus(chosen: Settings, listeners: Sequence[CommitListener] = ()) -> Iterator[
         open_database(chosen, application_name="hes write", max_connections=lanes + 1) as database,
         DirectBus(
             database,
-            WindowPolicy(buffer_depth=timedelta(days=chosen.intake.buffer_depth_days)),
+            _window(chosen),
             lanes=lanes,
             listeners=listeners,
         ) as opened,
     ):
         yield opened
+
+
+@contextmanager
+def replays(
+    database: Database, chosen: Settings, listeners: Sequence[CommitListener] = ()
+) -> Iterator[Replays]:
+    """
+    What gets entries out of the quarantine; it writes on a connection of its own.
+
+    Without listeners it is left to the collectors to tell Redis of what is replayed.
+    """
+    with open_database(chosen, application_name="hes replay", max_connections=1) as own:
+        layouts = model_push_layouts()
+        known = {model.name: model for model in models()}
+        frames = FrameReplays(_ports(database, chosen), layouts, known)
+        yield Replays(own, _window(chosen), frames, listeners=listeners)
+
+
+def _window(chosen: Settings) -> WindowPolicy:
+    return WindowPolicy(buffer_depth=timedelta(days=chosen.intake.buffer_depth_days))
 
 
 def roller(database: Database) -> Roller:
@@ -194,26 +217,35 @@ def dlms_collector(
 ) -> Context:
     """What the DLMS collector runs on."""
     title = bytes.fromhex(chosen.collector.system_title) or own_system_title(database)
-    ports = Ports(
-        leases=LeaseStore(database),
-        sessions=SessionStore(database),
-        keys=keys(database, chosen),
-        counters=CounterStore(database),
-        knowledge=KnowledgeStore(database),
-        inbound=InboundStore(
-            database,
-            max_unknown_senders=chosen.intake.max_unknown_senders,
-            max_unknown_octets=chosen.intake.max_unknown_octets,
-        ),
-        sink=sink,
-    )
     return make_context(
         _collector_settings(chosen, title),
-        ports,
+        _ports(database, chosen)(sink),
         CollectorMetrics(registry),
         push_layouts=model_push_layouts(),
         models=models(),
     )
+
+
+def _ports(database: Database, chosen: Settings) -> Callable[[BatchSink], Ports]:
+    """What a collector asks of storage, but for where its batches go."""
+    secrets = keys(database, chosen)
+
+    def ports(sink: BatchSink) -> Ports:
+        return Ports(
+            leases=LeaseStore(database),
+            sessions=SessionStore(database),
+            keys=secrets,
+            counters=CounterStore(database),
+            knowledge=KnowledgeStore(database),
+            inbound=InboundStore(
+                database,
+                max_unknown_senders=chosen.intake.max_unknown_senders,
+                max_unknown_octets=chosen.intake.max_unknown_octets,
+            ),
+            sink=sink,
+        )
+
+    return ports
 
 
 def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSettings:

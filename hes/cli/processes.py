@@ -33,6 +33,7 @@ def collect_dlms() -> None:
     from prometheus_client import CollectorRegistry
 
     from hes import logs, metrics, wiring
+    from hes.pipeline.replay import ReplayLoop
     from hes_collectors.dlms import run
 
     settings = wiring.settings()
@@ -52,6 +53,8 @@ def collect_dlms() -> None:
         wiring.roller(database),
         wiring.publishing(database, wiring.open_cache(settings)) as listeners,
         wiring.bus(settings, listeners) as sink,
+        wiring.replays(database, settings, listeners) as replays,
+        ReplayLoop(replays),
         metrics.served(registry),
     ):
         trio.run(main)

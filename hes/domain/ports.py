@@ -228,6 +228,33 @@ class BatchSink(Protocol):
 
 
 @attrs.frozen
+class KeptFrame:
+    """
+    A frame out of the quarantine, with where and when it arrived.
+
+    `batch_key` is for its readings, unless the frame itself gives them one.
+    """
+
+    raw: bytes = attrs.field(repr=False)
+    peer: IPv4Address | IPv6Address
+    received_at: datetime
+    batch_key: UUID
+
+
+class FrameReader(Protocol):
+    """Takes frames in again, by the inventory and the keys of today."""
+
+    def read(self, frame: KeptFrame, sink: BatchSink, *, dry_run: bool) -> str | None:
+        """
+        Hand what a frame says to `sink`.
+
+        Args: dry_run: the sink will undo it; nothing else may change.
+        Returns: why it is still no reading, None if it was handed over.
+        Raises: StorageUnavailableError: try again later.
+        """
+
+
+@attrs.frozen
 class Sender:
     """
     What a push says of where it comes from.

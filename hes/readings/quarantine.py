@@ -7,19 +7,10 @@ from datetime import UTC, datetime
 
 import attrs
 
-from hes.domain.errors import PermanentError
 from hes.domain.readings import moment
 from hes.storage import kept_rows, quarantine
-from hes.storage.database import Connection, Database
-from hes.storage.quarantine import Decision, Entry, Filter, State
-
-
-class EntryUnknownError(PermanentError):
-    """The quarantine has no such entry."""
-
-
-class EntryHandledError(PermanentError):
-    """Somebody has replayed or dropped the entry already."""
+from hes.storage.database import Database
+from hes.storage.quarantine import Decision, Entry, EntryUnknownError, Filter, State
 
 
 @attrs.frozen
@@ -103,7 +94,7 @@ class Quarantine:
             StorageUnavailableError: the database is away.
         """
         with self._database.connection() as connection:
-            _claim(connection, quarantine_id)
+            quarantine.claim(connection, quarantine_id)
             quarantine.request(connection, quarantine_id, decision, at=self._clock())
             found = quarantine.contents(connection, quarantine_id)
         assert found is not None
@@ -119,16 +110,8 @@ class Quarantine:
             StorageUnavailableError: the database is away.
         """
         with self._database.connection() as connection:
-            _claim(connection, quarantine_id)
+            quarantine.claim(connection, quarantine_id)
             quarantine.finish(connection, quarantine_id, State.DROPPED, decision, at=self._clock())
-
-
-def _claim(connection: Connection, quarantine_id: int) -> None:
-    state = quarantine.claim(connection, quarantine_id)
-    if state is None:
-        raise EntryUnknownError(f"no entry {quarantine_id} in quarantine")
-    if state is not State.OPEN:
-        raise EntryHandledError(f"entry {quarantine_id} is {state}")
 
 
 def _rows(kept: kept_rows.KeptRows) -> list[RefusedRow]:

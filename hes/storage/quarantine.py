@@ -18,6 +18,7 @@ from uuid import UUID
 import attrs
 from psycopg.types.json import Jsonb
 
+from hes.domain.errors import PermanentError
 from hes.storage.database import Connection
 
 HEAD_OCTETS: Final = 64
@@ -104,6 +105,14 @@ SET attempted_at = %(at)s, attempt_said = %(said)s,
     requested_at = NULL, requested_by = NULL, requested_why = NULL
 WHERE quarantine_id = %(quarantine_id)s AND state = 'open'
 """
+
+
+class EntryUnknownError(PermanentError):
+    """The quarantine has no such entry."""
+
+
+class EntryHandledError(PermanentError):
+    """Somebody has replayed or dropped the entry already."""
 
 
 class State(StrEnum):
@@ -276,10 +285,19 @@ def contents(connection: Connection, quarantine_id: int) -> Contents | None:
     return None if row is None else Contents(Entry(*row[2:]), row[0], row[1])
 
 
-def claim(connection: Connection, quarantine_id: int) -> State | None:
-    """Keep everybody else from handling an entry until the transaction ends; its state now."""
+def claim(connection: Connection, quarantine_id: int) -> None:
+    """
+    Keep everybody else from handling an open entry until the transaction ends.
+
+    Raises:
+        EntryUnknownError: there is none.
+        EntryHandledError: it is not open.
+    """
     row = connection.execute(_CLAIM, (quarantine_id,)).fetchone()
-    return None if row is None else State(row[0])
+    if row is None:
+        raise EntryUnknownError(f"no entry {quarantine_id} in quarantine")
+    if row[0] != State.OPEN:
+        raise EntryHandledError(f"entry {quarantine_id} is {row[0]}")
 
 
 def finish(

@@ -8,6 +8,7 @@ through the ports of `hes.domain`.
 from hes_collectors.dlms.context import Context, Ports, WorkerThreads
 from hes_collectors.dlms.gate import StorageGate
 from hes_collectors.dlms.metrics import CollectorMetrics
+from hes_collectors.dlms.replay import FrameReplays
 from hes_collectors.dlms.run import make_context, run
 from hes_collectors.dlms.settings import Backoff, CollectorSettings, Deadlines, InboundLimits
 
@@ -17,6 +18,7 @@ __all__ = [
     "CollectorSettings",
     "Context",
     "Deadlines",
+    "FrameReplays",
     "InboundLimits",
     "Ports",
     "StorageGate",

@@ -118,6 +118,7 @@ class Intake:
 
     Args: ports: storage. arrival: the push. layouts: known of pushes that name nothing.
         models: known of meters by their model's name, their own layouts go first.
+        batch_key: of a plain push, which has none of its own; None: a fresh one.
     """
 
     def __init__(
@@ -126,12 +127,14 @@ class Intake:
         arrival: Arrival,
         layouts: tuple[PushLayout, ...],
         models: Mapping[str, Model] = MappingProxyType({}),
+        *,
+        batch_key: UUID | None = None,
     ) -> None:
         self._ports = ports
         self._arrival = arrival
         self._layouts = layouts
         self._models = models
-        self._batch_key = uuid4()
+        self._batch_key = batch_key or uuid4()
         self._in_doubt = False
         self._accepted = False
         self._key_fingerprint: bytes | None = None
