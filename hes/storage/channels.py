@@ -153,14 +153,14 @@ def commissioned(connection: Connection, meter_ids: Collection[UUID]) -> dict[UU
 
 def select(connection: Connection, meter_ids: Collection[UUID]) -> dict[ChannelKey, StoredChannel]:
     """All channels of these meters."""
-    return _channels(connection.execute(_SELECT, (list(meter_ids),)))
+    return _channels(connection.execute(_SELECT, (list(meter_ids),)).fetchall())
 
 
 def select_by_id(
     connection: Connection, channel_ids: Collection[int]
 ) -> dict[ChannelKey, StoredChannel]:
     """Those of these channels that there are."""
-    return _channels(connection.execute(_SELECT_BY_ID, (list(channel_ids),)))
+    return _channels(connection.execute(_SELECT_BY_ID, (list(channel_ids),)).fetchall())
 
 
 def find(connection: Connection, keys: Collection[ChannelKey]) -> dict[ChannelKey, StoredChannel]:
@@ -192,17 +192,18 @@ def count_series(connection: Connection, meter_ids: Collection[UUID]) -> dict[UU
 
 
 def _channels(rows: Iterable[Sequence[Any]]) -> dict[ChannelKey, StoredChannel]:
-    channels: dict[ChannelKey, StoredChannel] = {}
+    found: dict[int, tuple[ChannelKey, list[StoredSeries]]] = {}
     for row in rows:
-        key = channel_key(row[1:11])
-        channel = channels.get(key) or StoredChannel(row[0], ())
+        channel = found.get(row[0])
+        if channel is None:
+            channel = found[row[0]] = (channel_key(row[1:11]), [])
         series_id, scaler, unit, valid_from = row[11:]
         if series_id is not None:
             since = ALWAYS if valid_from is None else microseconds(valid_from)
-            series = StoredSeries(series_id, scaler, unit, since)
-            channel = attrs.evolve(channel, series=(*channel.series, series))
-        channels[key] = channel
-    return channels
+            channel[1].append(StoredSeries(series_id, scaler, unit, since))
+    return {
+        key: StoredChannel(channel_id, tuple(series)) for channel_id, (key, series) in found.items()
+    }
 
 
 def channel_key(row: Sequence[Any]) -> ChannelKey:

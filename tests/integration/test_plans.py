@@ -57,9 +57,11 @@ class Plan:
         return [node for node in self.nodes if "Relation Name" in node and node["Actual Loops"] > 0]
 
     def sequential(self) -> list[str]:
-        """Tables that were read from end to end."""
+        """Tables that were read from end to end, but for the one that is empty here."""
         return [
-            node["Relation Name"] for node in self.scans() if node["Node Type"].endswith("Seq Scan")
+            node["Relation Name"]
+            for node in self.scans()
+            if node["Node Type"].endswith("Seq Scan") and node["Actual Rows"] > 0
         ]
 
     def chunks(self) -> set[str]:

@@ -26,7 +26,11 @@ _RECENT: Final = timedelta(days=14)
 
 LATEST: Final = sql.SQL(
     """
-    SELECT row.*
+    SELECT row.series_id, row.captured_at, row.batch_id, row.value, row.quality,
+           EXISTS (
+               SELECT FROM reading_revision AS revision
+               WHERE revision.series_id = row.series_id AND revision.captured_at = row.captured_at
+           )
     FROM unnest(%(series_ids)s::int4[]) AS wanted (series_id)
     CROSS JOIN LATERAL (
         SELECT series_id, captured_at, batch_id, value, quality
@@ -105,15 +109,17 @@ def _latest(
 def _of_store(
     connection: Connection, store: ValueStore, channels: Sequence[FoundChannel], now: datetime
 ) -> Iterable[LatestValue]:
-    said = _newest(connection, store, channels, since=now - _RECENT)
+    said, revised = _newest(connection, store, channels, since=now - _RECENT)
     silent = [channel for channel in channels if channel.channel_id not in said]
     if silent:
-        said |= _newest(connection, store, silent, since=None)
-    firsts = [one for several in said.values() for one in several]
-    revisions = _revisions(connection, store, firsts)
-    for several in said.values():
-        for first in tuple(several):
-            several += revisions.get(first.series_id, [])
+        older, also_revised = _newest(connection, store, silent, since=None)
+        said, revised = said | older, revised | also_revised
+    firsts = [one for several in said.values() for one in several if one.series_id in revised]
+    if firsts:
+        revisions = _revisions(connection, store, firsts)
+        for several in said.values():
+            for first in tuple(several):
+                several += revisions.get(first.series_id, [])
     ranks = current.batches(
         connection, (one for several in said.values() if len(several) > 1 for one in several)
     )
@@ -130,20 +136,26 @@ def _newest(
     channels: Sequence[FoundChannel],
     *,
     since: datetime | None,
-) -> dict[int, list[Statement]]:
-    """By channel the first statements about its latest instant, one per series that has it."""
+) -> tuple[dict[int, list[Statement]], set[int]]:
+    """
+    By channel the first statements about its latest instant, one per series that has it; and the
+    series of whose instant more was said later.
+    """
     owner = {one.series_id: channel.channel_id for channel in channels for one in channel.series}
     query = LATEST.format(table=READING_TABLES[store])
     bounds = {"series_ids": list(owner), "since": since or "-infinity"}
     found: dict[int, list[Statement]] = {}
-    for row in connection.execute(query, bounds):
-        statement = Statement(*row)
+    revised: set[int] = set()
+    for *said, is_revised in connection.execute(query, bounds).fetchall():
+        statement = Statement(*said)
+        if is_revised:
+            revised.add(statement.series_id)
         several = found.setdefault(owner[statement.series_id], [])
         if several and several[0].captured_at < statement.captured_at:
             several.clear()
         if not several or several[0].captured_at == statement.captured_at:
             several.append(statement)
-    return found
+    return found, revised
 
 
 def _revisions(
