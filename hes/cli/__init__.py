@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "meter": ("hes.cli.meter:meter", "One meter or a file of them."),
     "migrate": ("hes.cli.migrate:migrate", "Bring the database to the present schema."),
     "restore": ("hes.cli.restore:restore", "After the database was restored."),
+    "retention": ("hes.cli.retention:retention", "How long what is kept."),
     "sim": ("hes.cli.sim:sim", "Simulated meters."),
     "up": ("hes.cli.up:up", "Everything on one machine, with embedded servers."),
 }

@@ -762,3 +762,61 @@ SELECT series_id, date_bin('1 hour', captured_at, '2000-01-01 00:00:00+00') AS b
        bit_or(quality) AS quality
 FROM reading
 GROUP BY 1, 2;
+
+-- How long what is kept: per kind of data, for all or one tenant, for all or one profile. The most
+-- precise rule counts, the tenant's before the profile's; where there is none, things stay for ever.
+CREATE TABLE retention (
+    retention_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind text NOT NULL,
+    tenant_id int4 REFERENCES tenant,
+    source bytea,
+    keep_days int4 NOT NULL,
+    set_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT retention_key UNIQUE NULLS NOT DISTINCT (kind, tenant_id, source),
+    CONSTRAINT retention_source_check CHECK (octet_length(source) = 6),
+    CONSTRAINT retention_days_check CHECK (keep_days BETWEEN 1 AND 36500)
+);
+
+-- Whose data were erased: the occupancy, which names nobody any more, why, by whom, and how much went.
+CREATE TABLE erasure (
+    erasure_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    occupancy_id int4 NOT NULL REFERENCES occupancy,
+    reason text NOT NULL,
+    erased_by text NOT NULL,
+    began_at timestamptz NOT NULL DEFAULT now(),
+    -- Null: broken off; begin again.
+    ended_at timestamptz,
+    counts jsonb,
+    CONSTRAINT erasure_reason_check CHECK (char_length(reason) BETWEEN 1 AND 1000)
+);
+CREATE INDEX erasure_of_occupancy ON erasure (occupancy_id);
+
+-- What bills rest on, kept when the readings around it are erased: values at local month ends, at the
+-- ends of an occupancy, and of billing profiles. Names no person. Kept whole, with its provenance,
+-- since batches and channels may go. No rule of `retention` reaches it.
+CREATE TABLE billing_evidence (
+    evidence_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    erasure_id int4 NOT NULL REFERENCES erasure,
+    usage_point_id int4 NOT NULL REFERENCES usage_point,
+    meter_id uuid NOT NULL REFERENCES meter,
+    source bytea,
+    obis bytea NOT NULL,
+    class_id int4 NOT NULL,
+    attribute_index int2 NOT NULL,
+    data_index int4 NOT NULL,
+    kept_as text NOT NULL,
+    captured_at timestamptz NOT NULL,
+    value numeric,
+    value_text text,
+    unit int2 NOT NULL,
+    quality int4 NOT NULL,
+    source_kind text,
+    received_at timestamptz,
+    stored_at timestamptz,
+    CONSTRAINT billing_evidence_key UNIQUE NULLS NOT DISTINCT (
+        usage_point_id, meter_id, source, obis, class_id, attribute_index, data_index, captured_at
+    ),
+    CONSTRAINT billing_evidence_kept_as_check CHECK (
+        kept_as IN ('month_end', 'occupancy_end', 'billing_profile')
+    )
+);
