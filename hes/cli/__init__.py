@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "migrate": ("hes.cli.migrate:migrate", "Bring the database to the present schema."),
     "restore": ("hes.cli.restore:restore", "After the database was restored."),
     "retention": ("hes.cli.retention:retention", "How long what is kept."),
+    "quarantine": ("hes.cli.quarantine:quarantine", "What became no reading."),
     "sim": ("hes.cli.sim:sim", "Simulated meters."),
     "up": ("hes.cli.up:up", "Everything on one machine, with embedded servers."),
 }

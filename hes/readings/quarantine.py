@@ -100,7 +100,7 @@ class Quarantine:
         assert found is not None
         return found.entry
 
-    def drop(self, quarantine_id: int, decision: Decision) -> None:
+    def drop(self, quarantine_id: int, decision: Decision, *, dry_run: bool = False) -> None:
         """
         Let go of what an entry holds; that it was there, and who dropped it, stays.
 
@@ -111,7 +111,10 @@ class Quarantine:
         """
         with self._database.connection() as connection:
             quarantine.claim(connection, quarantine_id)
-            quarantine.finish(connection, quarantine_id, State.DROPPED, decision, at=self._clock())
+            if not dry_run:
+                quarantine.finish(
+                    connection, quarantine_id, State.DROPPED, decision, at=self._clock()
+                )
 
 
 def _rows(kept: kept_rows.KeptRows) -> list[RefusedRow]:
