@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "config": ("hes.cli.config:config", "Show the effective settings."),
     "dlms": ("hes.cli.dlms:dlms", "Decode DLMS/COSEM octets."),
     "doctor": ("hes.cli.doctor:doctor", "Check health, with a fix for each failure."),
+    "erase": ("hes.cli.erase:erase", "A person's data, when the occupancy has ended."),
     "meter": ("hes.cli.meter:meter", "One meter or a file of them."),
     "migrate": ("hes.cli.migrate:migrate", "Bring the database to the present schema."),
     "restore": ("hes.cli.restore:restore", "After the database was restored."),

@@ -1,0 +1,296 @@
+"""
+What erasing a person's data does to the tables; what goes and stays: `hes.lifecycle.erasure`.
+
+Each function is a step that may be done twice. Evidence and the end of personal data are one
+transaction, before anything is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+import numpy as np
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from hes.domain.errors import PermanentError
+from hes.domain.readings import microseconds
+from hes.storage import kept_rows, rollups
+from hes.storage.channels import READING_TABLES
+from hes.storage.database import Connection
+from hes.storage.queries.current import REVISION_COLUMNS
+from hes.storage.queries.selection import FoundChannel
+
+_STAY: Final = """
+SELECT o.occupancy_id, o.usage_point_id, u.name, o.since, o.until, o.contract,
+       o.person IS NOT NULL, s.timezone,
+       (SELECT erasure_id FROM erasure AS e WHERE e.occupancy_id = o.occupancy_id
+        ORDER BY erasure_id DESC LIMIT 1)
+FROM occupancy AS o JOIN usage_point AS u USING (usage_point_id) LEFT JOIN site AS s USING (site_id)
+"""
+
+_METERS: Final = """
+SELECT i.meter_id, m.timezone, greatest(i.since, %(since)s), least(i.until, %(until)s)
+FROM installation AS i JOIN meter AS m USING (meter_id)
+WHERE i.usage_point_id = %(usage_point_id)s
+  AND i.since < %(until)s AND coalesce(i.until, 'infinity') > %(since)s
+ORDER BY 3
+"""
+
+# Which of all that was said is the current value is known by its value; of equal ones the earliest.
+_PROVENANCE: Final = """
+SELECT batch.source_kind, batch.received_at, batch.stored_at
+FROM (
+    SELECT batch_id FROM {table} AS row
+    WHERE series_id = ANY (%(series_ids)s) AND captured_at = %(captured_at)s
+      AND row.value IS NOT DISTINCT FROM %(value)s
+    UNION ALL
+    SELECT batch_id FROM reading_revision
+    WHERE series_id = ANY (%(series_ids)s) AND captured_at = %(captured_at)s
+      AND {column} IS NOT DISTINCT FROM %(value)s
+) AS said JOIN batch USING (batch_id)
+ORDER BY array_position(ARRAY['profile', 'spot', 'push'], batch.source_kind), batch_id LIMIT 1
+"""
+
+_KEEP: Final = """
+INSERT INTO billing_evidence (
+    erasure_id, usage_point_id, meter_id, source, obis, class_id, attribute_index, data_index,
+    kept_as, captured_at, value, value_text, unit, quality, source_kind, received_at, stored_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
+
+# How long before the time in question a bucket that reaches into it can begin.
+_ROLLUPS: Final = {
+    "rollup_hour": timedelta(hours=1),
+    "rollup_day": timedelta(hours=26),
+    "rollup_month": timedelta(days=32),
+}
+
+_ENTRIES: Final = """
+SELECT quarantine_id, rows, received_at FROM quarantine
+WHERE meter_id = %s AND received_at >= %s
+"""
+_DROP_ENTRIES: Final = """
+WITH gone AS (
+    DELETE FROM quarantine WHERE quarantine_id = ANY (%s) RETURNING sender, octets
+), given AS (
+    SELECT sender, count(*) AS frames, sum(octets) AS octets FROM gone
+    WHERE sender IS NOT NULL GROUP BY 1
+)
+UPDATE quarantine_usage AS used
+SET frames = greatest(used.frames - given.frames, 0),
+    octets = greatest(used.octets - given.octets, 0)
+FROM given WHERE given.sender = used.sender
+"""
+
+
+class OccupancyUnknownError(PermanentError):
+    """There is no such occupancy."""
+
+
+@attrs.frozen
+class Stay:
+    """An occupancy as far as erasure needs it; `erasure_id`: of one that was begun."""
+
+    occupancy_id: int
+    usage_point_id: int
+    usage_point: str
+    since: datetime
+    until: datetime | None
+    contract: str | None
+    named: bool
+    timezone: str | None
+    erasure_id: int | None
+
+
+@attrs.frozen
+class MeterStay:
+    """A meter that hung there, as long as it did within the occupancy."""
+
+    meter_id: UUID
+    timezone: str
+    since: datetime
+    until: datetime
+
+
+@attrs.frozen
+class Evidence:
+    """A value that is kept; exact, in the unit of its series."""
+
+    channel: FoundChannel
+    kept_as: str
+    captured_at: datetime
+    raw: int | float | str
+    value: Decimal | None
+    text: str | None
+    unit: int
+    quality: int
+
+
+def stay(connection: Connection, occupancy_id: int) -> Stay:
+    """
+    One occupancy.
+
+    Raises: OccupancyUnknownError.
+    """
+    row = connection.execute(_STAY + " WHERE o.occupancy_id = %s", (occupancy_id,)).fetchone()
+    if row is None:
+        raise OccupancyUnknownError(f"there is no occupancy {occupancy_id}")
+    return Stay(*row)
+
+
+def stays(connection: Connection, contract: str) -> Sequence[Stay]:
+    """The occupancies of a contract, oldest first."""
+    rows = connection.execute(_STAY + " WHERE o.contract = %s ORDER BY o.since", (contract,))
+    return [Stay(*row) for row in rows]
+
+
+def meters(connection: Connection, of: Stay, until: datetime) -> Sequence[MeterStay]:
+    """The meters that hung there meanwhile."""
+    rows = connection.execute(
+        _METERS, {"usage_point_id": of.usage_point_id, "since": of.since, "until": until}
+    )
+    return [MeterStay(*row) for row in rows]
+
+
+def begin(
+    connection: Connection,
+    of: Stay,
+    reason: str,
+    by: str,
+    evidence: Mapping[UUID, Sequence[Evidence]],
+) -> int:
+    """Note the erasure, keep the evidence, forget the person. Returns: the erasure's id."""
+    row = connection.execute(
+        "INSERT INTO erasure (occupancy_id, reason, erased_by) VALUES (%s, %s, %s)"
+        " RETURNING erasure_id",
+        (of.occupancy_id, reason, by),
+    ).fetchone()
+    assert row is not None
+    for meter_id, kept in evidence.items():
+        for one in kept:
+            _keep(connection, row[0], of.usage_point_id, meter_id, one)
+    connection.execute(
+        "UPDATE occupancy SET person = NULL WHERE occupancy_id = %s", (of.occupancy_id,)
+    )
+    return int(row[0])
+
+
+def finish(connection: Connection, erasure_id: int, counts: Mapping[str, int]) -> None:
+    """Note that nothing is left to do."""
+    connection.execute(
+        "UPDATE erasure SET ended_at = now(), counts = %s WHERE erasure_id = %s",
+        (Jsonb(dict(counts)), erasure_id),
+    )
+
+
+def forget_rollups(
+    connection: Connection, series_ids: Sequence[int], since: datetime, until: datetime
+) -> int:
+    """
+    Delete the buckets that reach into [since, until) and note their edges, to be made anew.
+
+    Call it when the readings are gone. Returns: how many buckets.
+    """
+    # As rollers do, so that none of them writes what it read before.
+    connection.execute(
+        "SELECT FROM channel WHERE channel_id IN"
+        " (SELECT channel_id FROM series WHERE series_id = ANY (%s))"
+        " ORDER BY channel_id FOR NO KEY UPDATE",
+        (list(series_ids),),
+    )
+    count = 0
+    for table, width in _ROLLUPS.items():
+        count += connection.execute(
+            sql.SQL(
+                "DELETE FROM {} WHERE series_id = ANY (%s)"
+                " AND bucket_start > %s AND bucket_start < %s"
+            ).format(sql.Identifier(table)),
+            (list(series_ids), since - width, until),
+        ).rowcount
+    ids = np.repeat(np.array(series_ids, np.int32), 2)
+    edges = np.tile(np.array([microseconds(since), microseconds(until)], np.int64), len(series_ids))
+    rollups.mark_dirty(connection, ids, edges)
+    return count
+
+
+def forget_events(connection: Connection, meter_id: UUID, since: datetime, until: datetime) -> int:
+    """Delete what the meter noted in its logs meanwhile. Returns: how many."""
+    return connection.execute(
+        "DELETE FROM event WHERE meter_id = %s AND occurred_at >= %s AND occurred_at < %s",
+        (meter_id, since, until),
+    ).rowcount
+
+
+def forget_quarantine(
+    connection: Connection,
+    meter_id: UUID,
+    since: datetime,
+    until: datetime,
+    *,
+    octets_until: datetime,
+) -> int:
+    """
+    Delete entries with rows of [since, until), and octets received in [since, octets_until).
+
+    Returns: how many.
+    """
+    begin, end = microseconds(since), microseconds(until)
+    found = connection.execute(_ENTRIES, (meter_id, since)).fetchall()
+    gone = [
+        quarantine_id
+        for quarantine_id, rows, received_at in found
+        if received_at < octets_until or (rows is not None and _touches(rows, begin, end))
+    ]
+    if gone:
+        connection.execute(_DROP_ENTRIES, (gone,))
+    return len(gone)
+
+
+def _touches(rows: bytes, begin: int, end: int) -> bool:
+    kept = kept_rows.decode(rows)
+    instants = [*kept.integers.captured_at.tolist(), *(one.captured_at for one in kept.others)]
+    return any(begin <= instant <= end for instant in instants)
+
+
+def _keep(
+    connection: Connection, erasure_id: int, usage_point_id: int, meter_id: UUID, one: Evidence
+) -> None:
+    key = one.channel.key
+    found = connection.execute(
+        sql.SQL(_PROVENANCE).format(
+            table=READING_TABLES[key.store], column=REVISION_COLUMNS[key.store]
+        ),
+        {
+            "series_ids": [series.series_id for series in one.channel.series],
+            "captured_at": one.captured_at,
+            "value": one.raw,
+        },
+    ).fetchone()
+    provenance: Collection[Any] = found or (None, None, None)
+    connection.execute(
+        _KEEP,
+        (
+            erasure_id,
+            usage_point_id,
+            meter_id,
+            None if key.source is None else key.source.octets,
+            key.obis.octets,
+            key.class_id,
+            key.attribute_index,
+            key.data_index,
+            one.kept_as,
+            one.captured_at,
+            one.value,
+            one.text,
+            one.unit,
+            one.quality,
+            *provenance,
+        ),
+    )
