@@ -1,8 +1,9 @@
 """
 What happens to every request and answer before and after its handler.
 
-Request id, host check against DNS rebinding, security headers, and the turning of every exception
-into a problem. No exception text and no trace leaves the process.
+Request id, host check against DNS rebinding, origin check of what changes something, security
+headers, and the turning of every exception into a problem. No exception text and no trace leaves
+the process.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ _log = structlog.get_logger(__name__)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 _HEADER: Final = "X-Request-Id"
+_SAFE_METHODS: Final = {hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS}
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(:\d{1,5})?")
 
@@ -84,6 +86,8 @@ def edge(console: Path | None) -> Middleware:
         request[REQUEST_ID] = request_id
         if not is_loopback_host(request.headers.get(hdrs.HOST, "")):
             return _problem(request, ProblemError("host_not_allowed"))
+        if request.method not in _SAFE_METHODS and not _is_own_page(request):
+            return _problem(request, ProblemError("origin_not_allowed"))
         try:
             return await handler(request)
         except web.HTTPException as exc:
@@ -113,6 +117,19 @@ def edge(console: Path | None) -> Middleware:
             return _fault(request)
 
     return at_the_edge
+
+
+def _is_own_page(request: web.Request) -> bool:
+    """
+    Whether a request comes from no page, or from one of ours.
+
+    A foreign page may send what it likes here, though it cannot read the answer; browsers then say
+    whose page it is.
+    """
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+        return False
+    origin = request.headers.get(hdrs.ORIGIN)
+    return origin is None or origin.partition("://")[2] == request.headers.get(hdrs.HOST)
 
 
 async def _console_page(request: web.Request, console: Path) -> web.StreamResponse | None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+import attrs
+
 from hes.api import schemas
 
 _METER: Final = UUID("018f0000-0000-7000-8000-000000000001")
@@ -137,11 +139,24 @@ QUARANTINE: Final = schemas.QuarantineList(
             peer="127.0.0.1",
             octets=96,
             raw="0001000100010024db0853494d0000000099",
+            rows=None,
+            state="open",
+            requested_at=None,
+            requested_by=None,
+            attempted_at=_AT,
+            said="unknown-meter",
+            handled_at=None,
+            handled_by=None,
+            handled_why=None,
         )
     ],
     next_cursor=None,
     has_more=False,
     total_estimate=1,
+)
+
+REPLAY: Final = attrs.evolve(
+    QUARANTINE.items[0], requested_at=_AT, requested_by="api", attempted_at=None, said=None
 )
 
 STATS: Final = schemas.Stats(meters=100, readings=67_200, sessions_last_minute=96, as_of=_AT)

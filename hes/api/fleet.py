@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from importlib.metadata import version
+from uuid import UUID
 
 import attrs
 import msgspec
@@ -11,17 +12,36 @@ import msgspec
 from hes.api import examples, schemas
 from hes.api.cursors import seal, unseal
 from hes.api.routes import Call, Nothing, Routes
-from hes.readings import QuarantineRow
+from hes.readings import Decision, QuarantineFilter, QuarantineRow, State
 
 routes = Routes("fleet")
 
 _VERSION = version("hes")
 
 
+# Nobody can log in yet; until then it was somebody at this machine.
+_CALLER = "api"
+
+
 @attrs.frozen
 class QuarantineQuery:
+    meter_id: UUID | None = None
+    reason: schemas.Reason | None = None
+    since: schemas.Time | None = None
+    state: schemas.EntryState | None = None
     limit: schemas.Limit = 100
     cursor: schemas.Cursor | None = None
+
+
+@attrs.frozen
+class EntryPath:
+    id: schemas.EntryId
+
+
+@attrs.frozen
+class ReplayQuery:
+    why: schemas.Reason
+    any_time: bool = False
 
 
 @routes.route(
@@ -37,10 +57,18 @@ def list_quarantine(call: Call[QuarantineQuery, Nothing]) -> schemas.QuarantineL
     """
     List what became no reading, latest first.
 
-    Frames of unknown senders, and rows that lie outside what a meter can have measured.
+    Frames of unknown senders, and rows that lie outside what a meter can have measured. `since`:
+    received then or later; `reason`: exactly this one.
     """
-    before = unseal("quarantine", call.query.cursor, int)
-    page = call.services.quarantine.page(before, call.query.limit)
+    asked = call.query
+    before = unseal("quarantine", asked.cursor, int)
+    wanted = QuarantineFilter(
+        meter_id=asked.meter_id,
+        reason=asked.reason,
+        since=asked.since,
+        state=None if asked.state is None else State(asked.state),
+    )
+    page = call.services.quarantine.page(before, asked.limit, wanted)
     more = page.has_more and bool(page.items)
     return schemas.QuarantineList(
         items=[_frame(row) for row in page.items],
@@ -48,6 +76,27 @@ def list_quarantine(call: Call[QuarantineQuery, Nothing]) -> schemas.QuarantineL
         has_more=more,
         total_estimate=None,
     )
+
+
+@routes.route(
+    "POST",
+    "/v1/quarantine/{id}/replay",
+    query=ReplayQuery,
+    path_types=EntryPath,
+    returns={202: schemas.QuarantinedFrame},
+    problems=["entry_not_found", "entry_handled", "storage_unavailable", "overloaded"],
+    scope="quarantine:replay",
+    example=examples.REPLAY,
+)
+def replay_quarantined(call: Call[ReplayQuery, EntryPath]) -> schemas.QuarantinedFrame:
+    """
+    Ask for an entry to be taken in again.
+
+    A collector does it, by today's inventory, keys and window; GET /v1/quarantine shows what came
+    of it. `why` is kept with the entry. With `any_time` rows are taken however odd their time.
+    """
+    decision = Decision(_CALLER, call.query.why, call.query.any_time)
+    return _frame(call.services.quarantine.request_replay(call.path.id, decision))
 
 
 @routes.route(
@@ -102,7 +151,20 @@ def _frame(row: QuarantineRow) -> schemas.QuarantinedFrame:
         peer=row.peer,
         octets=row.raw_octets,
         raw=row.raw.hex(),
+        rows=None if row.detail is None else row.detail.get("rows"),
+        state=row.state.value,
+        requested_at=_utc(row.requested_at),
+        requested_by=row.requested_by,
+        attempted_at=_utc(row.attempted_at),
+        said=row.attempt_said,
+        handled_at=_utc(row.handled_at),
+        handled_by=row.handled_by,
+        handled_why=row.handled_why,
     )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)
 
 
 @routes.route("GET", "/healthz", returns={200: schemas.Health}, example=examples.HEALTH)

@@ -14,6 +14,7 @@ import msgspec
 
 from hes.domain.errors import HesError, StorageUnavailableError, UnknownMeterError
 from hes.meters import BadCursorError
+from hes.readings import EntryHandledError, EntryUnknownError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -81,6 +82,25 @@ _TABLE = (
         "GET /v1/meters/{meter_id}/channels lists what this meter has.",
     ),
     ProblemKind(
+        "entry_not_found",
+        404,
+        "No such entry",
+        "GET /v1/quarantine lists what there is.",
+    ),
+    ProblemKind(
+        "entry_handled",
+        409,
+        "Not open any more",
+        "Somebody has replayed or dropped this entry. GET /v1/quarantine tells who and why.",
+    ),
+    ProblemKind(
+        "origin_not_allowed",
+        403,
+        "Asked by a foreign page",
+        "What changes something is taken from pages of the head-end itself, and from programs, "
+        "which send no `Origin`.",
+    ),
+    ProblemKind(
         "method_not_allowed",
         405,
         "Method not allowed here",
@@ -133,6 +153,8 @@ _BY_ERROR: tuple[tuple[type[HesError], str], ...] = (
     (StorageUnavailableError, "storage_unavailable"),
     (UnknownMeterError, "meter_not_found"),
     (BadCursorError, "cursor_invalid"),
+    (EntryUnknownError, "entry_not_found"),
+    (EntryHandledError, "entry_handled"),
 )
 
 _BY_STATUS: Mapping[int, str] = {

@@ -27,6 +27,11 @@ Cursor = Annotated[
 ]
 ChannelId = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 IntervalName = Literal["hour", "day", "month"]
+EntryState = Literal["open", "replayed", "dropped"]
+EntryId = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Reason = Annotated[
+    str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+]
 Zone = Annotated[
     str,
     Meta(min_length=1, max_length=64, description="IANA name, such as Europe/Berlin."),
@@ -300,7 +305,12 @@ class LatestList:
 
 @attrs.frozen
 class QuarantinedFrame:
-    """A frame that became no reading, with the reason. `raw` is cut after 64 octets."""
+    """
+    A frame that became no reading, or rows that were refused, with the reason.
+
+    `raw` is cut after 64 octets. A replay that is `requested_at` is yet to be made; `said` is why
+    the last one failed. `handled_…` tells who replayed or dropped it, when and why.
+    """
 
     id: int
     received_at: Time
@@ -311,6 +321,15 @@ class QuarantinedFrame:
     peer: str | None
     octets: Annotated[int, Meta(description="Length of the whole frame.")]
     raw: Octets
+    rows: Annotated[int | None, Meta(description="How many rows were refused.")]
+    state: EntryState
+    requested_at: Time | None
+    requested_by: str | None
+    attempted_at: Time | None
+    said: str | None
+    handled_at: Time | None
+    handled_by: str | None
+    handled_why: str | None
 
 
 @attrs.frozen

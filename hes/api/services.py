@@ -11,7 +11,17 @@ import attrs
 
 from hes.diagnosis import ServiceReport
 from hes.meters import MeterDetail, MeterPage
-from hes.readings import BucketPage, ChannelRow, Interval, Latest, QuarantinePage, ReadingPage
+from hes.readings import (
+    BucketPage,
+    ChannelRow,
+    Decision,
+    Interval,
+    Latest,
+    QuarantineFilter,
+    QuarantinePage,
+    QuarantineRow,
+    ReadingPage,
+)
 
 
 class InventoryReader(Protocol):
@@ -63,8 +73,17 @@ class LatestValuesReader(Protocol):
 class QuarantineReader(Protocol):
     """`hes.readings.Quarantine`."""
 
-    def page(self, before: int | None, limit: int) -> QuarantinePage:
+    def page(
+        self, before: int | None, limit: int, wanted: QuarantineFilter | None = None
+    ) -> QuarantinePage:
         """Entries, newest first. Raises: StorageUnavailableError."""
+
+    def request_replay(self, quarantine_id: int, decision: Decision) -> QuarantineRow:
+        """
+        Have a collector replay an entry.
+
+        Raises: EntryUnknownError, EntryHandledError, StorageUnavailableError.
+        """
 
 
 class FleetCounts(Protocol):

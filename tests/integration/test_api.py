@@ -16,6 +16,8 @@ import pytest
 
 from hes import wiring
 from hes.domain.ports import Sender, SessionOutcome, SessionPhase, SessionReport
+from hes.pipeline import WindowPolicy
+from hes.pipeline.replay import Replays
 from hes.services import Postgres
 from hes.storage.database import Database
 from hes.storage.inbound import InboundStore
@@ -207,6 +209,16 @@ def test_the_quarantine_shows_unknown_senders_and_rows_outside_the_window(
     assert second["octets"] == 100
     assert second["raw"] == bytes(range(64)).hex()
     assert "4b464d1020000001" in second["identity"].lower()
+    assert (first["rows"], first["state"], second["rows"]) == (1, "open", None)
+
+    asked = api.ask(f"/v1/quarantine/{first['id']}/replay?why=known&any_time=true", "POST")
+    assert (asked.status, asked.json()["requested_by"]) == (202, "api")
+    assert Replays(database, WindowPolicy()).run_once() == 1
+    (left,) = pages(api, "/v1/quarantine?state=open")
+    (done,) = pages(api, "/v1/quarantine?state=replayed")
+    assert (left["id"], done["id"]) == (second["id"], first["id"])
+    assert (done["handled_by"], done["handled_why"]) == ("api", "known")
+    assert api.ask(f"/v1/quarantine/{first['id']}/replay?why=x", "POST").status == 409
 
 
 def test_a_database_that_was_away_is_used_again(

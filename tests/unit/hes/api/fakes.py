@@ -35,6 +35,9 @@ from hes.readings import (
     BucketPage,
     BucketRow,
     ChannelRow,
+    Decision,
+    EntryHandledError,
+    EntryUnknownError,
     Interval,
     Latest,
     LatestRow,
@@ -83,6 +86,7 @@ class FakeFleet:
     size: int = 100
     down: bool = False
     calls: int = 0
+    replays: dict[int, Decision] = attrs.field(factory=dict)
 
     def services(self) -> Services:
         """The bundle for `create_app`."""
@@ -406,16 +410,36 @@ class _Latest:
 class _Quarantine:
     fleet: FakeFleet
 
+    def request_replay(self, quarantine_id: int, decision: Decision) -> QuarantineRow:
+        self.fleet.check()
+        if quarantine_id > 70:
+            raise EntryUnknownError(f"no entry {quarantine_id}")
+        if quarantine_id < 3:
+            raise EntryHandledError(f"entry {quarantine_id} is dropped")
+        self.fleet.replays[quarantine_id] = decision
+        return self.page(quarantine_id + 1, 1).items[0]
+
     def page(
         self, before: int | None, limit: int, wanted: QuarantineFilter | None = None
     ) -> QuarantinePage:
         self.fleet.check()
+        wanted = wanted or QuarantineFilter()
         reasons = ("unknown_meter", "before_window", "after_window", "malformed")
         rows = []
         for number in range(70, 0, -1):
             if before is not None and number >= before:
                 continue
             known = number % 2 == 0
+            received_at = self.fleet.now - timedelta(seconds=(71 - number) ** 2)
+            request = self.fleet.replays.get(number)
+            state = State.DROPPED if number < 3 else State.OPEN
+            if (
+                wanted.meter_id not in (None, meter_id(number) if known else None)
+                or wanted.reason not in (None, reasons[number % 4])
+                or wanted.state not in (None, state)
+                or (wanted.since is not None and received_at < wanted.since)
+            ):
+                continue
             raw = bytes.fromhex("7ea0840201131085f1e6e700dc0000000c07e80b02") * (1 + number % 6)
             rows.append(
                 QuarantineRow(
@@ -428,17 +452,17 @@ class _Quarantine:
                     raw=raw[:64],
                     raw_octets=len(raw),
                     detail=None,
-                    received_at=self.fleet.now - timedelta(seconds=(71 - number) ** 2),
+                    received_at=received_at,
                     session_id=None,
                     has_rows=False,
-                    state=State.OPEN,
-                    handled_at=None,
-                    handled_by=None,
-                    handled_why=None,
+                    state=state,
+                    handled_at=None if state is State.OPEN else self.fleet.now,
+                    handled_by=None if state is State.OPEN else "ann",
+                    handled_why=None if state is State.OPEN else "noise",
                     batch_id=None,
-                    requested_at=None,
-                    requested_by=None,
-                    requested_why=None,
+                    requested_at=request and self.fleet.now,
+                    requested_by=request and request.by,
+                    requested_why=request and request.why,
                     any_time=False,
                     attempted_at=None,
                     attempt_said=None,

@@ -188,3 +188,27 @@ def test_without_a_console_its_addresses_lead_nowhere(fleet: FakeFleet, tmp_path
         answer = api.ask("/")
         assert (answer.status, answer.json()["code"]) == (404, "not_found")
         assert json.loads(api.ask("/healthz").body)["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 202),
+        ({"Origin": "{own}", "Sec-Fetch-Site": "same-origin"}, 202),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_no_foreign_page_changes_anything(
+    api: Api, fleet: FakeFleet, headers: dict[str, str], status: int
+) -> None:
+    filled = {name: value.format(own=api.url) for name, value in headers.items()}
+    answer = api.ask("/v1/quarantine/70/replay?why=x", "POST", filled)
+    assert answer.status == status
+    assert bool(fleet.replays) == (status == 202)
+    if status == 403:
+        assert answer.json()["code"] == "origin_not_allowed"
+    assert api.ask("/v1/stats", headers=filled).status == 200
