@@ -3,8 +3,9 @@ What allows a session to go on: its lease, and storage that can take what it bri
 
 While storage is away, nobody is asked.
 
-Whoever meets a `StorageUnavailableError` shuts the gate; whoever then succeeds opens it again.
-The outbound loop probes by taking leases, inbound connections by publishing what they hold.
+Whoever meets a `StorageUnavailableError` reports it here, which shuts the gate; whoever then
+succeeds opens it again. The outbound loop probes by taking leases, inbound connections by
+publishing what they hold.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from hes.domain.errors import LeaseLostError, StorageUnavailableError
+from hes.domain.errors import LeaseLostError, OverloadedError, StorageUnavailableError
 
 
 class StorageGate:
@@ -37,6 +38,16 @@ class StorageGate:
     def is_open(self) -> bool:
         """False from a failure until the next success."""
         return self._opened is None
+
+    def report(self, error: StorageUnavailableError) -> None:
+        """
+        Shut, unless there was merely no room for one batch.
+
+        Whoever had that batch has waited for a place and comes again later; all others go on: what
+        is more urgent is still taken, and what is shed is shed to make room for it.
+        """
+        if not isinstance(error, OverloadedError):
+            self.shut()
 
     def shut(self) -> None:
         """Storage has refused or cannot be reached."""

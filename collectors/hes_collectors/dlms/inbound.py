@@ -227,8 +227,8 @@ class _Connection:
         while True:
             try:
                 result = await self._context.inbound_threads.run(intake.run)
-            except StorageUnavailableError:
-                gate.shut()
+            except StorageUnavailableError as error:
+                gate.report(error)
                 bound_s = _FIRST_RETRY_S * 2 ** min(failures, _MOST_DOUBLINGS)
                 failures += 1
                 await trio.sleep(_FIRST_RETRY_S * self._context.random.random())

@@ -98,7 +98,7 @@ class _Outbound:
                 )
             except Exception as error:  # noqa: BLE001 - Rule 4
                 if isinstance(error, StorageUnavailableError):
-                    self._context.gate.shut()
+                    self._context.gate.report(error)
                 elif told != (told := type(error).__name__):
                     _log.error("lease_take_failed", error=told)
                 failures = min(failures + 1, _MOST_DOUBLINGS)
@@ -180,8 +180,8 @@ class _Outbound:
         while steps:
             try:
                 await context.outbound_threads.run(_perform, steps)
-            except StorageUnavailableError:
-                context.gate.shut()
+            except StorageUnavailableError as error:
+                context.gate.report(error)
                 await context.gate.wait_open()
             except LeaseLostError:
                 _log.warning("lease_lost", token=lease.token)

@@ -142,7 +142,7 @@ class OutboundSession:
             judged = verdict(error)
             detail = error.detail if isinstance(error, RemoteProtocolError) else ""
             if isinstance(error, StorageUnavailableError):
-                self._context.gate.shut()
+                self._context.gate.report(error)
             if judged.is_bug:
                 log_crash(error)
         return SessionResult(
@@ -264,8 +264,8 @@ class OutboundSession:
         if len(self._pushes):
             try:
                 await self._context.outbound_threads.run(self._pushes.store)
-            except StorageUnavailableError:
-                self._context.gate.shut()
+            except StorageUnavailableError as error:
+                self._context.gate.report(error)
                 raise
 
     def _recall(self) -> _Known:

@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from hes.domain.errors import LeaseLostError, StorageUnavailableError
+from hes.domain.errors import LeaseLostError, OverloadedError, StorageUnavailableError
 from hes_collectors.dlms.gate import LeaseGuard, StorageGate
 
 
@@ -24,6 +24,14 @@ async def test_the_gate_tells_of_each_pause_once() -> None:
     gate.open()
     gate.shut()
     assert told == ["away", "back", "away"]
+
+
+async def test_a_batch_without_room_stops_nobody_else() -> None:
+    gate = StorageGate()
+    gate.report(OverloadedError("no room"))
+    gate.check()
+    gate.report(StorageUnavailableError("away"))
+    assert not gate.is_open
 
 
 async def test_all_who_wait_go_on_when_it_opens(autojump_clock: MockClock) -> None:

@@ -13,6 +13,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MemoryReceiveStream, MemorySendStream, MockClock, memory_stream_pair
 
+from hes.domain.errors import OverloadedError
 from hes.domain.meters import Mechanism, Policy
 from hes.domain.ports import SessionOutcome
 from hes_collectors.dlms import Context, InboundLimits
@@ -386,6 +387,20 @@ async def test_while_storage_is_away_nothing_is_read_and_nothing_lost(
     assert setup.context.gate.is_open
     # What was received before the pause was received then.
     assert len({at for _, at in setup.storage.values}) == 2
+
+
+async def test_a_push_for_which_there_is_no_room_comes_again_and_stops_nobody(
+    autojump_clock: MockClock,
+) -> None:
+    setup = Setup()
+    setup.storage.trouble["publish"] = [OverloadedError("push of 1 rows not taken for 30.0 s")] * 2
+    ours, theirs = memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(setup.server.serve, theirs, PEER)
+        await ours.send_all(wrapped(ciphered(1)))
+        await ours.send_eof()
+    assert setup.frames("stored") == 1
+    assert setup.context.metrics.storage_pauses._value.get() == 0
 
 
 async def test_sessions_that_cannot_be_recorded_are_told(autojump_clock: MockClock) -> None:

@@ -12,6 +12,7 @@ from hes.domain.errors import (
     CounterReplayedError,
     KeyUnavailableError,
     LeaseLostError,
+    OverloadedError,
     PermanentError,
     StorageUnavailableError,
 )
@@ -66,6 +67,7 @@ SECURITY, STORAGE = SessionOutcome.SECURITY, SessionOutcome.STORAGE
         (CounterReplayedError("9"), SECURITY, "counter-replayed"),
         (CounterExhaustedError("full"), SECURITY, "counter-exhausted"),
         (StorageUnavailableError("away"), STORAGE, "storage-unavailable"),
+        (OverloadedError("no room"), STORAGE, "storage-overloaded"),
         (LeaseLostError("late"), STORAGE, "lease-lost"),
     ],
 )

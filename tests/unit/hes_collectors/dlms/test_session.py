@@ -16,6 +16,7 @@ import hes_simulators as sim
 from hes.domain.errors import (
     KeyUnavailableError,
     LeaseLostError,
+    OverloadedError,
     PermanentError,
     QuarantineFullError,
     StorageUnavailableError,
@@ -959,6 +960,23 @@ async def test_storage_that_goes_away_ends_the_session_and_shuts_the_gate(
         assert result.report.phase is SessionPhase.STORE
     if step in ("save", "accept", "publish"):
         assert meter.released
+
+
+async def test_a_batch_that_is_shed_ends_its_session_and_no_other(
+    autojump_clock: MockClock,
+) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    [lease] = storage.ports().leases.take(holder="test", limit=1, lease_s=180)
+    storage.trouble["publish"] = [OverloadedError("profile of 100 rows not taken for 15.0 s")]
+    async with network(meter) as reached:
+        surroundings = context(storage, reached.connect)
+        result = await OutboundSession(surroundings, lease, 180).run()
+        assert surroundings.gate.is_open
+    assert result.report.outcome is SessionOutcome.STORAGE
+    assert result.report.cause == "storage-overloaded"
+    assert meter.released
+    assert storage.values == {}
 
 
 async def test_nobody_is_asked_on_while_storage_is_away(autojump_clock: MockClock) -> None:
