@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hes.api import create_app
+from hes.readings import Decision
 from tests.e2e.browser import DESKTOP, PHONE, Scheme, Watched, chromium, watched
 from tests.unit.hes.api.fakes import FakeFleet, meter_id
 from tests.unit.hes.api.served import Api, served
@@ -302,6 +303,27 @@ def test_the_quarantine_tells_what_why_and_whose(console: Watched) -> None:
     expect(page.get_by_text("70 loaded")).to_be_visible()
     page.get_by_role("link", name="SIM00000071").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("SIM00000071")
+
+
+def test_an_entry_of_the_quarantine_is_replayed_for_a_reason(
+    console: Watched, fleet: FakeFleet
+) -> None:
+    page = console.open("/quarantine")
+    first = page.get_by_role("row").nth(1)
+    expect(first).to_contain_text("Open")
+    first.get_by_role("button", name="Replay").click()
+    dialog = page.get_by_role("dialog")
+    submit = dialog.get_by_role("button", name="Replay")
+    expect(submit).to_be_disabled()
+    dialog.get_by_label("Why").fill(" the clock is right now ")
+    submit.click()
+    expect(dialog).to_be_hidden()
+    expect(first).to_contain_text("To be replayed")
+    assert fleet.replays == {70: Decision("api", "the clock is right now")}
+    page.get_by_role("button", name="Load more").click()
+    last = page.get_by_role("row").last
+    expect(last).to_contain_text("Dropped")
+    expect(last.get_by_role("button", name="Replay")).to_be_hidden()
 
 
 def test_a_database_that_is_away_is_told_and_what_was_loaded_stays(

@@ -153,3 +153,12 @@ export const quarantineQuery = infiniteQueryOptions({
   refetchInterval: (query) =>
     (query.state.data?.pages.length ?? 0) > LIVE_PAGES ? false : 5 * SECOND,
 });
+
+/** Has a collector take an entry of the quarantine in again. */
+export function replayEntry(id: number, why: string, anyTime: boolean) {
+  return dataOf(
+    client.POST("/v1/quarantine/{id}/replay", {
+      params: { path: { id }, query: { why, any_time: anyTime } },
+    }),
+  );
+}

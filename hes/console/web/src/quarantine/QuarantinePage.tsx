@@ -1,19 +1,30 @@
 /** What arrived and became no reading, newest first. */
 
-import { ActionIcon, Button, CopyButton, Paper, Text } from "@mantine/core";
+import { ActionIcon, Button, CopyButton, Paper, Text, VisuallyHidden } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import type { Schemas } from "../api/client";
 import { quarantineQuery } from "../api/queries";
 import { en } from "../i18n/en";
 import { BROWSER_ZONE, clockWithSeconds, count } from "../logic/format";
-import { IconCheck, IconCopy, IconShieldCheck } from "../parts/icons";
+import {
+  IconCheck,
+  IconCircleCheckFilled,
+  IconCircleDashed,
+  IconCircleMinus,
+  IconCircleXFilled,
+  IconClockExclamation,
+  IconCopy,
+  IconShieldCheck,
+} from "../parts/icons";
 import { Moment } from "../parts/Moment";
 import { EmptyState, ProblemPanel, StaleNote } from "../parts/Problems";
 import { ScrollRegion } from "../parts/ScrollRegion";
 import { RowsSkeleton } from "../parts/Skeletons";
+import { Status } from "../parts/Status";
+import { ReplayDialog } from "./ReplayDialog";
 
 type Frame = Schemas["QuarantinedFrame"];
 
@@ -21,6 +32,7 @@ export function QuarantinePage() {
   const { t } = useTranslation();
   const query = useInfiniteQuery(quarantineQuery);
   const frames = query.data?.pages.flatMap((page) => page.items) ?? [];
+  const [replayed, setReplayed] = useState<Frame | null>(null);
 
   useEffect(() => {
     document.title = `${t("quarantine.title")} · ${t("app.name")}`;
@@ -64,11 +76,15 @@ export function QuarantinePage() {
                       {t("quarantine.octets")}
                     </th>
                     <th scope="col">{t("quarantine.raw")}</th>
+                    <th scope="col">{t("quarantine.state")}</th>
+                    <th scope="col">
+                      <VisuallyHidden>{t("quarantine.replay")}</VisuallyHidden>
+                    </th>
                   </tr>
                 </thead>
                 <tbody>
                   {frames.map((frame) => (
-                    <Row key={frame.id} frame={frame} />
+                    <Row key={frame.id} frame={frame} onReplay={() => setReplayed(frame)} />
                   ))}
                 </tbody>
               </table>
@@ -89,6 +105,13 @@ export function QuarantinePage() {
           </>
         )}
       </Paper>
+      {replayed !== null && (
+        <ReplayDialog
+          id={replayed.id}
+          hasRows={replayed.rows !== null}
+          onClose={() => setReplayed(null)}
+        />
+      )}
     </div>
   );
 }
@@ -97,7 +120,7 @@ function isReason(reason: string): reason is keyof typeof en.reason {
   return reason in en.reason;
 }
 
-function Row({ frame }: { frame: Frame }) {
+function Row({ frame, onReplay }: { frame: Frame; onReplay: () => void }) {
   const { t } = useTranslation();
   const shownOctets = frame.raw.length / 2;
   return (
@@ -143,6 +166,55 @@ function Row({ frame }: { frame: Frame }) {
           </CopyButton>
         </span>
       </td>
+      <td>
+        <EntryState frame={frame} />
+      </td>
+      <td>
+        {frame.state === "open" && frame.requested_at === null && (
+          <Button variant="default" size="compact-sm" onClick={onReplay}>
+            {t("quarantine.replay")}
+          </Button>
+        )}
+      </td>
     </tr>
+  );
+}
+
+/** What became of an entry, and who did it or why it failed. */
+function EntryState({ frame }: { frame: Frame }) {
+  const { t } = useTranslation();
+  if (frame.state === "replayed" || frame.state === "dropped") {
+    const replayed = frame.state === "replayed";
+    return (
+      <span title={`${frame.handled_by ?? ""}: ${frame.handled_why ?? ""}`}>
+        <Status
+          tone={replayed ? "ok" : "quiet"}
+          glyph={replayed ? IconCircleCheckFilled : IconCircleMinus}
+        >
+          {t(replayed ? "entry.replayed" : "entry.dropped")}
+        </Status>
+      </span>
+    );
+  }
+  if (frame.requested_at !== null) {
+    return (
+      <Status tone="plain" glyph={IconCircleDashed}>
+        {t("entry.requested")}
+      </Status>
+    );
+  }
+  if (frame.said !== null) {
+    return (
+      <span title={frame.said}>
+        <Status tone="failed" glyph={IconCircleXFilled}>
+          {t("entry.refused")}
+        </Status>
+      </span>
+    );
+  }
+  return (
+    <Status tone="late" glyph={IconClockExclamation}>
+      {t("entry.open")}
+    </Status>
   );
 }
