@@ -20,20 +20,42 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import attrs
+from psycopg import sql
 
 from hes.storage.database import Database
 
-Row = tuple[str, bytes, int, int | None]
+Row = tuple[str, bytes, int, int | float | str | None]
 """Serial of the meter, OBIS, microseconds since 1970, raw value."""
 
-_EVERYTHING_SAID = b"""
+_EVERYTHING_SAID = """
 WITH said AS (
-    SELECT series_id, captured_at, value FROM reading
+    SELECT series_id, captured_at, value FROM {table}
     UNION ALL
-    SELECT series_id, captured_at, value FROM reading_revision
+    SELECT series_id, captured_at, {revision_column} FROM reading_revision
 )
 SELECT serial, obis, (extract(epoch FROM captured_at) * 1000000)::int8, value
 FROM said JOIN series USING (series_id) JOIN channel USING (channel_id) JOIN meter USING (meter_id)
+WHERE store = {store}
+"""
+_STORES = (
+    ("reading", "value", "integer"),
+    ("reading_float", "value_float", "float"),
+    ("reading_text", "value_text", "text"),
+)
+
+_UNTRUE_RECEIPTS = b"""
+WITH there AS (
+    SELECT batch_id, 1 AS stored, 0 AS revised FROM reading
+    UNION ALL SELECT batch_id, 1, 0 FROM reading_float
+    UNION ALL SELECT batch_id, 1, 0 FROM reading_text
+    UNION ALL SELECT batch_id, 0, 1 FROM reading_revision
+),
+counted AS (
+    SELECT batch_id, sum(stored) AS stored, sum(revised) AS revised FROM there GROUP BY batch_id
+)
+SELECT count(*) FROM batch FULL JOIN counted USING (batch_id)
+WHERE (batch.stored, batch.revised)
+    IS DISTINCT FROM (coalesce(counted.stored, 0), coalesce(counted.revised, 0))
 """
 
 
@@ -127,6 +149,22 @@ def judge(
 
 
 def everything_said(database: Database) -> list[Row]:
-    """All integers that the tables hold, as readings or as revisions."""
+    """All values that the tables hold, as readings or as revisions."""
+    found: list[Row] = []
     with database.connection() as connection:
-        return connection.execute(_EVERYTHING_SAID).fetchall()
+        for table, revision_column, store in _STORES:
+            query = sql.SQL(_EVERYTHING_SAID).format(
+                table=sql.Identifier(table),
+                revision_column=sql.Identifier(revision_column),
+                store=sql.Literal(store),
+            )
+            found += connection.execute(query).fetchall()
+    return found
+
+
+def untrue_receipts(database: Database) -> int:
+    """How many batches claim more or fewer rows than bear their id, or have rows but no receipt."""
+    with database.connection() as connection:
+        row = connection.execute(_UNTRUE_RECEIPTS).fetchone()
+    assert row is not None
+    return int(row[0])

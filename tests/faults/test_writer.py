@@ -5,14 +5,11 @@ Every run is judged from outside by `tests.history`; planted faults show that th
 """
 
 import random
-import re
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 
@@ -24,33 +21,23 @@ from hes.domain.readings import Receipt
 from hes.pipeline import WindowPolicy, Writer
 from hes.services import Postgres
 from hes.storage.database import Database, OutcomeUnknownError
-from hes.storage.features import reconcile
-from hes.storage.migrations import migrate
 from tests import publisher
 from tests.batches import (
     DAY,
     NOW,
-    add_meters,
     batch,
     channel,
     meter_id,
     open_bus,
-    open_database,
     profile,
     series,
 )
+from tests.faults.conftest import METERS
+from tests.faults.proxy import Fault, Proxy, When
 from tests.history import History, Journal, Verdict, everything_said, judge
 from tests.publisher import numbered_batch, rows_of
 
-METERS = 100
 COUNT = series(channel(meter_id(0)))
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    with open_database(database_url, hypertables=True) as opened:
-        add_meters(opened, METERS)
-        yield opened
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
@@ -193,18 +180,6 @@ def batch_rows(database: Database) -> list[tuple[int, int]]:
 # The server.
 
 
-@pytest.fixture
-def own_server(postgres_factory: Callable[[], Postgres]) -> Postgres:
-    """A durable server of the test's own, with schema and meters."""
-    server = postgres_factory()
-    server.start()
-    with Database(server.url) as database:
-        migrate(database)
-        reconcile(database)
-        add_meters(database, METERS)
-    return server
-
-
 def test_the_server_is_killed(own_server: Postgres, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     journal = Journal(path)
@@ -295,129 +270,33 @@ def test_a_server_that_ends_our_session_gives_no_receipt_or_a_true_one(
 # The connection, around COMMIT.
 
 
-class Cut(Enum):
-    """What the proxy does with the next COMMIT; always the client sees its connection end."""
-
-    BEFORE = auto()
-    """The server never gets it and sees the connection end, too."""
-    AFTER = auto()
-    """The server has committed; its answer is lost."""
-    LATE = auto()
-    """The server gets it half a second later: when the client asks, it is still under way."""
-    NEVER = auto()
-    """The server never gets it and does not notice that the client is gone."""
-
-
-_COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
-
-
-class Proxy:
-    """Stands between client and server, and cuts one connection at its next COMMIT."""
-
-    def __init__(self, url: str) -> None:
-        info = psycopg.conninfo.conninfo_to_dict(url)
-        self._target = (str(info["host"]), int(info["port"]))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        port = self._listener.getsockname()[1]
-        self.url = re.sub(r"@[^/]*/", f"@127.0.0.1:{port}/", url)
-        self.cut: Cut | None = None
-        self.refuse = False
-        self._sockets: list[socket.socket] = []
-        self._muted: set[socket.socket] = set()
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def close(self) -> None:
-        """End all connections and threads."""
-        # shutdown wakes a thread that waits in accept or recv; close alone would not.
-        for one in (self._listener, *self._sockets):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        for thread in self._threads:
-            thread.join(10)
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                if self.refuse:
-                    client.close()
-                    continue
-                server = socket.create_connection(self._target)
-                self._sockets += [client, server]
-                for work in (self._requests, self._answers):
-                    thread = threading.Thread(target=work, args=(client, server))
-                    self._threads.append(thread)
-                    thread.start()
-
-    def _requests(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError):
-            while octets := client.recv(65536):
-                if self.cut is not None and octets == _COMMIT:
-                    cut, self.cut = self.cut, None
-                    self._cut(cut, client, server, octets)
-                    return
-                server.sendall(octets)
-            _end(server)
-
-    def _cut(self, cut: Cut, client: socket.socket, server: socket.socket, octets: bytes) -> None:
-        if cut is Cut.AFTER:
-            self._muted.add(server)
-            server.sendall(octets)
-            return
-        _end(client)
-        if cut is Cut.LATE:
-            time.sleep(0.5)
-            server.sendall(octets)
-        elif cut is Cut.BEFORE:
-            _end(server)
-
-    def _answers(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError):
-            while (octets := server.recv(65536)) and server not in self._muted:
-                client.sendall(octets)
-        _end(client)
-
-
-def _end(one: socket.socket) -> None:
-    with suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def proxy(database_url: str) -> Iterator[Proxy]:
-    made = Proxy(database_url)
-    yield made
-    made.close()
-
-
-@pytest.mark.parametrize("cut", Cut)
-def test_the_connection_is_cut_around_commit(database: Database, proxy: Proxy, cut: Cut) -> None:
+@pytest.mark.parametrize("cut", [When.BEFORE, When.AFTER, When.LATE, When.NEVER])
+def test_the_connection_is_cut_around_commit(database: Database, proxy: Proxy, cut: When) -> None:
     # The server ends a transaction whose client is gone after two statement time-outs.
     with Database(proxy.url, statement_timeout_s=1.0) as cut_off, open_bus(cut_off) as bus:
         bus.publish(batch([(COUNT, NOW, 1)]))
-        proxy.cut = cut
+        fault = proxy.arm(Fault(None, cut))
         sent = profile([meter_id(0)])
         receipt = bus.publish(sent)
-        assert proxy.cut is None
+        assert fault.done.wait(10)
         assert (receipt.stored, receipt.duplicates) == (4 * 96, 0)
         assert bus.publish(sent) == receipt
     assert sorted(batch_rows(database)) == [(1, 0), (4 * 96, 0)]
 
 
-@pytest.mark.parametrize("cut", [Cut.BEFORE, Cut.AFTER])
+@pytest.mark.parametrize("cut", [When.BEFORE, When.AFTER])
 def test_an_outcome_that_nobody_can_tell_is_no_receipt(
-    database: Database, proxy: Proxy, cut: Cut
+    database: Database, proxy: Proxy, cut: When
 ) -> None:
     with Database(proxy.url, wait_s=0.2) as cut_off:
         writer = Writer(cut_off, WindowPolicy(), clock=lambda: NOW, settle_s=0.5)
         writer.write([batch([(COUNT, NOW, 1)])])
         sent = profile([meter_id(0)])
-        proxy.refuse, proxy.cut = True, cut
+        proxy.refuse = True
+        proxy.arm(Fault(None, cut))
         with pytest.raises(OutcomeUnknownError):
             writer.write([sent])
-        assert len(batch_rows(database)) == (1 if cut is Cut.BEFORE else 2)
+        assert len(batch_rows(database)) == (1 if cut is When.BEFORE else 2)
         proxy.refuse = False
         receipt = eventually(lambda: writer.write([sent])[0])
         assert (receipt.stored, receipt.duplicates) == (4 * 96, 0)
