@@ -59,9 +59,16 @@ def _title(_: object, attribute: attrs.Attribute[str], value: str) -> None:
 
 @attrs.frozen
 class DatabaseSettings:
-    """PostgreSQL or TimescaleDB; an empty url means: the embedded server."""
+    """
+    PostgreSQL or TimescaleDB; an empty url means: the embedded server.
+
+    `replica_url`: of a standby that the API reads from while it is at most `replica_max_lag_s`
+    behind.
+    """
 
     url: str = attrs.field(default="", metadata=_SECRET)
+    replica_url: str = attrs.field(default="", metadata=_SECRET)
+    replica_max_lag_s: Seconds = 10.0
     max_connections: Annotated[int, Meta(ge=4)] = 20
     statement_timeout_s: Seconds = 30.0
 

@@ -38,7 +38,7 @@ from hes.pipeline.rollup import Roller
 from hes.readings import LatestReader, Quarantine, ReadingQueries
 from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
-from hes.storage import migrations
+from hes.storage import epochs, migrations
 from hes.storage.cache import Cache, LatestCache, Ledger
 from hes.storage.counters import CounterStore
 from hes.storage.database import Database
@@ -47,6 +47,7 @@ from hes.storage.identity import own_system_title
 from hes.storage.inbound import InboundStore
 from hes.storage.knowledge import KnowledgeStore
 from hes.storage.leases import LeaseStore
+from hes.storage.replica import ReplicaFirst
 from hes.storage.sessions import SessionStore
 from hes.storage.stats import StatsStore
 from hes_collectors.dlms import (
@@ -116,6 +117,8 @@ def migrate(database: Database, chosen: Settings | None = None) -> None:
     """Bring the schema to the present and make use of what the server has."""
     migrations.migrate(database)
     reconcile(database, buffer_depth_days=(chosen or settings()).intake.buffer_depth_days)
+    # From the first moment on it is known where the counters live.
+    epochs.settle(database)
 
 
 def keys(database: Database, chosen: Settings | None = None) -> KeyService:
@@ -151,15 +154,35 @@ def latest_values(database: Database, held: Cache | None) -> LatestReader:
     return LatestReader(database, None if held is None else LatestCache(held))
 
 
-def api(database: Database, held: Cache | None = None) -> web.Application:
-    """The API and the console; `held`: Redis, None: there is none."""
+@contextmanager
+def reading(database: Database, chosen: Settings) -> Iterator[Database]:
+    """Where to read what may be some seconds old: a standby while it keeps up, else `database`."""
+    told = chosen.database
+    if not told.replica_url:
+        yield database
+        return
+    with ReplicaFirst(
+        told.url,
+        told.replica_url,
+        max_lag_s=told.replica_max_lag_s,
+        max_connections=told.max_connections,
+        statement_timeout_s=told.statement_timeout_s,
+        application_name="hes api reading",
+    ) as reader:
+        yield reader
+
+
+def api(
+    database: Database, held: Cache | None = None, *, reader: Database | None = None
+) -> web.Application:
+    """The API and the console; `held`: Redis, None: there is none; `reader`: see `reading`."""
     services = Services(
         # Without keys: what only shows meters needs no KEK.
         inventory=Inventory(database),
-        readings=ReadingQueries(database),
+        readings=ReadingQueries(reader or database),
         latest=latest_values(database, held),
         quarantine=Quarantine(database),
-        stats=StatsStore(database),
+        stats=StatsStore(reader or database),
         health=ServiceHealth(database, held, trust_s=TRUST_S),
     )
     return create_app(services, threads=_API_THREADS)

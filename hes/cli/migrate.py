@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from hes.cli.output import output_option, write_rows
-from hes.storage import migrations
+from hes.storage import epochs, migrations
 from hes.storage.features import reconcile
 
 
@@ -26,4 +26,5 @@ def migrate(dry_run: bool, output: str) -> None:
         if not dry_run:
             depth = wiring.settings().intake.buffer_depth_days
             used = reconcile(database, buffer_depth_days=depth)
+            epochs.settle(database)
             click.echo(f"{len(files)} applied; readings are in {used}", err=True)

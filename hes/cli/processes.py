@@ -15,10 +15,12 @@ def api() -> None:
 
     settings = wiring.settings()
     logs.configure(settings.log, "api")
-    with wiring.open_database(settings, application_name="hes api") as database:
-        serve(
-            wiring.api(database, wiring.open_cache(settings)), settings.api.host, settings.api.port
-        )
+    with (
+        wiring.open_database(settings, application_name="hes api") as database,
+        wiring.reading(database, settings) as reader,
+    ):
+        app = wiring.api(database, wiring.open_cache(settings), reader=reader)
+        serve(app, settings.api.host, settings.api.port)
 
 
 @click.group()
