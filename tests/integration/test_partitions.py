@@ -23,6 +23,7 @@ from hes.storage.features import (
     reconcile,
     retention,
 )
+from hes.storage.meter_changes import MeterChangeStore
 from hes.storage.migrations import migrate
 from hes.storage.sessions import SessionStore
 from tests.batches import DAY, add_meters, plain
@@ -74,6 +75,11 @@ def test_making_a_partition_waits_for_nobody_and_nobody_for_it(partitioned: Data
             other.execute("SET LOCAL lock_timeout = '100ms'")
             other.execute("INSERT INTO reading VALUES (%s, 1, 1, 2, 0)", (DAY,))
             assert other.execute("SELECT count(*) FROM reading").fetchone() == (2,)
+
+
+def test_partitions_are_made_while_meters_are_imported(partitioned: Database) -> None:
+    with MeterChangeStore(partitioned).chunk(dry_run=False):
+        partitions.ensure(partitioned, [chunks.number_of(OLD)])
 
 
 @pytest.mark.parametrize("table", list(chunks.TABLES))
@@ -143,6 +149,25 @@ def test_what_a_broken_off_drop_left_is_finished(
     assert drop_older(partitioned, "reading", CUT) == []
     with partitioned.connection() as connection:
         assert connection.execute("SELECT to_regclass('reading_p20261008')").fetchone() == (None,)
+
+
+def test_what_was_detached_and_not_dropped_is_found_again(partitioned: Database) -> None:
+    partitions.ensure(partitioned, [chunks.number_of(OLD), chunks.number_of(DAY)])
+    put(partitioned, "reading", OLD, DAY)
+    with partitioned.connection() as connection:
+        connection.execute("ALTER TABLE reading DETACH PARTITION reading_p20261008")
+        connection.execute("CREATE TABLE reading_p20261008_of_mine ()")
+    drop_older(partitioned, "reading", OLD)
+    with partitioned.connection() as connection:
+        assert connection.execute("SELECT count(*) FROM reading_p20261008").fetchone() == (1,)
+    drop_older(partitioned, "reading", CUT)
+    with partitioned.connection() as connection:
+        assert connection.execute("SELECT to_regclass('reading_p20261008')").fetchone() == (None,)
+        connection.execute("SELECT FROM reading_p20261008_of_mine")
+    # Late rows of that week find a place again.
+    partitions.ensure(partitioned, [chunks.number_of(OLD)])
+    put(partitioned, "reading", OLD)
+    assert len(rows(partitioned, "reading")) == 2
 
 
 def wait_for_lock(database: Database) -> None:

@@ -21,7 +21,9 @@ from hes.storage.features.chunks import Chunk
 
 AHEAD: Final = 4
 
-_ADVISORY_LOCK: Final = 0x4845_5301  # whoever makes partitions holds it
+# Whoever makes partitions holds it, and nobody else, since writers wait for it: the migrations hold
+# ...00, changes of meters ...01, what comes from unknown senders ...02.
+_ADVISORY_LOCK: Final = 0x4845_5303
 _LOCK_TIMEOUT: Final = "2s"
 _SUFFIX: Final = "_p%Y%m%d"
 
@@ -64,7 +66,7 @@ def ensure(
     parameters = {
         "tables": list(tables),
         "numbers": wanted,
-        "suffixes": [chunks.since(number).strftime(_SUFFIX) for number in wanted],
+        "suffixes": [name_of("", number) for number in wanted],
     }
     with database.connection() as connection:
         missing = connection.execute(_MISSING, parameters).fetchall()
@@ -93,13 +95,24 @@ def make(connection: Connection, missing: Sequence[tuple[str, int]]) -> None:
         for number in sorted(number for name, number in missing if name == table):
             since, until = chunks.since(number), chunks.since(number + 1)
             if not any(one.since < until and since < one.until for one in there):
-                partition = table + since.strftime(_SUFFIX)
+                partition = name_of(table, number)
                 connection.execute(
                     sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(
                         sql.Identifier(partition), sql.Identifier(table)
                     )
                 )
                 attach(connection, table, partition, since, until)
+
+
+def name_of(table: str, number: int) -> str:
+    """Name the partition that `make` makes for a chunk."""
+    return table + chunks.since(number).strftime(_SUFFIX)
+
+
+def chunk_of(table: str, name: str) -> Chunk:
+    """Tell for which chunk a partition was made, from its name."""
+    since = datetime.strptime(name, table + _SUFFIX).replace(tzinfo=UTC)
+    return Chunk(name, since, chunks.since(chunks.number_of(since) + 1))
 
 
 def partitions(connection: Connection, table: str) -> Sequence[Chunk]:

@@ -34,6 +34,16 @@ SELECT FROM pg_inherits
 WHERE inhparent = to_regclass(%s) AND inhrelid = to_regclass(%s) AND inhdetachpending
 """
 
+# A drop that broke off between detaching and dropping has left these.
+_DETACHED: Final = """
+SELECT left_over.relname::text
+FROM pg_class AS left_over
+JOIN pg_class AS parent USING (relnamespace)
+WHERE parent.oid = to_regclass(%(table)s) AND left_over.relkind = 'r'
+  AND NOT left_over.relispartition AND left_over.relname ~ ('^' || %(table)s || '_p[0-9]{8}$')
+ORDER BY 1
+"""
+
 _TIMEOUTS: Final = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
 _SET_TIMEOUTS: Final = """
 SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)
@@ -68,6 +78,8 @@ def drop_older(database: Database, table: str, before: datetime) -> Sequence[Chu
     with database.connection() as connection:
         hypertable = is_hypertable(connection, table)
         old = [chunk for chunk in _chunks(connection, table) if chunk.until <= before]
+        if not hypertable:
+            _drop_detached(connection, table, before)
     for chunk in old:
         if hypertable:
             with database.connection() as connection:
@@ -76,6 +88,12 @@ def drop_older(database: Database, table: str, before: datetime) -> Sequence[Chu
         else:
             _drop_partition(database, table, chunk.name)
     return old
+
+
+def _drop_detached(connection: Connection, table: str, before: datetime) -> None:
+    for (name,) in connection.execute(_DETACHED, {"table": table}).fetchall():
+        if partitions.chunk_of(table, name).until <= before:
+            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
 
 
 def _drop_partition(database: Database, table: str, partition: str) -> None:
