@@ -14,6 +14,7 @@ from hes.storage.counters import CounterStore
 from hes.storage.database import Database
 from hes.storage.epochs import BURST, COUNTER_MAX, RATE_PER_S
 from hes.storage.leases import LeaseStore
+from hes.storage.migrations import migrate, shipped
 
 AddMeter = Callable[..., UUID]
 
@@ -151,4 +152,48 @@ def test_of_a_database_that_counted_nobody_knows_when_it_must_be_told(
     with pytest.raises(epochs.NothingKnownError, match="--known-until"):
         counters.reserve(meter_id, 1, size=8)
     epochs.begin(database, known_until=datetime.now(UTC) - timedelta(days=2))
-    assert counters.reserve(meter_id, 1, size=8).first > LEAP + 2 * 86_400 * RATE_PER_S
+    assert counters.reserve(meter_id, 1, size=8).first > LEAP + 86_400 * RATE_PER_S
+
+
+def test_an_upgraded_database_leaps_once(database_url: str) -> None:
+    """It may have been restored from a backup of the older release: nobody can tell."""
+    with Database(database_url) as database:
+        migrate(database, [one for one in shipped() if one.number < 80])
+        run(
+            database,
+            "INSERT INTO meter (meter_id, serial, timezone, transport, commissioned_at)"
+            " VALUES (gen_random_uuid(), 'S', 'UTC', 'wrapper', now())",
+        )
+        run(database, "INSERT INTO kek VALUES ('k')")
+        run(
+            database,
+            "INSERT INTO association (meter_id, client_sap, server_sap, mechanism, suite, policy,"
+            " ek_wrapped, kek_id, key_fingerprint)"
+            " SELECT meter_id, 1, 1, 0, 0, 0, 'x', 'k', 'f' FROM meter",
+        )
+        run(database, "INSERT INTO own_counter (key_fingerprint, reserved_to) VALUES ('f', 640)")
+        run(
+            database,
+            "INSERT INTO batch (batch_key, source_kind, received_at, stored_at,"
+            " stored, duplicates, revised, quarantined)"
+            " VALUES (gen_random_uuid(), 'push', now(), now() - interval '1 day', 0, 0, 0, 0)",
+        )
+        migrate(database)
+        place = epochs.look(database)
+        assert place.moved
+        assert place.known == "unknown"
+        with database.connection() as connection:
+            row = connection.execute("SELECT meter_id FROM meter").fetchone()
+        assert row is not None
+        counters = CounterStore(database)
+        first = counters.reserve(row[0], 1, size=8).first
+        assert first > 640 + LEAP + 86_400 * RATE_PER_S
+        assert counters.reserve(row[0], 1, size=8).first == first + 8
+
+
+def test_a_new_database_leaps_over_nothing(database_url: str) -> None:
+    with Database(database_url) as database:
+        migrate(database)
+        assert not epochs.look(database).moved
+        epochs.settle(database)
+        assert leapt(database) == [("first", 0)]
