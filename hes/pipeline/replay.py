@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence, Set
+from contextlib import suppress
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, ip_address
 from types import TracebackType
@@ -52,6 +53,14 @@ _ANY_TIME: Final = timedelta(days=100 * 365)
 _MOST_CHUNKS: Final = 64
 _AT_ONCE: Final = 50
 _EVERY_S: Final = 2.0
+_ATTEMPTS: Final = 3
+
+# Somebody else was quicker, as in `hes.pipeline.writer`; or the rows are at fault, who knows.
+_TRY_AGAIN: Final = (
+    psycopg.errors.CheckViolation,
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.ForeignKeyViolation,
+)
 
 
 class ReplayRefusedError(PermanentError):
@@ -189,7 +198,13 @@ class Replays:
         """
         check(batch)
         try:
-            receipt, committed = self._store(quarantine_id, batch, decision, dry_run=dry_run)
+            for attempt in range(_ATTEMPTS):
+                last = attempt == _ATTEMPTS - 1
+                with suppress(*(() if last else _TRY_AGAIN)):
+                    receipt, committed = self._store(
+                        quarantine_id, batch, decision, dry_run=dry_run
+                    )
+                    break
         except _Undone as undone:
             return undone.receipt
         except psycopg.Error as exc:
@@ -233,6 +248,7 @@ class Replays:
         transaction = Transaction(policy, SeriesCache(), chunks, now)
         with self._database.connection() as connection:
             quarantine.claim(connection, quarantine_id)
+            meters = {series.channel.meter_id for series in batch.series}
             committed = None
             # A frame that was repeated meanwhile may be stored already.
             receipt = batch_rows.receipts(connection, [batch.batch_key]).get(batch.batch_key)
@@ -251,6 +267,7 @@ class Replays:
                 decision,
                 at=now,
                 batch_id=receipt.batch_id,
+                meter_id=meters.pop() if len(meters) == 1 else None,
             )
             if dry_run:
                 raise _Undone(receipt)

@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 
 from hes.domain.errors import PermanentError
 from hes.domain.readings import microseconds
-from hes.storage import kept_rows, rollups
+from hes.storage import kept_rows, quarantine, rollups
 from hes.storage.channels import READING_TABLES
 from hes.storage.database import Connection
 from hes.storage.queries.current import REVISION_COLUMNS
@@ -77,16 +77,7 @@ SELECT quarantine_id, rows, received_at FROM quarantine
 WHERE meter_id = %s AND received_at >= %s
 """
 _DROP_ENTRIES: Final = """
-WITH gone AS (
-    DELETE FROM quarantine WHERE quarantine_id = ANY (%s) RETURNING sender, octets
-), given AS (
-    SELECT sender, count(*) AS frames, sum(octets) AS octets FROM gone
-    WHERE sender IS NOT NULL GROUP BY 1
-)
-UPDATE quarantine_usage AS used
-SET frames = greatest(used.frames - given.frames, 0),
-    octets = greatest(used.octets - given.octets, 0)
-FROM given WHERE given.sender = used.sender
+DELETE FROM quarantine WHERE quarantine_id = ANY (%s) RETURNING sender, octets
 """
 
 
@@ -249,7 +240,8 @@ def forget_quarantine(
         if received_at < octets_until or (rows is not None and _touches(rows, begin, end))
     ]
     if gone:
-        connection.execute(_DROP_ENTRIES, (gone,))
+        shares = connection.execute(_DROP_ENTRIES, (gone,)).fetchall()
+        quarantine.give_back(connection, shares)
     return len(gone)
 
 

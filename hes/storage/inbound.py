@@ -7,8 +7,8 @@ meters, or none, is nobody's: a reading in the wrong meter's account is worse th
 quarantine.
 
 Also owns the limits of the quarantine (table `quarantine_usage`): nobody may fill the disk from
-outside. An entry that is handled gives its share back (`hes.storage.quarantine.finish`); whoever
-deletes open ones must have them dropped first.
+outside. An entry that is handled gives its share back (`hes.storage.quarantine.finish`), and so
+must who deletes open ones (`give_back`).
 """
 
 from __future__ import annotations

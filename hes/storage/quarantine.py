@@ -8,7 +8,8 @@ takes its share when it is kept and gives it back when it is handled.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -67,19 +68,23 @@ WHERE used.octets + excluded.octets <= %(limit)s
 RETURNING sender
 """
 
+_SHARE = "SELECT sender, octets FROM quarantine WHERE quarantine_id = %s"
+
 _GIVE_BACK = """
-UPDATE quarantine_usage AS used
-SET frames = used.frames - 1, octets = greatest(used.octets - entry.octets, 0)
-FROM quarantine AS entry WHERE entry.quarantine_id = %s AND used.sender = entry.sender
-RETURNING used.sender, used.frames
+UPDATE quarantine_usage
+SET frames = frames - %(frames)s, octets = greatest(octets - %(octets)s, 0)
+WHERE sender = %(sender)s
+RETURNING frames <= 0
 """
 
-# What was replayed is in the tables, but for its octets: they stay as evidence. Of what was
-# dropped only the fact stays.
+# What was replayed stays as it was, beside what became of it: it is evidence, and says whose data
+# there are. Of what was dropped only the fact stays.
 _FINISH = """
 UPDATE quarantine
 SET state = %(state)s, handled_at = %(at)s, handled_by = %(by)s, handled_why = %(why)s,
-    batch_id = %(batch_id)s, rows = NULL, sender = NULL, octets = NULL,
+    batch_id = %(batch_id)s, meter_id = coalesce(meter_id, %(meter_id)s),
+    sender = NULL, octets = NULL,
+    rows = CASE %(state)s::text WHEN 'dropped' THEN NULL ELSE rows END,
     raw = CASE %(state)s::text WHEN 'dropped' THEN ''::bytea ELSE raw END,
     detail = CASE WHEN %(state)s::text = 'dropped' AND detail ? 'rows'
                   THEN jsonb_build_object('rows', detail -> 'rows')
@@ -308,15 +313,18 @@ def finish(
     *,
     at: datetime,
     batch_id: int | None = None,
+    meter_id: UUID | None = None,
 ) -> None:
     """
     End an open entry that this transaction has claimed, and give its share back.
 
     To be called last: the count of its sender stays locked until the end.
+
+    Args:
+        batch_id: as which batch it was replayed.
+        meter_id: whose it has proved to be, if nobody knew before.
     """
-    for sender, frames in connection.execute(_GIVE_BACK, (quarantine_id,)).fetchall():
-        if frames <= 0:
-            connection.execute("DELETE FROM quarantine_usage WHERE sender = %s", (sender,))
+    give_back(connection, connection.execute(_SHARE, (quarantine_id,)).fetchall())
     connection.execute(
         _FINISH,
         {
@@ -326,8 +334,31 @@ def finish(
             "why": _said(decision.why),
             "at": at,
             "batch_id": batch_id,
+            "meter_id": meter_id,
         },
     )
+
+
+def give_back(connection: Connection, shares: Iterable[tuple[str | None, int | None]]) -> None:
+    """
+    Free the room of open entries that are no more.
+
+    Args:
+        shares: `sender` and `octets` of each; null in entries that take no room.
+    """
+    frames: Counter[str] = Counter()
+    octets: Counter[str] = Counter()
+    for sender, taken in shares:
+        if sender is not None:
+            frames[sender] += 1
+            octets[sender] += taken or 0
+    for sender in sorted(frames):
+        is_last = connection.execute(
+            _GIVE_BACK, {"sender": sender, "frames": frames[sender], "octets": octets[sender]}
+        ).fetchone()
+        if is_last == (True,):
+            # Unknown senders are limited in number too.
+            connection.execute("DELETE FROM quarantine_usage WHERE sender = %s", (sender,))
 
 
 def request(

@@ -16,6 +16,7 @@ from typing import Final, LiteralString
 import attrs
 from psycopg import sql
 
+from hes.storage import quarantine
 from hes.storage.database import Connection, Database
 from hes.storage.features import Chunk, chunks, list_chunks
 from hes_protocol.cosem import Obis
@@ -91,13 +92,6 @@ _OWNED: Final[Mapping[bool, LiteralString]] = {
     True: "old.meter_id IN (SELECT meter_id FROM meter WHERE tenant_id = %(tenant_id)s)",
     False: "old.meter_id IS NULL",
 }
-_GIVE_BACK: Final = """
-UPDATE quarantine_usage AS used
-SET frames = greatest(used.frames - gone.frames, 0), octets = greatest(used.octets - gone.octets, 0)
-FROM (SELECT sender, count(*) AS frames, sum(octets) AS octets
-      FROM unnest(%s::text[], %s::int4[]) AS entry (sender, octets) GROUP BY 1) AS gone
-WHERE used.sender = gone.sender
-"""
 # Of a batch whose rows are still there its kind must be known: it decides which value is current.
 _DELETE_BATCHES: Final = """
 DELETE FROM batch WHERE batch_id IN (
@@ -264,8 +258,7 @@ def delete_of_meters(
                 statement, {"tenant_id": tenant_id, "before": before, "limit": _ROWS_AT_ONCE}
             )
             if table == "quarantine":
-                shares = [share for share in cursor.fetchall() if share[0] is not None]
-                connection.execute(_GIVE_BACK, tuple(list(part) for part in _columns(shares)))
+                quarantine.give_back(connection, cursor.fetchall())
         count += cursor.rowcount
         if cursor.rowcount < _ROWS_AT_ONCE:
             return count
@@ -301,7 +294,3 @@ def _stretches(
 
 def _octets(source: Obis | None) -> bytes | None:
     return None if source is None else source.octets
-
-
-def _columns(shares: Sequence[tuple[object, ...]]) -> Sequence[tuple[object, ...]]:
-    return tuple(zip(*shares, strict=True)) if shares else ((), ())

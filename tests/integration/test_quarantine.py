@@ -98,6 +98,8 @@ def test_refused_rows_are_kept_whole_and_replayed_once(database, bus, store) -> 
     done = only(store, State.REPLAYED)
     assert (done.handled_by, done.handled_why, done.batch_id) == (BY.by, BY.why, receipt.batch_id)
     assert done.handled_at == FAR
+    # It stays what it was: evidence, and found by whoever erases a person's data.
+    assert store.get(done.quarantine_id) == attrs.evolve(detail, entry=done)
     assert usage(database) == []
     assert fetch(database, "SELECT value, quality FROM reading ORDER BY captured_at") == [
         (1, 4), (7, 4), (None, 4),
@@ -179,6 +181,7 @@ def test_rows_of_a_meter_that_nobody_knew(database, bus, store) -> None:
             (stranger,),
         )
     assert replays(database).replay(entry.quarantine_id, BY).stored == 8
+    assert only(store, State.REPLAYED).meter_id == stranger
 
 
 def test_what_the_server_refuses_is_poison_until_it_does_not(database, bus, store) -> None:
@@ -200,6 +203,25 @@ def test_what_the_server_refuses_is_poison_until_it_does_not(database, bus, stor
     with database.connection() as connection:
         connection.execute("DROP TRIGGER no ON reading_text")
     assert replays(database).replay(entry.quarantine_id, BY).stored == 2
+
+
+@pytest.mark.parametrize(("times", "stored"), [(2, True), (3, False)])
+def test_a_race_that_is_lost_is_run_again(database, bus, store, times: int, stored: bool) -> None:
+    bus.publish(batch([(TEXT, FAR, "x")]))
+    with database.connection() as connection:
+        # A sequence counts on when its transaction is undone.
+        connection.execute(
+            "CREATE SEQUENCE tries;"
+            "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            f" IF nextval('tries') <= {times} THEN RAISE unique_violation; END IF;"
+            " RETURN NEW; END $$;"
+            "CREATE TRIGGER lose BEFORE INSERT ON reading_text FOR EACH ROW EXECUTE FUNCTION lose()"
+        )
+    if stored:
+        assert replays(database, FAR).replay(1, BY).stored == 1
+    else:
+        with pytest.raises(ReplayRefusedError, match="23505"):
+            replays(database, FAR).replay(1, BY)
 
 
 def test_a_dry_run_says_what_would_happen_and_does_nothing(database, bus, store) -> None:
@@ -274,6 +296,20 @@ def test_limits_are_of_what_is_open(database, store) -> None:
         inbound.quarantine(sender, "unknown-meter", b"abc", meter_id=None, received_at=NOW)
         assert len(usage(database)) == 1
         store.drop(only(store).quarantine_id, BY)
+    assert usage(database) == []
+
+
+def test_who_deletes_entries_gives_their_room_back(database, bus, store) -> None:
+    bus.publish(batch([(COUNT, FAR, 1)]))
+    bus.publish(batch([(COUNT, FAR, 1)]))
+    with database.connection() as connection:
+        ((sender, octets),) = connection.execute(
+            "DELETE FROM quarantine WHERE quarantine_id = 1 RETURNING sender, octets"
+        ).fetchall()
+        quarantine.give_back(connection, [(sender, octets), (None, None)])
+    assert usage(database) == [(sender, 1, octets)]
+    with database.connection() as connection:
+        quarantine.give_back(connection, [(sender, octets)])
     assert usage(database) == []
 
 
