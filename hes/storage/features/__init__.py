@@ -8,6 +8,7 @@ PostgreSQL does not have.
 """
 
 from hes.storage.features import chunks, partitions
+from hes.storage.features.ahead import ensure_ahead
 from hes.storage.features.chunks import CHUNK_US, Chunk
 from hes.storage.features.retention import drop_older, list_chunks
 from hes.storage.features.server import Features, Path, look, state
@@ -20,6 +21,7 @@ __all__ = [
     "Path",
     "chunks",
     "drop_older",
+    "ensure_ahead",
     "list_chunks",
     "look",
     "partitions",
