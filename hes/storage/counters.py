@@ -61,9 +61,10 @@ _SPENT: Final = f"({_DRAINED} + greatest({_FROM} + %(size)s - {_TOP}, 0))"
 _RESERVE: Final = f"""
 {_EPOCH}
 INSERT INTO own_counter AS own (key_fingerprint, reserved_to, spent, counted_at)
-SELECT key_fingerprint, counter_floor + %(size)s, %(size)s, statement_timestamp()
+SELECT key_fingerprint, counter_floor + %(size)s, epoch.spent + %(size)s, statement_timestamp()
 FROM association CROSS JOIN epoch
-WHERE {_KEYED} AND counter_floor + %(size)s <= %(maximum)s AND %(size)s <= %(burst)s
+WHERE {_KEYED} AND counter_floor + %(size)s <= %(maximum)s
+  AND epoch.spent + %(size)s <= %(burst)s
 ON CONFLICT (key_fingerprint) DO UPDATE
 SET reserved_to = {_FROM} + %(size)s,
     hinted_from = CASE WHEN NOT {_MEETS_HINTED} THEN own.hinted_from END,
@@ -80,11 +81,11 @@ _RESERVE_ABOVE: Final = f"""
 INSERT INTO own_counter AS own
     (key_fingerprint, reserved_to, hinted_from, hinted_to, spent, counted_at)
 SELECT key_fingerprint, counter_floor, beneath + 1, beneath + %(size)s,
-       beneath + %(size)s - counter_floor, statement_timestamp()
+       epoch.spent + beneath + %(size)s - counter_floor, statement_timestamp()
 FROM association CROSS JOIN epoch
 CROSS JOIN LATERAL (SELECT greatest(%(above)s::int8, counter_floor)) AS hint (beneath)
 WHERE {_KEYED} AND beneath + %(size)s <= %(maximum)s
-  AND (beneath + %(size)s - counter_floor <= %(burst)s OR EXISTS (
+  AND (epoch.spent + beneath + %(size)s - counter_floor <= %(burst)s OR EXISTS (
       SELECT FROM own_counter AS counting
       WHERE counting.key_fingerprint = association.key_fingerprint))
 ON CONFLICT (key_fingerprint) DO UPDATE

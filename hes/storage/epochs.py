@@ -10,6 +10,9 @@ them differ begins a new epoch first, in which
 - every invocation counter of ours leaps above anything that can have been sent: what a key counts
   is bounded (`BURST`, and `RATE_PER_S` for each second since the last thing that is known);
 - keys that have not counted yet, or of which nothing is known any more, begin above the same bound;
+- keys count at most `RATE_PER_S` at first (and `AT_ONCE_AFTER_LEAP`): who restores the same backup
+  again, because the first attempt was not good, leaps from the same place, and must come out above
+  what was used in between. So a leap goes twice as far for each second as a key can count;
 - lease tokens leap too, so that a process from before is refused.
 
 What cannot be seen from within, a disk that was set back under a running server, is told by
@@ -35,6 +38,10 @@ BURST: Final = 2**24
 RATE_PER_S: Final = 100
 """What drains of that; for ever at this rate a key would be used up in 16 months."""
 
+LEAP_PER_S: Final = 125
+AT_ONCE_AFTER_LEAP: Final = 1024
+"""What of `BURST` is left after a leap, so that attempts 41 s apart are sure to lie apart."""
+
 _TOKEN_LEAP: Final = 2**32
 _LOCK_TIMEOUT: Final = "10s"
 
@@ -45,11 +52,14 @@ concat_ws(':', (SELECT system_identifier FROM pg_control_system()),
           (SELECT oid FROM pg_database WHERE datname = current_database()),
           'own_counter'::regclass::oid)
 """
+_SPENT_BY_LEAP: Final = f"CASE WHEN leap > 0 THEN {BURST - AT_ONCE_AFTER_LEAP} ELSE 0 END"
 CURRENT: Final = f"""
-SELECT epoch_id, counter_floor FROM database_epoch
+SELECT epoch_id, counter_floor, greatest(0, {_SPENT_BY_LEAP}
+    - {RATE_PER_S} * extract(epoch FROM statement_timestamp() - began_at))::float8 AS spent
+FROM database_epoch
 WHERE epoch_id = (SELECT max(epoch_id) FROM database_epoch) AND identity = {IDENTITY}
 """  # noqa: S608 - constants only
-"""The epoch that counts, if it began where we are."""
+"""The epoch that counts, if it began where we are; `spent`: by a key that has not counted in it."""
 
 # The latest instant of which it is certain that everything committed before it is here: these were
 # noted before their COMMIT, and what was committed earlier comes earlier in the log.
@@ -67,7 +77,7 @@ LEFT JOIN (SELECT * FROM database_epoch ORDER BY epoch_id DESC LIMIT 1) AS last 
 _LEAP: Final = """
 UPDATE own_counter
 SET reserved_to = least(greatest(reserved_to, hinted_to) + %(leap)s, %(maximum)s),
-    hinted_from = NULL, hinted_to = NULL, spent = 0, counted_at = clock_timestamp()
+    hinted_from = NULL, hinted_to = NULL, spent = %(spent)s, counted_at = clock_timestamp()
 """
 
 _BEGIN: Final = """
@@ -158,6 +168,8 @@ def begin(database: Database, *, known_until: datetime | None = None) -> Epoch:
     """
     Begin an epoch in any case, as after a restore that cannot be seen from within.
 
+    Where it can be seen too, counters leap twice as far: also over an earlier attempt to restore.
+
     Args: known_until: everything committed before that is here; earlier than what the database
         says of itself, or None.
 
@@ -168,7 +180,10 @@ def begin(database: Database, *, known_until: datetime | None = None) -> Epoch:
     with database.connection() as connection:
         connection.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
         connection.execute("LOCK TABLE own_counter, database_epoch IN EXCLUSIVE MODE")
-        return _begin(connection, _look(connection, known_until), "restored")
+        place = _look(connection, known_until)
+        if place.moved:
+            place = attrs.evolve(place, leap=min(2 * place.leap, COUNTER_MAX))
+        return _begin(connection, place, "restored")
 
 
 def _look(connection: Connection, told: datetime | None = None) -> Place:
@@ -181,10 +196,20 @@ def _look(connection: Connection, told: datetime | None = None) -> Place:
     if known_until is None:
         leap = 0
     else:
-        # Twice the burst: what may have been spent at once, and 46 hours of a clock that is wrong.
+        # What may have been spent at once, and 46 hours of a clock that is wrong. Whoever restores
+        # by archived WAL sees in the timeline how often it was done since, perhaps to other points.
         since_s = max(0.0, (now - known_until).total_seconds())
-        leap = min(2 * BURST + math.ceil(RATE_PER_S * since_s), COUNTER_MAX)
+        leap = (1 + _timelines(known, actual)) * BURST + math.ceil(LEAP_PER_S * since_s)
+        leap = min(leap, COUNTER_MAX)
     return Place(actual, known, floor or 0, counting, known_until, leap)
+
+
+def _timelines(known: str | None, actual: str) -> int:
+    """How many timelines the server has begun since; 1 if that cannot be known."""
+    before, after = ((known or "").split(":"), actual.split(":"))
+    if len(before) != len(after) or before[0] != after[0]:
+        return 1
+    return max(1, int(after[1], 16) - int(before[1], 16))
 
 
 def _begin(connection: Connection, place: Place, reason: str) -> Epoch:
@@ -193,7 +218,8 @@ def _begin(connection: Connection, place: Place, reason: str) -> Epoch:
             "counters were given out by this database, and nothing in it says when: tell by"
             " `hes restore finish --known-until` up to when it is complete"
         )
-    connection.execute(_LEAP, {"leap": place.leap, "maximum": COUNTER_MAX})
+    spent = BURST - AT_ONCE_AFTER_LEAP if place.leap else 0
+    connection.execute(_LEAP, {"leap": place.leap, "maximum": COUNTER_MAX, "spent": spent})
     if reason != "first":
         connection.execute(
             "SELECT setval('lease_token', nextval('lease_token') + %s)", (_TOKEN_LEAP,)

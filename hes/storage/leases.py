@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from hes.domain.errors import LeaseLostError
+from hes.domain.errors import LeaseLostError, StorageUnavailableError
 from hes.domain.ports import Lease
 from hes.storage import epochs
 from hes.storage.database import Connection, Database
@@ -78,12 +78,21 @@ class LeaseStore:
         """
         if lease_s <= 0:
             raise ValueError(f"a lease of {lease_s} s")
-        with self._database.connection() as connection:
-            moved = not epochs.is_current(connection)
-        if moved:
-            # A token that somebody holds from before a restore must not be given out again.
+        # A token that somebody holds from before a restore must not be given out again: seen on the
+        # connection that gives out.
+        leases = self._take(holder, limit, lease_s)
+        if leases is None:
             epochs.settle(self._database)
+            leases = self._take(holder, limit, lease_s)
+        if leases is None:
+            raise StorageUnavailableError("the database is on the move: nothing was taken")
+        return leases
+
+    def _take(self, holder: str, limit: int, lease_s: float) -> list[Lease] | None:
+        """What was taken; None if a new epoch must begin first."""
         with self._database.connection() as connection:
+            if not epochs.is_current(connection):
+                return None
             connection.execute(_FREE_EXPIRED, (max(limit, _FREED_AT_A_TIME),))
             taken = connection.execute(
                 _TAKE, {"holder": holder, "limit": limit, "lease_s": lease_s}

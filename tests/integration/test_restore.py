@@ -202,6 +202,27 @@ def test_a_backup_that_is_merely_started_shows_it_too(
     assert counters.reserve(keyed, 1, size=64).first > lost[-1].last
 
 
+def test_a_second_attempt_comes_out_above_the_first(
+    drill: Drill, database: Database, tmp_path: Path
+) -> None:
+    """To an earlier point, where less was known to have been counted."""
+    keyed = add_keyed(database, tmp_path / "kek", "K1", "11" * 16)
+    counters = CounterStore(database)
+    counters.reserve(keyed, 1, size=64)
+    backup = drill.back_up()
+    drill.mark("early")
+    leap = counters.reserve(keyed, 1, size=64, above=10_000_000)
+    counters.keep(keyed, 1, leap.first)
+    drill.mark("late")
+    drill.destroy()
+    drill.restore(backup, "late")
+    first = [counters.reserve(keyed, 1, size=64) for _ in range(3)]
+    drill.mark("the first attempt is archived")
+    drill.destroy()
+    drill.restore(backup, "early")
+    assert counters.reserve(keyed, 1, size=64).first > first[-1].last
+
+
 def test_a_crash_is_no_restore(drill: Drill, database: Database, tmp_path: Path) -> None:
     keyed = add_keyed(database, tmp_path / "kek", "K1", "11" * 16)
     counters = CounterStore(database)
