@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import pairwise
 from types import TracebackType
 from typing import Final, Self
@@ -22,7 +23,7 @@ from hes.domain.errors import StorageUnavailableError
 from hes.domain.readings import ValueKind
 from hes.storage import buckets, rollups
 from hes.storage.buckets import RolledChannel, Work
-from hes.storage.database import Connection, Database
+from hes.storage.database import Connection, Database, StatementTimeoutError
 from hes.storage.rollups import HOUR_US, Place, Taken
 
 _log = structlog.get_logger(__name__)
@@ -57,8 +58,14 @@ class Roller:
     def __init__(self, database: Database, *, every_s: float = 10.0) -> None:
         self._database = database
         self._every_s = every_s
+        self._oldest: datetime | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def oldest(self) -> datetime | None:
+        """Since when the marks have waited that were taken last; None: none were left."""
+        return self._oldest
 
     def run_once(self) -> Rolled:
         """
@@ -68,17 +75,17 @@ class Roller:
             No places: nothing is left to be done.
 
         Raises:
-            StorageUnavailableError: the database is away or took too long; nothing has happened.
+            StorageUnavailableError: the database is away; nothing has happened.
         """
         try:
             return self._run(_ROWS_TAKEN)
-        except psycopg.Error as exc:
+        except (psycopg.Error, StatementTimeoutError) as exc:
             _log.warning("rollup_failed", error=str(exc), rows=_ROWS_TAKEN)
         # The marks of one transaction alone, so that those which cannot be rolled up hold up
         # nobody else.
         try:
             return self._run(1)
-        except psycopg.Error as exc:
+        except (psycopg.Error, StatementTimeoutError) as exc:
             _log.exception("rollup_failed", error=str(exc), rows=1)
         with self._database.connection() as connection:
             taken = rollups.take(connection, 1)
@@ -109,12 +116,16 @@ class Roller:
         self.close()
 
     def _loop(self) -> None:
+        away = False
         while not self._ended.is_set():
             try:
                 while not self._ended.is_set() and self.run_once().places:
-                    pass
+                    away = False
+                away = False
             except StorageUnavailableError as exc:
-                _log.warning("rollup_postponed", error=str(exc))
+                if not away:
+                    _log.warning("rollup_postponed", error=str(exc))
+                away = True
             except Exception:  # noqa: BLE001 - a roller that ended would leave all roll-ups behind
                 _log.exception("rollup_failed")
             self._ended.wait(self._every_s)
@@ -122,6 +133,7 @@ class Roller:
     def _run(self, rows: int) -> Rolled:
         with self._database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
             taken = rollups.take(connection, rows)
+            self._oldest = taken.marked_at
             if not taken.places:
                 return Rolled(0, 0)
             return _roll(connection, taken)

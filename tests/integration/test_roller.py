@@ -128,8 +128,9 @@ def test_what_ends_a_roller_leaves_its_marks(store: Store, monkeypatch: pytest.M
     assert store.held(channel_id, "hour") == REGISTER.buckets(rows, "hour")
 
 
+@pytest.mark.parametrize("trouble", ["SELECT 1/0", "SET statement_timeout = 1; SELECT pg_sleep(1)"])
 def test_what_cannot_be_rolled_up_holds_up_nobody_else(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     bad, good = store.channel(REGISTER), store.channel(REGISTER)
     rows = quarters("2026-06-01T00:15+02:00", 8)
@@ -140,16 +141,18 @@ def test_what_cannot_be_rolled_up_holds_up_nobody_else(
 
     def refuse(connection, works):
         if any(work.channel.channel_id == bad for work in works):
-            connection.execute("SELECT 1/0")
+            connection.execute(trouble.encode(), prepare=False)
         return real(connection, works)
 
     with monkeypatch.context() as patched:
         patched.setattr(buckets, "roll", refuse)
         assert store.roller.run_once().places == 0
         store.roller.run_once()
+        assert store.roller.oldest is not None
     assert store.held(good, "hour") == REGISTER.buckets(rows, "hour")
     assert waiting(store) == before > 0
     store.roll()
+    assert store.roller.oldest is None
     assert store.held(bad, "hour") == REGISTER.buckets(rows, "hour")
 
 
