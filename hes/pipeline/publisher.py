@@ -53,6 +53,7 @@ class Publisher:
         self._closed = False
         self._silent = False
         self._meter_of: dict[int, UUID] = {}
+        self._made = 0
 
     def committed(self, committed: Committed) -> None:
         """Take note of a transaction, or let it go if too much is waiting."""
@@ -116,6 +117,12 @@ class Publisher:
         self._ledger.publish(entries, newest(committed, self._meter_of))
 
     def _learn(self, channel_ids: set[int]) -> None:
+        with self._database.connection():
+            # Asks nothing, but finds out if the server went away, and another came in its place.
+            made = self._database.made
+        if made != self._made:
+            self._meter_of.clear()
+            self._made = made
         unknown: Sequence[int] = sorted(channel_ids - self._meter_of.keys())
         if not unknown:
             return

@@ -85,6 +85,7 @@ class LatestReader:
         self._clock = clock
         self._lock = threading.Lock()
         self._keys: dict[int, ChannelKey] = {}
+        self._made = 0
 
     def read(self, meter_ids: Iterable[UUID]) -> Latest:
         """
@@ -121,7 +122,11 @@ class LatestReader:
 
     def _known(self, channel_ids: Iterable[int]) -> tuple[dict[int, ChannelKey], list[int]]:
         """Keys of channels as far as this process has them, and the ids of the others."""
-        kept = self._keys
+        with self._lock:
+            if self._made != self._database.made:
+                # Another server may have come, restored, where channels have other numbers.
+                self._made, self._keys = self._database.made, {}
+            kept = self._keys
         keys, unknown = {}, []
         for channel_id in channel_ids:
             key = kept.get(channel_id)
@@ -135,7 +140,7 @@ class LatestReader:
         with self._lock:
             if len(self._keys) > _KEYS_KEPT:
                 self._keys = {}
-            # Channels never change, so what is here is never wrong.
+            # Channels of a server never change, so what is here is never wrong.
             self._keys.update(keys)
 
     def _held(self, meter_ids: Sequence[UUID]) -> Held:
