@@ -68,6 +68,13 @@ def get(port: int, path: str) -> Any:
         return json.load(answer)
 
 
+def ask_for_replay(port: int, entry_id: int) -> None:
+    url = f"http://127.0.0.1:{port}/v1/quarantine/{entry_id}/replay?why=test&any_time=true"
+    request = urllib.request.Request(url, method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 202
+
+
 def served(port: int, meter_id: str) -> set[tuple[str, Decimal]]:
     """All numbers that the API serves for a meter, by object."""
     found = set()
@@ -159,3 +166,23 @@ def test_real_pushes_become_readings(
     assert "before" in late[0]["reason"]
     assert any("key" in reason for reason in reasons)
     assert served(api, ids[SYNTHETIC]) == set()
+
+    # Asked for over the API, done by the collector: rows of any time; no frame without its key.
+    closed = next(item for item in quarantined if "key" in item["reason"])
+    for item in (*late, closed):
+        ask_for_replay(api, item["id"])
+
+    def entries() -> dict[int, Any]:
+        return {item["id"]: item for item in get(api, "/v1/quarantine?limit=1000")["items"]}
+
+    wait_until(lambda: entries()[closed["id"]]["said"] is not None, 30, "the collector has tried")
+    found_now = entries()
+    assert {found_now[item["id"]]["state"] for item in late} == {"replayed"}
+    assert (found_now[closed["id"]]["state"], found_now[closed["id"]]["said"]) == (
+        "open", closed["reason"],
+    )  # fmt: skip
+    numbers = {(obis, value) for (obis, _), value in expected[SYNTHETIC].items()}
+    assert numbers
+    found = served(api, ids[SYNTHETIC])
+    assert not numbers - found
+    assert not found - numbers - texts[SYNTHETIC]
