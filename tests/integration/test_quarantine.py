@@ -10,6 +10,7 @@ from ipaddress import ip_address
 import attrs
 import pytest
 
+from hes.domain.errors import StorageUnavailableError
 from hes.domain.ports import BatchSink, KeptFrame, Sender
 from hes.domain.readings import ReadingBatch, SourceKind, ValueStore
 from hes.pipeline import DirectBus, WindowPolicy
@@ -222,6 +223,27 @@ def test_a_race_that_is_lost_is_run_again(database, bus, store, times: int, stor
     else:
         with pytest.raises(ReplayRefusedError, match="23505"):
             replays(database, FAR).replay(1, BY)
+
+
+def test_a_session_that_the_server_ends_leaves_the_entry_open(database, bus, store) -> None:
+    bus.publish(batch([(TEXT, FAR, "x")]))
+    store.request_replay(1, BY)
+    with database.connection() as connection:
+        connection.execute(
+            "CREATE SEQUENCE tries;"
+            "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " IF nextval('tries') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;"
+            " RETURN NEW; END $$;"
+            # Late: rows are merged, the batch is recorded, the entry is about to end.
+            "CREATE TRIGGER die BEFORE UPDATE ON quarantine FOR EACH ROW EXECUTE FUNCTION die()"
+        )
+    with pytest.raises(StorageUnavailableError):
+        replays(database, FAR).run_once()
+    assert only(store).requested_at == NOW
+    assert fetch(database, "SELECT count(*) FROM reading_text") == [(0,)]
+    assert replays(database, FAR).run_once() == 1
+    assert only(store, State.REPLAYED).batch_id is not None
+    assert fetch(database, "SELECT count(*) FROM reading_text") == [(1,)]
 
 
 def test_a_dry_run_says_what_would_happen_and_does_nothing(database, bus, store) -> None:
