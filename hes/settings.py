@@ -148,7 +148,7 @@ class IntakeSettings:
     """
     What the writer accepts, in how many lanes it writes, what the quarantine holds at most.
 
-    A collector has `lanes` + 1 database connections beside `database.max_connections`.
+    A collector has `lanes` + 4 database connections beside `database.max_connections`.
     """
 
     lanes: Count = 2

@@ -35,6 +35,7 @@ from hes.pipeline.keeper import CacheKeeper
 from hes.pipeline.publisher import Publisher
 from hes.pipeline.replay import Replays
 from hes.pipeline.rollup import Roller
+from hes.pipeline.upkeep import ChunksAhead
 from hes.readings import LatestReader, Quarantine, ReadingQueries
 from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
@@ -230,9 +231,19 @@ def _window(chosen: Settings) -> WindowPolicy:
     return WindowPolicy(buffer_depth=timedelta(days=chosen.intake.buffer_depth_days))
 
 
-def roller(database: Database) -> Roller:
-    """What keeps the roll-ups up to date; a context manager that runs it in a thread."""
-    return Roller(database)
+@contextmanager
+def upkeep(chosen: Settings) -> Iterator[Roller]:
+    """
+    What keeps the roll-ups up to date and makes chunks ahead, in threads until the context ends.
+
+    On connections of their own: the collector counts on all of its.
+    """
+    with (
+        open_database(chosen, application_name="hes upkeep", max_connections=2) as database,
+        ChunksAhead(database),
+        Roller(database) as roller,
+    ):
+        yield roller
 
 
 def dlms_collector(

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,13 +27,14 @@ from hes.diagnosis.services import ServiceState, report_cache
 from hes.readings.latest import TRUST_S
 from hes.services import mosquitto
 from hes.settings import Settings
-from hes.storage import features
+from hes.storage import features, rollups
 from hes.storage.cache import Cache
 
 _PROBE_S: Final = 3
 _DISK_FAIL_OCTETS: Final = 1_000_000_000
 _DISK_WARN_OCTETS: Final = 5_000_000_000
 _CLOCK_OFF_S: Final = 2.0
+_ROLLUP_WARN: Final = timedelta(minutes=15)
 _BUILT: Final = datetime(2026, 11, 1, tzinfo=UTC)
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
 _POSTGRES_MIN: Final = 15_00_00
@@ -138,8 +139,9 @@ def check_database(url: str | None) -> Iterator[Check]:
         return
     try:
         with psycopg.connect(url, connect_timeout=_PROBE_S) as connection:
-            found = _row(connection, _SERVER)
+            *found, marked = _row(connection, _SERVER)
             used = features.look(connection)
+            behind = rollups.backlog(connection) if marked else None
     except psycopg.Error as error:
         fix = _START.format(variable="HES_DATABASE_URL")
         yield Check("database", State.FAIL, _reason(error), fix)
@@ -156,17 +158,32 @@ def check_database(url: str | None) -> Iterator[Check]:
     else:
         fix = "run `hes migrate`, and read what it says"
         yield Check("readings", State.WARN, f"in {used}: the server can do better", fix)
+    if behind is not None:
+        yield check_rollups(behind, server_time)
     off_s = abs((server_time - datetime.now(UTC)).total_seconds())
     if off_s > _CLOCK_OFF_S:
         detail = f"the database's clock is {off_s:.0f} s away from ours"
         yield Check("clocks", State.WARN, detail, "synchronise both machines")
 
 
+def check_rollups(behind: rollups.Backlog, now: datetime) -> Check:
+    """Do the hourly, daily and monthly values keep up with the readings?"""
+    if behind.oldest is None:
+        return Check("roll-ups", State.OK, "up to date")
+    late = now - behind.oldest
+    detail = f"{late.total_seconds():.0f} s behind, {behind.places} series and days to take in"
+    if late < _ROLLUP_WARN:
+        return Check("roll-ups", State.OK, detail)
+    fix = "see that a collector runs, and look for rollup_failed in its log"
+    return Check("roll-ups", State.WARN, detail, fix)
+
+
 _SERVER = """
 SELECT current_setting('server_version_num')::int,
        current_setting('server_version'),
        to_regclass('schema_migration') IS NOT NULL,
-       clock_timestamp()
+       clock_timestamp(),
+       to_regclass('dirty_bucket') IS NOT NULL
 """
 
 

@@ -35,6 +35,7 @@ def collect_dlms() -> None:
     from prometheus_client import CollectorRegistry
 
     from hes import logs, metrics, wiring
+    from hes.pipeline.metrics import PipelineMetrics
     from hes.pipeline.replay import ReplayLoop
     from hes_collectors.dlms import run
 
@@ -52,11 +53,12 @@ def collect_dlms() -> None:
 
     with (
         wiring.open_database(settings, application_name="hes collect dlms") as database,
-        wiring.roller(database),
+        wiring.upkeep(settings) as roller,
         wiring.publishing(database, wiring.open_cache(settings)) as listeners,
         wiring.bus(settings, listeners) as sink,
         wiring.replays(database, settings, listeners) as replays,
         ReplayLoop(replays),
         metrics.served(registry),
     ):
+        registry.register(PipelineMetrics(sink, roller))
         trio.run(main)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from datetime import timedelta
@@ -101,6 +101,17 @@ class Backlog:
         self._rows = 0
         self._octets = 0
         self._closed = False
+        self._shed: Counter[Priority] = Counter()
+
+    @property
+    def rows(self) -> int:
+        """How many rows wait."""
+        return self._rows
+
+    @property
+    def shed(self) -> Mapping[Priority, int]:
+        """How many batches of each priority were not taken for want of room."""
+        return self._shed
 
     def __len__(self) -> int:
         """How many batches wait."""
@@ -122,6 +133,7 @@ class Backlog:
             while not (self._closed or self._has_room(rows, size, terms.share)):
                 left = deadline - time.monotonic()
                 if left <= 0:
+                    self._shed[urgency] += 1
                     raise OverloadedError(
                         f"{urgency.name.lower()} of {rows} rows not taken for {terms.wait_s} s"
                     )

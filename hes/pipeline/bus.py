@@ -14,7 +14,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from hes.domain.readings import ReadingBatch, Receipt
-from hes.pipeline.backlog import Limits
+from hes.pipeline.backlog import Backlog, Limits
 from hes.pipeline.committed import CommitListener
 from hes.pipeline.group import check
 from hes.pipeline.lane import Lane
@@ -59,6 +59,11 @@ class DirectBus:
             Lane(writer, limits or Limits(), name=f"hes-writer-{number}")
             for number, writer in enumerate(writers)
         ]
+
+    @property
+    def backlogs(self) -> Sequence[Backlog]:
+        """What waits, lane by lane."""
+        return [lane.backlog for lane in self._lanes]
 
     def publish(self, batch: ReadingBatch) -> Receipt:
         """

@@ -75,9 +75,9 @@ class Lane:
         self._timeouts: dict[Hashable, int] = {}
 
     @property
-    def waiting(self) -> int:
-        """How many batches wait for their turn."""
-        return len(self._backlog)
+    def backlog(self) -> Backlog:
+        """What waits for its turn."""
+        return self._backlog
 
     def publish(self, batch: ReadingBatch) -> Receipt:
         """Hand a batch over and wait for its receipt; see `DirectBus.publish`."""

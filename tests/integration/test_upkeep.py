@@ -5,9 +5,12 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+import psycopg
 import pytest
 
+from hes import wiring
 from hes.pipeline.upkeep import ChunksAhead
+from hes.settings import DatabaseSettings, Settings
 from hes.storage.database import Database
 from hes.storage.features import Path, chunks, ensure_ahead, list_chunks, state
 from tests.batches import open_database
@@ -67,3 +70,18 @@ def test_a_process_that_runs_for_long_makes_them_again_and_again(database: Datab
         wait()
     assert covered(database, "reading", LATER)
     assert covered(database, "reading_text", LATER + 10 * WEEK)
+
+
+def test_upkeep_needs_none_of_the_collectors_connections(
+    database: Database, database_url: str
+) -> None:
+    settings = Settings(database=DatabaseSettings(url=database_url, max_connections=4))
+    with wiring.upkeep(settings):
+        deadline = time.monotonic() + 20
+        with psycopg.connect(database_url, autocommit=True) as looking:
+            while looking.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name = 'hes upkeep'"
+            ).fetchone() != (2,):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)

@@ -160,7 +160,7 @@ def test_a_bus_that_is_stuck_takes_no_connection_from_others(
             wait_for(lambda: locked_out(blocker) == LANES)
             more = [of(meter_id(number), kind=SourceKind.PUSH) for number in range(10)]
             published += [threads.submit(bus.publish, one) for one in more]
-            wait_for(lambda: sum(lane.waiting for lane in bus._lanes) == 10)
+            wait_for(lambda: sum(map(len, bus.backlogs)) == 10)
             assert not bus.stored(sent[0].batch_key)
             with state.connection(), state.connection(), state.connection(), state.connection():
                 pass
@@ -187,7 +187,7 @@ def test_what_can_wait_gives_way_when_storage_is_slow(database: Database) -> Non
             published = [threads.submit(bus.publish, pushes[0])]
             wait_for(lambda: locked_out(blocker) == 1)
             published += [threads.submit(bus.publish, one) for one in pushes[1:]]
-            wait_for(lambda: bus._lanes[0].waiting == 10)
+            wait_for(lambda: len(bus.backlogs[0]) == 10)
             shed = of(SLOW)
             with pytest.raises(OverloadedError):
                 bus.publish(shed)

@@ -1,7 +1,7 @@
 """Findings and fixes of `hes doctor`, without servers."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import attrs
@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from hes import wiring
 from hes.cli import doctor
 from hes.cli.doctor import State, Targets
+from hes.storage.rollups import Backlog
 
 
 def test_disk_by_free_room(tmp_path: Path) -> None:
@@ -43,6 +44,14 @@ def test_redis_away_has_a_fix_and_no_password(url: str | None) -> None:
     assert found.state is State.FAIL
     assert "HES_REDIS_URL" in found.fix
     assert "secret" not in str(found)
+
+
+def test_roll_ups_that_lag() -> None:
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    behind = [None, now - timedelta(minutes=14), now - timedelta(minutes=16)]
+    found = [doctor.check_rollups(Backlog(7, oldest), now) for oldest in behind]
+    assert [one.state for one in found] == [State.OK, State.OK, State.WARN]
+    assert found[2].detail == "960 s behind, 7 series and days to take in"
 
 
 def test_missing_broker_is_no_failure_but_a_silent_one_is() -> None:

@@ -84,7 +84,7 @@ def test_what_comes_while_one_is_written_goes_together(lane: Lane, writer: StubW
         futures = [threads.submit(lane.publish, numbered(0))]
         assert writer.busy.wait(10)
         futures += [threads.submit(lane.publish, numbered(number)) for number in range(1, 6)]
-        while lane.waiting < 5:
+        while len(lane.backlog) < 5:
             threading.Event().wait(0.001)
         writer.gate.set()
         assert [future.result().batch_id for future in futures] == list(range(6))
@@ -99,7 +99,7 @@ def test_neighbours_of_a_bad_batch_are_written(lane: Lane, writer: StubWriter) -
         futures = [threads.submit(lane.publish, batches[0])]
         assert writer.busy.wait(10)
         futures += [threads.submit(lane.publish, one) for one in batches[1:]]
-        while lane.waiting < 3:
+        while len(lane.backlog) < 3:
             threading.Event().wait(0.001)
         writer.gate.set()
         assert [futures[number].result().batch_id for number in (0, 1, 3)] == [0, 1, 3]
@@ -195,7 +195,7 @@ def test_closing_writes_what_was_published(lane: Lane, writer: StubWriter) -> No
         futures = [threads.submit(lane.publish, numbered(0))]
         assert writer.busy.wait(10)
         futures.append(threads.submit(lane.publish, numbered(1)))
-        while not lane.waiting:
+        while not len(lane.backlog):
             threading.Event().wait(0.001)
         lane.stop()
         closing = threads.submit(lane.join)
