@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from hes.services import Postgres
+from hes.services import Postgres, Redis, redis_service
 from hes.storage.database import Database
 from hes.storage.features import reconcile
 from hes.storage.migrations import migrate
 from tests.batches import add_meters, open_database
+from tests.faults.mixed import METERS
 from tests.faults.proxy import Proxy
 
-METERS = 100
 _add_meters = partial(add_meters, count=METERS, commissioned_at=datetime(2020, 1, 1, tzinfo=UTC))
 
 
@@ -53,3 +54,11 @@ def own_server(postgres_factory: Callable[[], Postgres]) -> Postgres:
         reconcile(database)
         _add_meters(database)
     return server
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis of the test's own."""
+    with redis_service(tmp_path / "redis") as server:
+        assert isinstance(server, Redis)
+        yield server

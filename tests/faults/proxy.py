@@ -63,7 +63,10 @@ class Fault:
     harm: Callable[[], None] = lambda: None
     passed: list[str] = attrs.field(factory=list)
     """What has gone by: the types of the messages, or the statements' last."""
+    struck: bool = False
+    """Whether the message has come."""
     done: threading.Event = attrs.field(factory=threading.Event)
+    """Set once the harm is done."""
 
     def strikes(self, kind: str, octets: bytes) -> bool:
         """Count a message; whether it is the one."""
@@ -148,6 +151,7 @@ class Proxy:
             if not fault.strikes(kind, octets):
                 return None
             self._fault = None
+            fault.struck = True
             return fault
 
 

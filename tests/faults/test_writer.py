@@ -4,7 +4,6 @@ What happens to readings when something dies: the writing process, the server, t
 Every run is judged from outside by `tests.history`; planted faults show that the judge sees them.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from tests.batches import (
     profile,
     series,
 )
-from tests.faults.conftest import METERS
+from tests.faults.mixed import METERS
 from tests.faults.proxy import Fault, Proxy, When
 from tests.history import History, Journal, Verdict, everything_said, judge
 from tests.publisher import numbered_batch, rows_of
@@ -67,27 +66,6 @@ def invoked(journal: Path) -> int:
 
 
 # The process that writes.
-
-
-def test_the_writing_process_is_killed(
-    database: Database, database_url: str, tmp_path: Path
-) -> None:
-    journal = tmp_path / "journal"
-    chance = random.Random(20261121)
-    batches = 4
-    for target in (1, 2):
-        process = publisher.start(database_url, journal, 0, batches)
-        wait_for(lambda target=target: invoked(journal) >= target)
-        # Somewhere in the middle of a batch, which takes some 0.2 s.
-        time.sleep(chance.uniform(0.0, 0.2))
-        process.kill()
-        process.wait()
-        assert verdict(database, journal).clean
-    assert publisher.start(database_url, journal, 0, batches).wait(60) == 0
-    assert History.read(journal).acked == set(range(batches))
-    final = verdict(database, journal)
-    assert final.clean
-    assert (final.lost, final.recovered) == (0, 0)
 
 
 def test_an_ack_before_commit_is_found_out(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerProcess as Process
 from pathlib import Path
 
 from hes.domain.errors import StorageUnavailableError
@@ -28,15 +28,21 @@ _context.set_forkserver_preload([__name__])
 
 
 def start(
-    url: str, journal: Path, numbers: Sequence[int], *, redis_url: str | None = None
-) -> ForkServerProcess:
+    url: str,
+    journal: Path,
+    numbers: Iterable[int],
+    *,
+    redis_url: str | None = None,
+    pause_s: float = 0.0,
+) -> Process:
     """Start a process that writes these batches, one after the other, then ends."""
-    process = _context.Process(target=_write, args=(url, journal, numbers, redis_url), daemon=True)
+    arguments = (url, journal, numbers, redis_url, pause_s)
+    process = _context.Process(target=_write, args=arguments, daemon=True)
     process.start()
     return process
 
 
-def kill(process: ForkServerProcess) -> None:
+def kill(process: Process) -> None:
     """kill -9, and wait until it is gone."""
     process.kill()
     process.join(30)
@@ -54,7 +60,9 @@ def eventually(writer: Writer, number: int, *, timeout_s: float = 60.0) -> Recei
             time.sleep(0.01)
 
 
-def _write(url: str, path: Path, numbers: Sequence[int], redis_url: str | None) -> None:
+def _write(
+    url: str, path: Path, numbers: Iterable[int], redis_url: str | None, pause_s: float
+) -> None:
     journal = Journal(path)
     with ExitStack() as stack:
         database = stack.enter_context(Database(url, wait_s=1.0))
@@ -74,3 +82,4 @@ def _write(url: str, path: Path, numbers: Sequence[int], redis_url: str | None) 
                 except StorageUnavailableError:
                     time.sleep(0.02)
             journal.acked(number)
+            time.sleep(pause_s)
