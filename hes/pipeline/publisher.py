@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 
 from hes.domain.errors import StorageUnavailableError
+from hes.pipeline.backlog import octets
 from hes.pipeline.committed import Committed
 from hes.pipeline.newest import newest
 from hes.storage import channels
@@ -26,7 +27,9 @@ from hes.storage.database import Database
 
 _log = structlog.get_logger(__name__)
 
-_ROWS_WAITING: Final = 400_000
+# As batches are counted; their arrays come on top. One of which no row was taken has its evidence.
+_OCTETS_WAITING: Final = 20 * 1024 * 1024
+_OCTETS_PER_BATCH: Final = 1024
 _CHANNELS_KEPT: Final = 500_000
 _CLOSE_S: Final = 5.0
 
@@ -37,16 +40,16 @@ class Publisher:
 
     Args:
         database: asked whose a channel is, once per channel.
-        max_rows: how many rows may wait.
+        max_octets: how much may wait, about.
     """
 
     def __init__(
-        self, database: Database, ledger: Ledger, *, max_rows: int = _ROWS_WAITING
+        self, database: Database, ledger: Ledger, *, max_octets: int = _OCTETS_WAITING
     ) -> None:
         self._database = database
         self._ledger = ledger
-        self._max_rows = max_rows
-        self._queue: queue.SimpleQueue[Committed | None] = queue.SimpleQueue()
+        self._max_octets = max_octets
+        self._queue: queue.SimpleQueue[tuple[Committed, int] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
         self._thread: threading.Thread | None = None
@@ -57,16 +60,16 @@ class Publisher:
 
     def committed(self, committed: Committed) -> None:
         """Take note of a transaction, or let it go if too much is waiting."""
+        size = sum(octets(batch) + _OCTETS_PER_BATCH for batch, _ in committed.receipts)
         with self._lock:
-            rows = len(committed)
             # One always: else the largest of all would never be told.
-            if self._closed or (self._waiting and self._waiting + rows > self._max_rows):
+            if self._closed or (self._waiting and self._waiting + size > self._max_octets):
                 return
-            self._waiting += rows
+            self._waiting += size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="hes-publisher", daemon=True)
                 self._thread.start()
-            self._queue.put(committed)
+            self._queue.put((committed, size))
 
     def close(self) -> None:
         """Tell what is waiting, for some seconds at most, then end the thread."""
@@ -90,7 +93,8 @@ class Publisher:
         self.close()
 
     def _run(self) -> None:
-        while (committed := self._queue.get()) is not None:
+        while (waiting := self._queue.get()) is not None:
+            committed, size = waiting
             try:
                 self._publish(committed)
                 silent = False
@@ -105,7 +109,7 @@ class Publisher:
                 _log.info("cache_publishing_resumed")
             self._silent = silent
             with self._lock:
-                self._waiting -= len(committed)
+                self._waiting -= size
 
     def _publish(self, committed: Committed) -> None:
         self._learn(set(committed.channel_id.tolist()))

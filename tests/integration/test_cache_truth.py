@@ -372,10 +372,12 @@ def test_threads_publish_and_settle_by_themselves(bench) -> None:
     assert len(Feed(bench.cache).read(page.position, limit=100).entries) == 0
 
 
-def test_what_waits_is_bounded_and_the_largest_is_told_nevertheless(bench) -> None:
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=5)])
+def test_what_waits_is_bounded_and_the_largest_is_told_nevertheless(bench, ahead) -> None:
+    """Also where no row was taken, because all lie in the future."""
     bench.keeper.run_once()
     for number in range(5):
-        bench.write((COUNT, later(NOW, number - 40), number), publish=False)
+        bench.write((COUNT, later(NOW, number - 40) + ahead, number), publish=False)
     entered, go_on = threading.Event(), threading.Event()
 
     class Stuck(Ledger):
@@ -384,7 +386,7 @@ def test_what_waits_is_bounded_and_the_largest_is_told_nevertheless(bench) -> No
             go_on.wait(10)
             return super().publish(batches, values)
 
-    publisher = Publisher(bench.database, Stuck(bench.cache), max_rows=2)
+    publisher = Publisher(bench.database, Stuck(bench.cache), max_octets=2500)
     publisher.committed(bench.held_back[0])
     assert entered.wait(10)
     for committed in bench.held_back[1:]:
@@ -392,7 +394,7 @@ def test_what_waits_is_bounded_and_the_largest_is_told_nevertheless(bench) -> No
     go_on.set()
     publisher.close()
     assert len(Feed(bench.cache).read(START, limit=9).entries) == 2
-    one = Publisher(bench.database, Ledger(bench.cache), max_rows=0)
+    one = Publisher(bench.database, Ledger(bench.cache), max_octets=0)
     one.committed(bench.held_back[4])
     one.close()
     assert len(Feed(bench.cache).read(START, limit=9).entries) == 3
