@@ -68,20 +68,6 @@ def invoked(journal: Path) -> int:
 # The process that writes.
 
 
-def test_an_ack_before_commit_is_found_out(
-    database: Database, database_url: str, tmp_path: Path
-) -> None:
-    journal = tmp_path / "journal"
-    # Nothing can be committed while the table is locked.
-    with database.connection() as blocker:
-        blocker.execute("LOCK TABLE reading")
-        process = publisher.start(database_url, journal, 0, 1, "--ack-early")
-        wait_for(lambda: 0 in History.read(journal).acked)
-        process.kill()
-        process.wait()
-    assert verdict(database, journal).lost == METERS * 4 * 96
-
-
 def test_a_lost_row_and_a_doubled_row_are_found_out(database: Database, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     journal = Journal(path)
