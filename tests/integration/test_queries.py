@@ -10,6 +10,7 @@ import pytest
 from hes.domain.quality import Quality
 from hes.domain.readings import SeriesKey, SourceKind, ValueStore, microseconds
 from hes.pipeline import DirectBus
+from hes.storage import epochs
 from hes.storage.database import Connection, Database
 from hes.storage.queries import changes, latest, ranges, selection
 from hes.storage.queries.changes import START, Position, PositionLostError
@@ -226,6 +227,23 @@ def test_a_position_of_another_database_is_refused(bus, connection) -> None:
     publish(bus, COUNT, DAY, 1)
     with pytest.raises(PositionLostError):
         changes.committed(connection, Position(2**40, 1), limit=10)
+
+
+def test_a_position_from_before_a_restore_is_refused_when_its_number_has_come_again(
+    bus, database
+) -> None:
+    bus.publish(profile(METERS))
+    with database.connection() as connection:
+        position = changes.end(connection)
+        assert follow(connection, position)[0] == []
+    epochs.begin(database)
+    bus.publish(profile(METERS, start=later(DAY, 96)))
+    with database.connection() as connection:
+        with pytest.raises(PositionLostError):
+            follow(connection, position)
+        again, position = follow(connection, START)
+        assert len(again) == 2
+        assert follow(connection, position) == ([], position)
 
 
 def test_what_batches_have_spoken_of(bus, connection) -> None:

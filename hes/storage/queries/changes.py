@@ -33,7 +33,11 @@ WHERE (xid, batch_id) > (%(xid)s::text::xid8, %(batch_id)s::int8)
 ORDER BY batch.xid, batch.batch_id LIMIT %(limit)s
 """
 
-_HORIZON: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8"
+# Where a database that was restored counts on, transactions have the numbers of others before them.
+_HORIZON: Final = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8,
+       (SELECT coalesce(max(epoch_id), 0) FROM database_epoch WHERE reason <> 'first')
+"""
 
 # By the keys of the rows; the bounds given as constants spare the chunks that they exclude.
 ROWS: Final = """
@@ -80,7 +84,7 @@ SELECT min(captured_from), max(captured_to) FROM batch WHERE batch_id = ANY (%s)
 
 class PositionLostError(PermanentError):
     """
-    A position lies in this database's future: it was restored to before, or is another one.
+    A position is not of this database's past: it was restored or moved since, or is another one.
 
     The reader starts again at `START`, or where it knows that both agree.
     """
@@ -88,10 +92,15 @@ class PositionLostError(PermanentError):
 
 @attrs.frozen(order=True)
 class Position:
-    """How far a reader has come: everything up to and including this batch."""
+    """
+    How far a reader has come: everything up to and including this batch.
+
+    `epoch_id`: since when the database is where it is (`hes.storage.epochs`).
+    """
 
     xid: int
     batch_id: int
+    epoch_id: int = 0
 
 
 START: Final = Position(0, 0)
@@ -145,19 +154,22 @@ def committed(connection: Connection, after: Position, *, limit: int) -> ChangeP
         limit: how many at most, above 0.
 
     Raises:
-        PositionLostError: `after` lies beyond all that this database has committed.
+        PositionLostError: `after` lies beyond all that this database has committed, or is of
+            before it was restored.
     """
+    horizon, epoch_id = _horizon(connection)
+    if after != START and (after.epoch_id != epoch_id or after.xid >= horizon):
+        raise PositionLostError(f"{after} is not of this database's past")
     bounds = {"xid": after.xid, "batch_id": after.batch_id, "limit": limit}
-    batches = tuple(_batch(row) for row in connection.execute(BATCHES, bounds))
-    if not batches and after.xid >= _horizon(connection):
-        raise PositionLostError(f"transaction {after.xid} is not of this database's past")
+    batches = tuple(_batch(row, epoch_id) for row in connection.execute(BATCHES, bounds))
     position = batches[-1].position if batches else after
     return ChangePage(batches, position, has_more=len(batches) == limit)
 
 
 def end(connection: Connection) -> Position:
     """The position after all that is settled now: what follows is news."""
-    return Position(_horizon(connection) - 1, _LAST_BATCH)
+    horizon, epoch_id = _horizon(connection)
+    return Position(horizon - 1, _LAST_BATCH, epoch_id)
 
 
 def rows(connection: Connection, batches: Sequence[CommittedBatch]) -> ChangedRows:
@@ -184,14 +196,14 @@ def rows(connection: Connection, batches: Sequence[CommittedBatch]) -> ChangedRo
     )
 
 
-def _horizon(connection: Connection) -> int:
+def _horizon(connection: Connection) -> tuple[int, int]:
+    """The oldest transaction that still runs, and the epoch."""
     row = connection.execute(_HORIZON).fetchone()
     assert row is not None
-    oldest: int = row[0]
-    return oldest
+    return row[0], row[1]
 
 
-def _batch(row: Sequence[Any]) -> CommittedBatch:
+def _batch(row: Sequence[Any], epoch_id: int) -> CommittedBatch:
     batch_id, batch_key, kind, received_at, stored_at, xid, meter_ids = row
     return CommittedBatch(
         batch_id=batch_id,
@@ -199,6 +211,6 @@ def _batch(row: Sequence[Any]) -> CommittedBatch:
         kind=SourceKind(kind),
         received_at=received_at,
         stored_at=stored_at,
-        position=Position(xid, batch_id),
+        position=Position(xid, batch_id, epoch_id),
         meter_ids=None if meter_ids is None else tuple(meter_ids),
     )
