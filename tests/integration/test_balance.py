@@ -125,6 +125,15 @@ def test_a_meter_that_was_exchanged_counts_with_the_one_after_it(database, bus) 
     assert found.missing == ()
 
 
+def test_what_is_delivered_is_not_known_while_nothing_measured_it(database, bus) -> None:
+    install(database, STATION, 2, since=FROM + timedelta(hours=3))
+    install(database, FIRST, 3)
+    for meter, begin in ((STATION, FROM + timedelta(hours=3)), (FIRST, FROM)):
+        bus.publish(batch([(counts(meter), begin, 0), (counts(meter), TO, 10)]))
+    found = of_transformer(database)
+    assert (found.delivered, found.consumed, found.missing) == (None, 1, ())
+
+
 def test_a_meter_outside_the_range_has_no_part(database, bus) -> None:
     install(database, FIRST, 3, until=FROM)
     install(database, SECOND, 4, since=TO)

@@ -74,7 +74,8 @@ class Balance:
     Energy in Wh, net of what went back.
 
     Args:
-        delivered: counted by the node's own meter; None: it has none, or it is not known.
+        delivered: counted by the node's own meter; None: it has none, had none for some of the
+            time, or it is not known.
         consumed: counted by its sites' meters together, without those that are missing.
         meters: those that were installed at its sites, for some of the time at least.
         missing: of which a value is not held, the node's own among them.
@@ -123,12 +124,19 @@ def _balance(
     others = [one for stay, one in zip(stays, energies, strict=True) if not stay.is_own]
     return Balance(
         delivered=sum((net for net in own if net is not None), Fraction(0))
-        if own and None not in own
+        if None not in own and _whole([stay for stay in stays if stay.is_own], from_, to)
         else None,
         consumed=sum((one.net for one in others if one.net is not None), Fraction(0)),
         meters=tuple(others),
         missing=tuple(dict.fromkeys(one.meter_id for one in energies if one.net is None)),
     )
+
+
+def _whole(stays: Sequence[_Stay], from_: datetime, to: datetime) -> bool:
+    """Whether stays, in the order of their beginnings, leave no time of the range out."""
+    ends = [from_, *(stay.until for stay in stays)]
+    begins = [*(stay.since for stay in stays), to]
+    return bool(stays) and ends == begins
 
 
 def _stay(row: Sequence[Any], to: datetime) -> _Stay:
