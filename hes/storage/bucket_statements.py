@@ -60,7 +60,8 @@ _BEST: Final = sql.SQL(
     LEFT JOIN batch USING (batch_id)
     ORDER BY channel_id, captured_at,
              CASE batch.source_kind WHEN 'profile' THEN 2 WHEN 'spot' THEN 1 ELSE 0 END DESC,
-             coalesce(said.recorded_at, batch.stored_at) DESC NULLS LAST, revision_id DESC
+             coalesce(said.recorded_at, batch.stored_at) DESC NULLS LAST, revision_id DESC,
+             batch_id DESC, series_id DESC
     """
 )
 

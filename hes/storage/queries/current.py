@@ -3,7 +3,8 @@ Which value of an instant is current: the one rule, and the columns it is applie
 
 An instant of a channel may have been told more than once: by a revision, or in another of the
 channel's series. Current is what came from the best source (a profile before a spot read before a
-push), of these the latest. Nothing is overwritten, so the others stay to be seen.
+push), of these the latest. Nothing is overwritten, so the others stay to be seen. Roll-ups apply
+the same rule in SQL (`hes.storage.bucket_statements`); a test holds the two together.
 
 Nearly all instants were told once. They are read as columns; only the others become objects.
 """
@@ -334,8 +335,9 @@ def batches(
 def choose(statements: Sequence[Statement], ranks: Mapping[int, tuple[int, datetime]]) -> Statement:
     """The current one of all that was said of an instant; `ranks` are those of `batches`."""
 
-    def precedence(one: Statement) -> tuple[int, datetime, int]:
+    def precedence(one: Statement) -> tuple[int, datetime, int, int, int]:
         rank, stored_at = ranks.get(one.batch_id, _FORGOTTEN)
-        return rank, one.recorded_at or stored_at, one.revision_id
+        # What was stored at once in two series is as late as its batch, then as its series.
+        return rank, one.recorded_at or stored_at, one.revision_id, one.batch_id, one.series_id
 
     return max(statements, key=precedence)
