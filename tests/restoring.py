@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,14 +56,24 @@ class Drill:
         """Name this point in time, and see it archived with all before it."""
         self._admin(f"SELECT pg_create_restore_point('{name}')")
         segment = self._admin("SELECT pg_walfile_name(pg_switch_wal())")
-        deadline = time.monotonic() + 30
+        # An archiver that has failed once tries again after a minute.
+        deadline = time.monotonic() + 90
         while not (self.archive / segment).exists():
             assert time.monotonic() < deadline, f"{segment} is not archived"
             time.sleep(0.02)
 
     def destroy(self) -> None:
         """As if the disk were gone, in the middle of work."""
+        backends = _children(self.server.pid)
         self.server.kill()
+        # Orphans notice some time later; until then they would work in what is put in its place.
+        for pid in backends:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while any(map(_works, backends)):
+            assert time.monotonic() < deadline, "somebody survives"
+            time.sleep(0.02)
         shutil.rmtree(self.server.data_folder)
 
     def restore(self, backup: Backup, target: str | None) -> None:
@@ -100,3 +112,23 @@ class Drill:
         # What is destroyed by now was owned as the archive is.
         data = self.server.data_folder
         return data if data.exists() and data.stat().st_uid else self.archive
+
+
+def _children(parent: int) -> list[int]:
+    folders = Path("/proc").glob("[0-9]*")
+    return [int(one.name) for one in folders if _state(int(one.name))[1] == str(parent)]
+
+
+def _works(pid: int) -> bool:
+    """Whether a process lives; where nobody collects orphans, what is left of one does not."""
+    return _state(pid)[0] not in ("", "Z")
+
+
+def _state(pid: int) -> tuple[str, str]:
+    """State and parent of a process; empty if there is none."""
+    try:
+        # pid (name) state parent …; the name may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "", ""
+    return fields[0], fields[1]
