@@ -49,11 +49,16 @@ def own_server(postgres_factory: Callable[[], Postgres]) -> Postgres:
     """A durable server of the test's own, with schema and meters."""
     server = postgres_factory()
     server.start()
+    furnish(server)
+    return server
+
+
+def furnish(server: Postgres) -> None:
+    """Make schema and meters in a server's own database."""
     with Database(server.url) as database:
         migrate(database)
         reconcile(database)
         _add_meters(database)
-    return server
 
 
 @pytest.fixture

@@ -22,8 +22,9 @@ from hes.storage.cache import Cache, LatestCache
 from hes.storage.database import Database
 from tests.batches import NOW, meter_id
 from tests.faults import writing
-from tests.faults.mixed import MOST_BATCHES, quarantined, rows_of
-from tests.history import History, everything_said, judge, untrue_receipts
+from tests.faults.judging import check
+from tests.faults.mixed import MOST_BATCHES
+from tests.history import History
 
 _PAUSE_S = 0.04
 _PATIENCE_S = 60.0
@@ -94,15 +95,9 @@ class Storm:
         assert finishing.exitcode == 0
         finishing.close()
         self._process = self._start_writer(end=True)
-        history = History.read(self.journal)
-        assert history.acked == history.invoked
-        found = everything_said(self._database)
-        verdict = judge(history, rows_of, found)
-        assert verdict.clean, verdict
-        assert untrue_receipts(self._database) == 0
-        assert quarantined(self._database) == len(history.acked)
+        rows = check(self._database, self.journal)
         self._check_cache()
-        return len(found)
+        return rows
 
     def __enter__(self) -> Storm:
         return self

@@ -9,10 +9,11 @@ import pytest
 from hes.pipeline import WindowPolicy, Writer
 from hes.storage.database import Database
 from tests.batches import NOW
-from tests.faults.mixed import is_first, mixed_batch, quarantined, rows_of
+from tests.faults.judging import check
+from tests.faults.mixed import is_first, mixed_batch
 from tests.faults.proxy import Fault, Proxy, When
 from tests.faults.writing import eventually
-from tests.history import History, Journal, everything_said, judge, untrue_receipts
+from tests.history import Journal
 
 # Once a connection is warm, with every third batch making a chunk on its way.
 _FEWEST_MESSAGES = 40
@@ -61,8 +62,5 @@ def _cut_everywhere(
         proxy.disarm()
         assert writer.write([mixed_batch(number)]) == [receipt]
     journal.close()
-    verdict = judge(History.read(path), rows_of, everything_said(database))
-    assert verdict.clean, verdict
-    assert untrue_receipts(database) == 0
-    assert quarantined(database) == number + 1
+    check(database, path)
     return number
