@@ -5,7 +5,8 @@ Goes: who lived there; all readings of the meters at that usage point within the
 said of them later, their roll-ups, meters' log entries of that time, refused rows and octets in
 quarantine, latest values in Redis. Stays, in `billing_evidence` and without the person: what bills
 rest on (article 17, 3 b and e): cumulative registers at local month ends and at both ends of the
-occupancy, and all of billing profiles, each with its provenance.
+occupancy, and all of billing profiles, each with its provenance. Of months whose readings have
+gone by age the roll-up's last value stays instead.
 
 First the evidence, then the deleting, in steps that may be done twice: whoever is interrupted runs
 it again, which keeps no further evidence. At the instants `since` and `until` themselves a
@@ -16,7 +17,7 @@ time before.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -47,6 +48,7 @@ from hes.storage.queries.selection import FoundChannel
 from hes.storage.retention import Kind
 from hes_protocol.cosem import Obis
 
+_HOUR_US: Final = 3_600_000_000
 _TICK: Final = timedelta(microseconds=1)
 _OCTETS_GRACE: Final = timedelta(days=1)
 # Source: IEC 62056-6-1, data profiles of billing periods: C = 98, D = 1 or 2.
@@ -129,7 +131,10 @@ class Erasure:
             series_ids = [series.series_id for channel in found for series in channel.series]
             with self._database.connection() as connection:
                 if series_ids:
-                    rollups += erasures.forget_rollups(connection, series_ids, one.since, one.until)
+                    starts = _first_buckets(stay.timezone or one.timezone, one.since)
+                    rollups += erasures.forget_rollups(
+                        connection, series_ids, one.since, one.until, starts
+                    )
                 events += erasures.forget_events(connection, one.meter_id, one.since, one.until)
                 quarantined += erasures.forget_quarantine(
                     connection,
@@ -181,6 +186,17 @@ def _bounds(channel: FoundChannel, of: MeterStay) -> tuple[datetime, datetime]:
     return of.since, of.until
 
 
+def _first_buckets(zone: str, since: datetime) -> Mapping[str, datetime]:
+    """Where the first bucket begins that reaches beyond an instant; whole ones before it stay."""
+    instant = microseconds(since)
+    day = calendar.day(zone, instant).start
+    return {
+        "rollup_hour": moment(instant - (instant - day) % _HOUR_US),
+        "rollup_day": moment(day),
+        "rollup_month": moment(calendar.month(zone, instant).start),
+    }
+
+
 def _evidence(
     connection: Connection, channel: FoundChannel, of: MeterStay, zone: str
 ) -> Iterator[Evidence]:
@@ -191,13 +207,42 @@ def _evidence(
         return
     columns = ranges.values(connection, [channel], of.since, of.until + _TICK)
     held = columns.select(~columns.null)
+    kept_as = "billing_profile" if billing else "month_end"
+    yield from _rolled_up(connection, channel, of, held, kept_as)
     if billing:
         for row in range(len(held)):
-            yield _kept(channel, held, row, "billing_profile")
+            yield _kept(channel, held, row, kept_as)
         return
     ends = {0, len(held) - 1} if len(held) else set()
     for row in sorted(ends | set(_month_ends(held.captured_at, of, zone))):
         yield _kept(channel, held, row, "occupancy_end" if row in ends else "month_end")
+
+
+def _rolled_up(
+    connection: Connection,
+    channel: FoundChannel,
+    of: MeterStay,
+    held: CurrentColumns,
+    kept_as: str,
+) -> Iterator[Evidence]:
+    """Of months whose readings have gone by age, what their roll-ups say."""
+    if channel.key.kind is not ValueKind.CUMULATIVE:
+        return
+    before = moment(int(held.captured_at[0])) if len(held) else of.until + _TICK
+    series = {one.series_id: one for one in channel.series}
+    for series_id, at, last, quality in erasures.months(
+        connection, list(series), of.since, of.until, before
+    ):
+        yield Evidence(
+            channel=channel,
+            kept_as=kept_as,
+            captured_at=at,
+            raw=None,
+            value=last.scaleb(series[series_id].scaler),
+            text=None,
+            unit=series[series_id].unit,
+            quality=quality,
+        )
 
 
 def _month_ends(captured_at: Int64Array, of: MeterStay, zone: str) -> Iterator[int]:

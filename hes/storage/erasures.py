@@ -8,7 +8,7 @@ transaction, before anything is deleted.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
@@ -27,11 +27,12 @@ from hes.storage.queries.current import REVISION_COLUMNS
 from hes.storage.queries.selection import FoundChannel
 
 _STAY: Final = """
-SELECT o.occupancy_id, o.usage_point_id, u.name, o.since, o.until, o.contract,
+SELECT o.occupancy_id, t.name, o.usage_point_id, u.name, o.since, o.until, o.contract,
        o.person IS NOT NULL, s.timezone,
        (SELECT erasure_id FROM erasure AS e WHERE e.occupancy_id = o.occupancy_id
         ORDER BY erasure_id DESC LIMIT 1)
-FROM occupancy AS o JOIN usage_point AS u USING (usage_point_id) LEFT JOIN site AS s USING (site_id)
+FROM occupancy AS o JOIN usage_point AS u USING (usage_point_id)
+JOIN tenant AS t ON t.tenant_id = u.tenant_id LEFT JOIN site AS s USING (site_id)
 """
 
 _METERS: Final = """
@@ -65,12 +66,14 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT DO NOTHING
 """
 
-# How long before the time in question a bucket that reaches into it can begin.
-_ROLLUPS: Final = {
-    "rollup_hour": timedelta(hours=1),
-    "rollup_day": timedelta(hours=26),
-    "rollup_month": timedelta(days=32),
-}
+# What months came to whose readings are gone by age, if captured within the time in question.
+_MONTHS: Final = """
+SELECT series_id, last_at, last, quality FROM rollup_month
+WHERE series_id = ANY (%(series_ids)s)
+  AND bucket_start > %(since)s::timestamptz - interval '32 days' AND bucket_start < %(until)s
+  AND last_at > %(since)s AND last_at <= %(until)s AND last_at < %(before)s
+ORDER BY last_at
+"""
 
 _ENTRIES: Final = """
 SELECT quarantine_id, rows, received_at FROM quarantine
@@ -90,6 +93,7 @@ class Stay:
     """An occupancy as far as erasure needs it; `erasure_id`: of one that was begun."""
 
     occupancy_id: int
+    tenant: str
     usage_point_id: int
     usage_point: str
     since: datetime
@@ -112,12 +116,12 @@ class MeterStay:
 
 @attrs.frozen
 class Evidence:
-    """A value that is kept; exact, in the unit of its series."""
+    """A value that is kept; exact, in the unit of its series; `raw` None: out of a roll-up."""
 
     channel: FoundChannel
     kept_as: str
     captured_at: datetime
-    raw: int | float | str
+    raw: int | float | str | None
     value: Decimal | None
     text: str | None
     unit: int
@@ -181,13 +185,33 @@ def finish(connection: Connection, erasure_id: int, counts: Mapping[str, int]) -
     )
 
 
+def months(
+    connection: Connection,
+    series_ids: Sequence[int],
+    since: datetime,
+    until: datetime,
+    before: datetime,
+) -> Sequence[tuple[int, datetime, Decimal, int]]:
+    """The last value (raw) of each rolled-up month, by series, if it is older than `before`."""
+    bounds = {"series_ids": list(series_ids), "since": since, "until": until, "before": before}
+    return connection.execute(_MONTHS, bounds).fetchall()
+
+
 def forget_rollups(
-    connection: Connection, series_ids: Sequence[int], since: datetime, until: datetime
+    connection: Connection,
+    series_ids: Sequence[int],
+    since: datetime,
+    until: datetime,
+    starts: Mapping[str, datetime],
 ) -> int:
     """
     Delete the buckets that reach into [since, until) and note their edges, to be made anew.
 
-    Call it when the readings are gone. Returns: how many buckets.
+    Call it when the readings are gone.
+
+    Args: starts: by table where the first of these buckets begins, or would.
+
+    Returns: how many buckets.
     """
     # As rollers do, so that none of them writes what it read before.
     connection.execute(
@@ -197,13 +221,13 @@ def forget_rollups(
         (list(series_ids),),
     )
     count = 0
-    for table, width in _ROLLUPS.items():
+    for table, start in starts.items():
         count += connection.execute(
             sql.SQL(
                 "DELETE FROM {} WHERE series_id = ANY (%s)"
-                " AND bucket_start > %s AND bucket_start < %s"
+                " AND bucket_start >= %s AND bucket_start < %s"
             ).format(sql.Identifier(table)),
-            (list(series_ids), since - width, until),
+            (list(series_ids), start, until),
         ).rowcount
     ids = np.repeat(np.array(series_ids, np.int32), 2)
     edges = np.tile(np.array([microseconds(since), microseconds(until)], np.int64), len(series_ids))

@@ -192,6 +192,51 @@ def test_roll_ups_of_that_time_go_and_those_of_neighbours_are_true(
     assert counts[meters[1]] - counts[meters[0]] == 45
 
 
+def test_whole_buckets_of_who_lived_there_before_stay_as_they_are(
+    database: Database, meters: list[UUID]
+) -> None:
+    """Who moves in with a month: what the month before came to is nobody else's, and may be all."""
+    first = datetime(2026, 10, 1, tzinfo=ZONE).astimezone(UTC)
+    with database.connection() as connection:
+        connection.execute("DELETE FROM occupancy WHERE contract IN ('C0', 'C2')")
+        connection.execute("UPDATE occupancy SET since = %s, until = %s", (first, UNTIL))
+        # Gone by age.
+        for name, column in (("reading", "captured_at"), ("rollup_hour", "bucket_start")):
+            connection.execute(f"DELETE FROM {name} WHERE {column} < %s".encode(), (first,))
+    query = (
+        "SELECT series_id, bucket_start, samples, last FROM {} JOIN series USING (series_id)"
+        " JOIN channel USING (channel_id)"
+        f" WHERE meter_id = '{meters[0]}' AND bucket_start < '{first}' ORDER BY 1, 2"
+    )
+    before = {name: table(database, query.format(name)) for name in ("rollup_day", "rollup_month")}
+    erase(database)
+    while Roller(database).run_once().places:
+        pass
+    assert before["rollup_month"]
+    for name, rows in before.items():
+        assert table(database, query.format(name)) == rows
+
+
+def test_of_months_whose_readings_have_gone_by_age_the_roll_up_is_evidence(
+    database: Database, meters: list[UUID]
+) -> None:
+    month_ends = [datetime(2026, month, 1, tzinfo=ZONE).astimezone(UTC) for month in (10, 11)]
+    with database.connection() as connection:
+        connection.execute(
+            "DELETE FROM reading WHERE captured_at < %s", (month_ends[0] + 30 * HOUR,)
+        )
+    erase(database)
+    kept = table(
+        database,
+        "SELECT captured_at, value, source_kind FROM billing_evidence"
+        " WHERE kept_as = 'month_end' ORDER BY 1",
+    )
+    assert [(when, float(value)) for when, value, _ in kept] == [
+        (at, (1000 + hours().index(at)) / 10) for at in month_ends
+    ]
+    assert [kind for *_, kind in kept] == [None, "profile"]
+
+
 def test_who_is_interrupted_runs_it_again(
     database: Database, meters: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +288,35 @@ def test_the_command(
     try:
         runner = CliRunner()
         assert runner.invoke(command, ["C1"]).exit_code == 2  # without a reason
+        assert runner.invoke(command, ["C1", "--reason", " "]).exit_code == 2
+        # Another tenant has a contract of this name, too.
+        with database.connection() as connection:
+            connection.execute("INSERT INTO tenant (name) VALUES ('Other')")
+            connection.execute(
+                "INSERT INTO site (tenant_id, name, timezone)"
+                " SELECT max(tenant_id), 'x', 'UTC' FROM tenant"
+            )
+            connection.execute(
+                "INSERT INTO usage_point (tenant_id, name, site_id)"
+                " SELECT tenant_id, 'x', site_id FROM site WHERE name = 'x'"
+            )
+            point = connection.execute(
+                "SELECT usage_point_id FROM usage_point WHERE name = 'x'"
+            ).fetchone()
+            assert point is not None
+            move_in(connection, point[0], SINCE, contract="C1", person={"name": "Somebody Else"})
+            move_out(connection, point[0], UNTIL)
+        said = runner.invoke(command, ["C1", "--reason", "r"])
+        assert (said.exit_code, "--tenant" in said.stderr) == (2, True)
+        assert found_anywhere(database, "Erna")
+        said = runner.invoke(command, ["C1", "--reason", "r", "--tenant", "Other", "-o", "json"])
+        assert json.loads(said.stdout)[0]["readings"] == 0
+        assert found_anywhere(database, "Erna")
+        with database.connection() as connection:
+            connection.execute("UPDATE occupancy SET contract = 'C0' WHERE person IS NULL")
+            connection.execute("UPDATE occupancy SET contract = 'C1' WHERE contract = 'C2'")
         said = runner.invoke(command, ["C1", "--reason", "r", "--dry-run", "-o", "json"])
+        assert "has not ended, stays: p" in said.stderr
         (planned,) = json.loads(said.stdout)
         said = runner.invoke(command, ["C1", "--reason", "r", "-o", "json"])
         (done,) = json.loads(said.stdout)
