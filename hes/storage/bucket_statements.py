@@ -153,6 +153,7 @@ _HOURS: Final = sql.SQL(
     fresh AS MATERIALIZED (
         SELECT bucket.*, {expected} AS expected FROM bucket JOIN work USING (n)
     ),
+    less AS MATERIALIZED ({less}),
     gone AS ({gone}),
     put AS ({put})
     SELECT coalesce(sum(rows), 0)::int8 FROM fresh
@@ -194,9 +195,27 @@ _COARSER: Final = sql.SQL(
     """
 )
 
-# Unless another series speaks for its instants now, a bucket loses nothing: where there is less
-# than before, readings have been dropped by age, and what they came to stays.
+# Where there is less than before, readings have been dropped by age, and what they came to stays. A
+# channel whose instants are told more than once is looked at as a whole: another series may speak
+# for an instant now, and a value may have been taken back, but the instant is still told of.
 _UNLESS_LESS: Final = sql.SQL(" AND kept.samples <= excluded.samples")
+_LESS: Final = sql.SQL(
+    """
+    SELECT work.n, kept.bucket_start
+    FROM work
+    JOIN series USING (channel_id)
+    JOIN {table} AS kept ON kept.series_id = series.series_id
+        AND kept.bucket_start >= work.from_at AND kept.bucket_start < work.to_at
+    LEFT JOIN (SELECT n, bucket_start, sum(rows) AS rows FROM fresh GROUP BY n, bucket_start)
+        AS told ON told.n = work.n AND told.bucket_start = kept.bucket_start
+    GROUP BY work.n, kept.bucket_start
+    HAVING sum(kept.samples) > coalesce(max(told.rows), 0)
+    """
+)
+_NOTHING_LESS: Final = sql.SQL("SELECT")
+_NOT_LESS: Final = sql.SQL(
+    "NOT EXISTS (SELECT FROM less WHERE less.n = {n} AND less.bucket_start = {bucket_start})"
+)
 _NOTHING_GONE: Final = sql.SQL("SELECT")
 _GONE: Final = sql.SQL(
     """
@@ -208,6 +227,7 @@ _GONE: Final = sql.SQL(
           SELECT FROM fresh
           WHERE fresh.series_id = kept.series_id AND fresh.bucket_start = kept.bucket_start
       )
+      AND {gone_if}
     """
 )
 
@@ -219,7 +239,8 @@ _COLUMNS: Final[Sequence[LiteralString]] = (
 _PUT: Final = sql.SQL(
     """
     INSERT INTO {table} AS kept (series_id, bucket_start, {columns})
-    SELECT series_id, bucket_start, {columns} FROM fresh ORDER BY series_id, bucket_start
+    SELECT series_id, bucket_start, {columns} FROM fresh WHERE {put_if}
+    ORDER BY series_id, bucket_start
     ON CONFLICT (series_id, bucket_start) DO UPDATE SET ({columns}) = ROW ({excluded})
     WHERE ({kept}) IS DISTINCT FROM ({excluded}){unless_less}
     """
@@ -259,7 +280,8 @@ def hours(store: ValueStore, *, contested: bool) -> bytes:
             start=sql.SQL("bucket_start"),
             end=sql.SQL("least(bucket_start + interval '1 hour', day_end)"),
         ),
-        **_written("rollup_hour", contested=contested),
+        less=_LESS.format(table=sql.Identifier("rollup_hour")) if contested else _NOTHING_LESS,
+        **_written("rollup_hour", contested=contested, guarded=contested),
     ).as_bytes(None)
 
 
@@ -287,16 +309,24 @@ def _expected(*, longest: int, start: sql.Composable, end: sql.Composable) -> sq
     )
 
 
-def _written(table: str, *, contested: bool) -> dict[str, Any]:
+def _written(table: str, *, contested: bool, guarded: bool = False) -> dict[str, Any]:
     name = sql.Identifier(table)
 
     def columns(of: LiteralString) -> sql.Composed:
         return sql.SQL(", ").join(sql.SQL(of + column) for column in _COLUMNS)
 
+    def unless_less(*place: LiteralString) -> sql.Composable:
+        if not guarded:
+            return sql.SQL("true")
+        n, bucket_start = map(sql.SQL, place)
+        return _NOT_LESS.format(n=n, bucket_start=bucket_start)
+
+    gone_if = unless_less("work.n", "kept.bucket_start")
     return {
-        "gone": _GONE.format(table=name) if contested else _NOTHING_GONE,
+        "gone": _GONE.format(table=name, gone_if=gone_if) if contested else _NOTHING_GONE,
         "put": _PUT.format(
             table=name,
+            put_if=unless_less("fresh.n", "fresh.bucket_start"),
             columns=columns(""),
             kept=columns("kept."),
             excluded=columns("excluded."),

@@ -226,6 +226,25 @@ def test_what_readings_came_to_stays_when_they_are_dropped_by_age(store: Store) 
     assert {width: store.held(channel_id, width) for width in WIDTHS} == before
 
 
+@pytest.mark.parametrize("scaler", [0, -1])
+def test_that_holds_where_instants_were_told_more_than_once(store: Store, scaler: int) -> None:
+    """By a correction, or by another series of the channel; a value that is taken back goes."""
+    channel_id = store.channel(REGISTER)
+    rows = quarters("2026-06-01T00:15+02:00", 96)
+    store.say(channel_id, rows)
+    again = attrs.evolve(rows[6], value=(rows[6].value or 0) + 1, series=(scaler, 30))
+    store.say(channel_id, [again, attrs.evolve(rows[7], value=None)])
+    store.roll()
+    before = {width: store.held(channel_id, width) for width in WIDTHS}
+    with store.database.connection() as connection:
+        connection.execute("DELETE FROM reading")
+        connection.execute("DELETE FROM reading_revision")
+    late = attrs.evolve(rows[5], at=rows[5].at + timedelta(minutes=1))
+    store.say(channel_id, [late, attrs.evolve(late, value=(late.value or 0) + 1)])
+    store.roll()
+    assert {width: store.held(channel_id, width) for width in WIDTHS} == before
+
+
 def test_another_zone_makes_other_days(store: Store) -> None:
     channel_id = store.channel(REGISTER)
     rows = quarters("2026-06-01T00:15+02:00", 300)
