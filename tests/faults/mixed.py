@@ -2,9 +2,9 @@
 Numbered batches that take every branch of a transaction, and what the tables must hold of them.
 
 Batch n brings six hours of two meters' profiles (new), corrects the last hour of the batch before
-(revisions), says an hour of that again as it was (duplicates), brings a float and a text, and a
-row whose clock is in 2099 (quarantine). Its rows are its own: no other batch brings the same.
-After 500 batches it is the next two meters' turn.
+(revisions), says an hour of that again as it was (duplicates), brings a float and a text, and
+rows whose clocks are in 1970 and 2099 (quarantine). Its rows are its own: no other batch brings
+the same. After 500 batches it is the next two meters' turn.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MOST_BATCHES = METERS // 2 * _TURN
 INTERVALS = 24
 _FLOAT = Obis.parse("1.0.32.7.0.255")
 _TEXT = Obis.parse("0.0.97.97.0.255")
-_WRONG = datetime(2099, 1, 1, tzinfo=UTC)
+_WRONG = [datetime(1970, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC)]
 # Every third batch begins a week: a chunk or a partition is made on the way.
 _APART = timedelta(days=3)
 
@@ -42,7 +42,7 @@ def mixed_batch(number: int) -> ReadingBatch:
             *((_count(meter), at, value) for meter, at, value in _again(number)),
             (series(channel(meter_id(first), _FLOAT, store=ValueStore.FLOAT)), start, number / 2),
             (series(channel(meter_id(first), _TEXT, store=ValueStore.TEXT)), start, f"n {number}"),
-            (_count(first), _WRONG, number),
+            *((_count(first), at, number) for at in _WRONG),
         ],
         batch_key=uuid5(meter_id(0), f"mixed {number}"),
     )
@@ -114,8 +114,10 @@ def _serial(meter: int) -> str:
 
 
 def quarantined(database: Database) -> int:
-    """How many rows of mixed batches the quarantine holds."""
+    """Of how many mixed batches the quarantine holds what is wrong: two entries each."""
     with database.connection() as connection:
-        row = connection.execute("SELECT count(*) FROM quarantine").fetchone()
-    assert row is not None
-    return int(row[0])
+        rows = connection.execute("SELECT reason, count(*) FROM quarantine GROUP BY 1").fetchall()
+    counts = dict(rows)
+    assert set(counts) == {"before_window", "after_window"}
+    assert counts["before_window"] == counts["after_window"]
+    return int(counts["before_window"])

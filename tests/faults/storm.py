@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 import attrs
+import redis
 
 from hes.pipeline.keeper import CacheKeeper
 from hes.readings import LatestReader, Source
@@ -54,7 +55,7 @@ class Storm:
         self._keeper.start()
 
     def kill(self, *names: str) -> None:
-        """Kill these at once, put them up again, and wait until all is as it was."""
+        """Kill these at once (`flush` empties Redis), and wait until all is as it was."""
         self.kills.update(names)
         since = time.monotonic()
         if "writer" in names:
@@ -63,6 +64,9 @@ class Storm:
             self.postgres.kill()
         if "redis" in names:
             self.redis.kill()
+        elif "flush" in names:
+            with redis.Redis.from_url(self.redis.url) as client:
+                client.flushall()
         acked = self._acked()
         if "redis" in names:
             self.redis.start()
@@ -71,14 +75,14 @@ class Storm:
         if "writer" in names:
             self._process = self._start_writer()
         self._until(lambda: self._acked() > acked, "something is stored again")
-        if "redis" in names:
+        if {"redis", "flush"} & set(names):
             self._until(self._is_cached, "Redis is believed again")
         self.recoveries_s.append(("+".join(names), time.monotonic() - since))
 
     def kill_at_random(self) -> None:
         """Wait a moment, then kill one of them, sometimes two at once."""
         time.sleep(self.chance.uniform(0.0, 0.2))
-        names = ["writer"] * 6 + ["postgresql", "redis"] * 2
+        names = ["writer"] * 6 + ["postgresql", "redis"] * 2 + ["flush"]
         chosen = {self.chance.choice(names)}
         if self.chance.random() < 0.1:
             chosen.add(self.chance.choice(names))
