@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Final, Self
 
 import attrs
-import psycopg
 import structlog
 
 from hes.domain.calendar import Stretch
@@ -77,19 +76,21 @@ class Roller:
         Raises:
             StorageUnavailableError: the database is away; nothing has happened.
         """
-        try:
-            return self._run(_ROWS_TAKEN)
-        except (psycopg.Error, StatementTimeoutError) as exc:
-            _log.warning("rollup_failed", error=str(exc), rows=_ROWS_TAKEN)
-        # The marks of one transaction alone, so that those which cannot be rolled up hold up
+        # The second time the marks of one transaction alone: what cannot be rolled up is to hold up
         # nobody else.
-        try:
-            return self._run(1)
-        except (psycopg.Error, StatementTimeoutError) as exc:
-            _log.exception("rollup_failed", error=str(exc), rows=1)
+        for rows in (_ROWS_TAKEN, 1):
+            try:
+                return self._run(rows)
+            except Exception as exc:
+                if _is_outage(exc):
+                    raise
+                _log.exception("rollup_failed", rows=rows)
         with self._database.connection() as connection:
             taken = rollups.take(connection, 1)
-            rollups.put_back(connection, taken.places, taken.marked_at)
+            # Halved, until what is at fault is alone.
+            half = len(taken.places) // 2
+            for places in (taken.places[:half], taken.places[half:]):
+                rollups.put_back(connection, places, taken.marked_at)
         return Rolled(0, 0)
 
     def start(self) -> None:
@@ -137,6 +138,12 @@ class Roller:
             if not taken.places:
                 return Rolled(0, 0)
             return _roll(connection, taken)
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether it says nothing of what was to be rolled up; what takes too long may be too much."""
+    is_slow = isinstance(error, StatementTimeoutError)
+    return isinstance(error, StorageUnavailableError) and not is_slow
 
 
 def _roll(connection: Connection, taken: Taken) -> Rolled:

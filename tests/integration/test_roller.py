@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfoNotFoundError
 
 import attrs
 import numpy as np
@@ -154,6 +155,32 @@ def test_what_cannot_be_rolled_up_holds_up_nobody_else(
     store.roll()
     assert store.roller.oldest is None
     assert store.held(bad, "hour") == REGISTER.buckets(rows, "hour")
+
+
+def test_what_was_marked_with_it_is_rolled_up_nevertheless(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels = [store.channel(REGISTER) for _ in range(5)]
+    rows = quarters("2026-06-01T12:15+02:00", 8)
+    for channel_id in channels:
+        store.say(channel_id, rows)
+    bad = channels.pop(2)
+    with store.database.connection() as connection:
+        taken = rollups.take(connection, 9)
+        rollups.put_back(connection, taken.places, taken.marked_at)
+    real = buckets.roll
+
+    def fail(connection, works):
+        if any(work.channel.channel_id == bad for work in works):
+            raise ZoneInfoNotFoundError("No time zone found with key PST")
+        return real(connection, works)
+
+    monkeypatch.setattr(buckets, "roll", fail)
+    for _ in range(8):
+        store.roller.run_once()
+    for channel_id in channels:
+        assert store.held(channel_id, "day") == REGISTER.buckets(rows, "day")
+    assert waiting(store) == 1
 
 
 def test_a_year_is_taken_in_by_several_transactions(
