@@ -42,6 +42,7 @@ from hes.storage import retention as store
 from hes.storage.cache import Cache, LatestCache
 from hes.storage.database import Connection, Database
 from hes.storage.erasures import Evidence, MeterStay, Stay
+from hes.storage.features import aggregate
 from hes.storage.queries import ranges, selection
 from hes.storage.queries.columns import CurrentColumns
 from hes.storage.queries.selection import FoundChannel
@@ -128,6 +129,7 @@ class Erasure:
             readings += self._readings(one, found, dry_run=dry_run)
             if dry_run:
                 continue
+            aggregate.forget(self._database, one.since, one.until)
             series_ids = [series.series_id for channel in found for series in channel.series]
             with self._database.connection() as connection:
                 if series_ids:

@@ -18,7 +18,7 @@ import attrs
 
 from hes.storage import retention as store
 from hes.storage.database import Database
-from hes.storage.features import chunks, drop_older, list_chunks
+from hes.storage.features import aggregate, chunks, drop_older, list_chunks
 from hes.storage.retention import Kind, Profile, Rule
 from hes_protocol.cosem import Obis
 
@@ -151,6 +151,9 @@ class Retention:
                 rows = change(self._database, table, column, series_ids, before=cutoff)
                 if rows:
                     yield Pruned(table, cutoff, profile.tenant_id, profile.source, rows=rows)
+        latest = max((cutoff for cutoff in cutoffs.values() if cutoff is not None), default=None)
+        if kind is Kind.READINGS and latest is not None and not dry_run:
+            aggregate.forget(self._database, None, latest)
         return everywhere
 
     def _meters(

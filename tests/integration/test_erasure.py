@@ -18,11 +18,14 @@ from hes import wiring
 from hes.cli.erase import erase as command
 from hes.domain.readings import StampedAt, ValueKind
 from hes.lifecycle.erasure import Erased, Erasure, StillLivesThereError
+from hes.lifecycle.retention import Retention
 from hes.pipeline.rollup import Roller
 from hes.storage.cache import Cache, LatestCache
 from hes.storage.database import Database
 from hes.storage.erasures import OccupancyUnknownError
+from hes.storage.features import Path, state
 from hes.storage.occupancies import at_usage_point, move_in, move_out
+from hes.storage.retention import Kind, Rule
 from hes_protocol.cosem import Obis
 from tests.batches import IMPORT, NOW, add_meters, batch, channel, open_bus, open_database, series
 
@@ -264,6 +267,25 @@ def test_who_still_lives_there_is_not_erased(database: Database, meters: list[UU
         assert move_out(connection, 1, NOW - HOUR)
         assert at_usage_point(connection, 1)[0].contract == "C2"
     eraser(database).erase(occupancy(database, "C2"), reason="x", by="x")
+
+
+def test_the_continuous_aggregate_forgets_them_too(
+    database: Database, meters: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as it can be tested without the licence: it is asked to, and only that is refused."""
+    if state(database).path is not Path.APACHE:
+        pytest.skip("not the Apache edition of TimescaleDB")
+    statement = "SELECT 'stated_hour', true WHERE %s::text IS NOT NULL"
+    monkeypatch.setattr("hes.storage.features.community._AGGREGATES", statement)
+    with pytest.raises(psycopg.Error, match=r'under the current "apache" license'):
+        erase(database)
+    retention = Retention(database, clock=lambda: NOW)
+    retention.put(Rule(Kind.READINGS, 30))
+    with pytest.raises(psycopg.Error, match=r'under the current "apache" license'):
+        list(retention.run())
+    monkeypatch.undo()
+    assert erase(database).readings == 0
+    assert table(database, "SELECT ended_at IS NOT NULL FROM erasure") == [(True,)]
 
 
 def test_latest_values_in_redis_are_forgotten(

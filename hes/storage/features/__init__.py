@@ -7,7 +7,7 @@ edition, and with the community licence compression and continuous aggregates be
 PostgreSQL does not have.
 """
 
-from hes.storage.features import chunks, partitions
+from hes.storage.features import aggregate, chunks, partitions
 from hes.storage.features.ahead import ensure_ahead
 from hes.storage.features.chunks import CHUNK_US, Chunk
 from hes.storage.features.retention import drop_older, list_chunks
@@ -19,6 +19,7 @@ __all__ = [
     "Chunk",
     "Features",
     "Path",
+    "aggregate",
     "chunks",
     "drop_older",
     "ensure_ahead",

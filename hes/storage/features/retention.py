@@ -98,7 +98,7 @@ def _drop_detached(connection: Connection, table: str, before: datetime) -> None
 
 def _drop_partition(database: Database, table: str, partition: str) -> None:
     names = {"table": sql.Identifier(table), "partition": sql.Identifier(partition)}
-    with _outside_of_transactions(database) as connection:
+    with outside_of_transactions(database) as connection:
         begun = connection.execute(_HALF_DETACHED, (table, partition)).fetchone() is not None
         how = sql.SQL("FINALIZE" if begun else "CONCURRENTLY")
         connection.execute(
@@ -110,7 +110,7 @@ def _drop_partition(database: Database, table: str, partition: str) -> None:
 
 
 @contextmanager
-def _outside_of_transactions(database: Database) -> Iterator[Connection]:
+def outside_of_transactions(database: Database) -> Iterator[Connection]:
     """Lend a connection on which each statement is a transaction of its own."""
     with database.connection() as connection:
         before = connection.execute(_TIMEOUTS).fetchone()
