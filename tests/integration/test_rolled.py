@@ -125,3 +125,11 @@ def test_nothing_where_nothing_is(database, bus) -> None:
     begin = datetime(2026, 6, 1, tzinfo=UTC)
     fill(database, bus, begin, begin + timedelta(hours=1))
     assert ask(database, Interval.DAY, from_=datetime(2026, 7, 1, tzinfo=UTC)) == []
+
+
+@pytest.mark.parametrize("interval", Interval)
+@pytest.mark.parametrize("zone", [None, "America/New_York", "Asia/Tokyo"])
+def test_from_the_first_instant_that_there_is_to_the_last(database, bus, interval, zone) -> None:
+    fill(database, bus, datetime(2026, 6, 1, tzinfo=UTC), datetime(2026, 6, 2, tzinfo=UTC))
+    always = {"from_": datetime.min.replace(tzinfo=UTC), "to": datetime.max.replace(tzinfo=UTC)}
+    assert ask(database, interval, zone, **always) == ask(database, interval, zone) != []

@@ -184,8 +184,11 @@ def _stretch(whose: LocalCalendar, interval: Interval, instant: int) -> Stretch:
 def _first_start(whose: LocalCalendar, interval: Interval, at: datetime) -> datetime:
     """Where the first bucket begins that does not begin before an instant."""
     instant = microseconds(at)
-    stretch = _stretch(whose, interval, instant)
-    return at if stretch.start == instant else moment(stretch.end)
+    try:
+        stretch = _stretch(whose, interval, instant)
+        return at if stretch.start == instant else moment(stretch.end)
+    except OverflowError:  # the first or last day that there is: nothing begins beside it
+        return at
 
 
 def _end(whose: LocalCalendar, interval: Interval, at: datetime) -> datetime:
