@@ -82,7 +82,7 @@ _FORGET: Final = """
 DELETE FROM {table} AS rollup
 USING unnest(%s::int4[], %s::int4[]) AS extent (series_id, first_hour)
 WHERE rollup.series_id = extent.series_id
-  AND rollup.last_at >= to_timestamp(extent.first_hour * 3600.0)
+  AND coalesce(rollup.last_at, rollup.bucket_start) >= to_timestamp(extent.first_hour * 3600.0)
 """
 
 

@@ -275,6 +275,7 @@ def test_that_holds_where_instants_were_told_more_than_once(store: Store, scaler
 def test_another_zone_makes_other_days(store: Store) -> None:
     channel_id = store.channel(REGISTER)
     rows = quarters("2026-06-01T00:15+02:00", 300)
+    rows[90:200] = [attrs.evolve(one, value=None) for one in rows[90:200]]
     store.say(channel_id, rows)
     store.roll()
     with store.database.connection() as connection:
