@@ -75,9 +75,17 @@ WHERE series_id = ANY (%(series_ids)s)
 ORDER BY last_at
 """
 
+# Frames that came before anybody knew the meter name it as they pleased.
 _ENTRIES: Final = """
 SELECT quarantine_id, rows, received_at FROM quarantine
-WHERE meter_id = %s AND received_at >= %s
+WHERE received_at >= %(since)s AND (meter_id = %(meter_id)s OR (
+    meter_id IS NULL AND identity IN (
+        SELECT left(name, 64)
+        FROM meter AS m,
+             unnest(ARRAY[m.meter_id::text, serial, id_value, encode(system_title, 'hex')])
+            AS name
+        WHERE m.meter_id = %(meter_id)s
+    )))
 """
 _DROP_ENTRIES: Final = """
 DELETE FROM quarantine WHERE quarantine_id = ANY (%s) RETURNING sender, octets
@@ -254,10 +262,12 @@ def forget_quarantine(
     """
     Delete entries with rows of [since, until), and octets received in [since, octets_until).
 
+    Also of unknown senders who call themselves as the meter does.
+
     Returns: how many.
     """
     begin, end = microseconds(since), microseconds(until)
-    found = connection.execute(_ENTRIES, (meter_id, since)).fetchall()
+    found = connection.execute(_ENTRIES, {"meter_id": meter_id, "since": since}).fetchall()
     gone = [
         quarantine_id
         for quarantine_id, rows, received_at in found

@@ -87,6 +87,13 @@ def meters(database: Database) -> list[UUID]:
                 " VALUES (%s, 'malformed', 'x', %s)",
                 (found[0], received_at),
             )
+        # Of that time, and by name: of before the meter was known.
+        for meter in found:
+            connection.execute(
+                "INSERT INTO quarantine (identity, reason, raw, received_at)"
+                " SELECT serial, 'unknown-sender', 'x', %s FROM meter WHERE meter_id = %s",
+                (SINCE + HOUR, meter),
+            )
     while Roller(database).run_once().places:
         pass
     return found
@@ -160,7 +167,10 @@ def test_what_goes_and_what_stays(database: Database, meters: list[UUID]) -> Non
     assert table(database, "SELECT reason, erased_by, ended_at IS NOT NULL FROM erasure") == [
         ("asked for by letter", "clerk", True)
     ]
-    assert table(database, "SELECT count(*) FROM quarantine") == [(1,)]
+    kept_entries = table(
+        database, "SELECT received_at, identity IS NULL FROM quarantine ORDER BY 1"
+    )
+    assert kept_entries == [(SINCE + HOUR, False), (UNTIL + 30 * HOUR, True)]
 
 
 def test_roll_ups_of_that_time_go_and_those_of_neighbours_are_true(
