@@ -61,7 +61,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit code, never a trace."""
-    from hes.cli.errors import exit_code
+    from hes.cli.errors import FAILURE, exit_code, lacks_schema
 
     try:
         # Without standalone mode click returns the exit code of `ctx.exit` instead of leaving.
@@ -74,6 +74,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(0)
     except Exception as error:
+        if lacks_schema(error):
+            click.echo("hes: the database has no schema yet: run `hes migrate`", err=True)
+            sys.exit(FAILURE)
         failure = exit_code(error)
         if failure is None:
             raise

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
 from typing import Final
 
 import attrs
 import click
 
+from hes.cli import acting
 from hes.cli.output import output_option, write_rows
 
 _MOST_REASON: Final = 1000
@@ -72,7 +72,7 @@ def erase(
             if stay not in ended:
                 click.echo(f"has not ended, stays: {stay.usage_point}", err=True)
         erased = (
-            eraser.erase(stay.occupancy_id, reason=reason, by=getpass.getuser(), dry_run=dry_run)
+            eraser.erase(stay.occupancy_id, reason=reason, by=acting.user(), dry_run=dry_run)
             for stay in ended or stays
         )
         write_rows((attrs.asdict(one) for one in erased), _COLUMNS, output)

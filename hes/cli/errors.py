@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 from hes.domain.errors import (
@@ -31,3 +32,10 @@ _CODES: Final[tuple[tuple[type[HesError], int], ...]] = (
 def exit_code(error: Exception) -> int | None:
     """The exit code of one of our errors; None for what is a bug and deserves its trace."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), None)
+
+
+def lacks_schema(error: Exception) -> bool:
+    """Whether a table is missing: nobody has migrated the database."""
+    # Imported by who could raise it, and by nobody else for this.
+    psycopg = sys.modules.get("psycopg")
+    return psycopg is not None and isinstance(error, psycopg.errors.UndefinedTable)

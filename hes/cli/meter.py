@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import attrs
 import click
-import psycopg
 
 from hes.cli.output import cell, output_option, write_document, write_rows, write_table
 
@@ -171,11 +170,8 @@ def _inventory(*, keys: bool) -> Iterator[Inventory]:
     from hes import wiring
     from hes.meters import Inventory
 
-    try:
-        with wiring.open_database() as database:
-            yield wiring.inventory(database) if keys else Inventory(database)
-    except psycopg.errors.UndefinedTable as exc:
-        raise click.ClickException("the database has no schema yet: run `hes migrate`") from exc
+    with wiring.open_database() as database:
+        yield wiring.inventory(database) if keys else Inventory(database)
 
 
 @contextmanager

@@ -6,8 +6,6 @@ Whoever replays or drops says why; who it was is the user that runs the command.
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from hes.cli import acting
 from hes.cli.errors import FAILURE, PARTIAL
 from hes.cli.output import cell, output_option, write_document, write_rows, write_table
 
@@ -338,11 +337,7 @@ def _decision(why: str, *, any_time: bool = False) -> Decision:
 
     if not why.strip():
         raise click.UsageError("--why must say something")
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = f"uid {os.getuid()}"
-    return Decision(user, why.strip(), any_time)
+    return Decision(acting.user(), why.strip(), any_time)
 
 
 def _row(entry: QuarantineRow) -> dict[str, object]:

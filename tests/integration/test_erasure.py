@@ -350,6 +350,7 @@ def test_the_command(
         said = runner.invoke(command, ["C1", "--reason", "r", "--dry-run", "-o", "json"])
         assert "has not ended, stays: p" in said.stderr
         (planned,) = json.loads(said.stdout)
+        monkeypatch.setattr("getpass.getuser", _nobody)  # as in a container with a user of its own
         said = runner.invoke(command, ["C1", "--reason", "r", "-o", "json"])
         (done,) = json.loads(said.stdout)
         assert done["readings"] == planned["readings"] > 1000
@@ -357,6 +358,10 @@ def test_the_command(
             runner.invoke(command, ["C9", "--reason", "r"], catch_exceptions=False)
     finally:
         wiring.settings.cache_clear()
+
+
+def _nobody() -> str:
+    raise KeyError("getpwuid(): uid not found")
 
 
 def found_anywhere(database: Database, text: str) -> list[str]:

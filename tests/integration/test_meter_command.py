@@ -133,15 +133,6 @@ def test_pages_go_on_where_they_ended(hes: Hes) -> None:
     assert [row["serial"] for row in whole.json] == [row["serial"] for row in rows]
 
 
-def test_a_database_without_a_schema_says_what_to_do(
-    hes: Hes, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HES_DATABASE_URL", database_url)
-    for failed in (hes("ls"), hes("import", "-", stdin=lines(ROW))):
-        assert (failed.code, failed.out) == (1, "")
-        assert "hes migrate" in failed.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
