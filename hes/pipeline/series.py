@@ -181,13 +181,13 @@ def _new_series(
     connection: Connection, group: Group, used: list[int], known: Channels
 ) -> list[NewSeries]:
     """Plan the series that rows state and channels lack, the earliest rows first."""
-    lacking = [
-        (index, _captured(group, index)) for index in used if not _holds(known, group.series[index])
-    ]
-    lacking.sort(key=lambda item: int(item[1].min()))
+    earliest = np.full(len(group.series), _NEVER, np.int64)
+    np.minimum.at(earliest, group.series_index, group.captured_at)
+    lacking = [index for index in used if not _holds(known, group.series[index])]
+    lacking.sort(key=lambda index: int(earliest[index]))
     planned: dict[tuple[int, int, int], NewSeries] = {}
     begun = {channel.channel_id for channel in known.values() if channel.series}
-    for index, captured_at in lacking:
+    for index in lacking:
         stated = group.series[index]
         channel = known[stated.channel]
         version = (channel.channel_id, stated.scaler, stated.unit)
@@ -197,16 +197,14 @@ def _new_series(
             begun.add(channel.channel_id)
             planned[version] = NewSeries(*version, valid_from=None)
             continue
+        begins = int(earliest[index])
         if _kind(group, index) is SourceKind.PROFILE:
-            captured_at = captured_at[captured_at > _last_stored(connection, stated, channel)]
-        if len(captured_at):
-            planned[version] = NewSeries(*version, valid_from=moment(int(captured_at.min())))
+            captured_at = group.captured_at[group.series_index == index]
+            later = captured_at[captured_at > _last_stored(connection, stated, channel)]
+            begins = int(later.min(initial=_NEVER))
+        if begins != _NEVER:
+            planned[version] = NewSeries(*version, valid_from=moment(begins))
     return list(planned.values())
-
-
-def _captured(group: Group, index: int) -> Int64Array:
-    captured_at: Int64Array = group.captured_at[group.series_index == index]
-    return captured_at
 
 
 def _kind(group: Group, index: int) -> SourceKind:
