@@ -178,6 +178,15 @@ def test_a_restore_that_cannot_be_seen_is_told(
     assert epochs.begin(database, known_until=tomorrow).leap >= LEAP
 
 
+def test_an_empty_database_can_be_told_of_the_one_before_it(
+    counters: CounterStore, meter_id: UUID, database: Database
+) -> None:
+    """Where both have one system title, and the meters their keys."""
+    epochs.settle(database)  # as `hes migrate` does
+    epochs.begin(database, known_until=datetime.now(UTC) - timedelta(days=30))
+    assert counters.reserve(meter_id, 1, size=8).first > LEAP + 30 * 86_400 * LEAP_PER_S
+
+
 def test_of_a_database_that_counted_nobody_knows_when_it_must_be_told(
     counters: CounterStore, meter_id: UUID, database: Database
 ) -> None:
