@@ -2,7 +2,7 @@
 Counts of the whole fleet, cheap enough to be asked for every second, for years.
 
 Batches older than a minute do not change any more: what they stored is summed once and
-remembered; only younger ones are summed again.
+remembered, as long as the database is where it was; only younger ones are summed again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from hes.storage.database import Database
 
 _RATE_WINDOW_S: Final = 10
 
+# A database that was restored gives the numbers of lost batches to others.
+_EPOCH: Final = "SELECT max(epoch_id) FROM database_epoch"
 _SETTLED = """
 SELECT coalesce(max(batch_id), %(after)s), coalesce(sum(stored), 0)::int8
 FROM batch WHERE batch_id > %(after)s AND batch_id <= coalesce((
@@ -47,6 +49,7 @@ class StatsStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
+        self._epoch_id: int | None = None
         self._settled_batch = 0
         self._settled_readings = 0
 
@@ -57,6 +60,10 @@ class StatsStore:
         Raises: StorageUnavailableError: the database is away.
         """
         with self._lock, self._database.connection() as connection:
+            row = connection.execute(_EPOCH).fetchone()
+            assert row is not None
+            if row[0] != self._epoch_id:
+                self._epoch_id, self._settled_batch, self._settled_readings = row[0], 0, 0
             row = connection.execute(_SETTLED, {"after": self._settled_batch}).fetchone()
             assert row is not None  # an aggregate without GROUP BY always has a row
             settled_batch, settled_readings = row[0], self._settled_readings + row[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hes.storage import epochs
 from hes.storage.database import Database
 from hes.storage.stats import StatsStore
 
@@ -35,6 +36,19 @@ def test_readings_are_counted_once_however_often_they_are_asked_for(database: Da
     _store(database, 0, 1)
     assert stats.read().readings == 38
     assert StatsStore(database).read().readings == 38
+
+
+def test_what_a_restore_has_lost_is_no_more_counted(database: Database) -> None:
+    stats = StatsStore(database)
+    _store(database, 3600, 10)
+    _store(database, 3600, 20)
+    assert stats.read().readings == 30
+    with database.connection() as connection:
+        connection.execute("DELETE FROM batch WHERE stored = 20")
+        connection.execute("SELECT setval('batch_batch_id_seq', max(batch_id)) FROM batch")
+    epochs.begin(database)
+    _store(database, 3600, 5)
+    assert stats.read().readings == 15
 
 
 @pytest.mark.parametrize(
