@@ -42,6 +42,7 @@ LEAP_PER_S: Final = 125
 AT_ONCE_AFTER_LEAP: Final = 1024
 """What of `BURST` is left after a leap, so that attempts 41 s apart are sure to lie apart."""
 
+_MOST_TIMELINES: Final = 8  # drills make some too; hundreds would use keys up
 _TOKEN_LEAP: Final = 2**32
 _LOCK_TIMEOUT: Final = "10s"
 
@@ -205,11 +206,11 @@ def _look(connection: Connection, told: datetime | None = None) -> Place:
 
 
 def _timelines(known: str | None, actual: str) -> int:
-    """How many timelines the server has begun since; 1 if that cannot be known."""
-    before, after = ((known or "").split(":"), actual.split(":"))
+    """How many timelines the server has begun since, to a bound; 1 if that cannot be known."""
+    before, after = (known or "").split(":"), actual.split(":")
     if len(before) != len(after) or before[0] != after[0]:
         return 1
-    return max(1, int(after[1], 16) - int(before[1], 16))
+    return min(max(1, int(after[1], 16) - int(before[1], 16)), _MOST_TIMELINES)
 
 
 def _begin(connection: Connection, place: Place, reason: str) -> Epoch:

@@ -178,6 +178,22 @@ def test_a_restore_that_cannot_be_seen_is_told(
     assert epochs.begin(database, known_until=tomorrow).leap >= LEAP
 
 
+@pytest.mark.parametrize(
+    ("known", "timelines"),
+    [
+        (None, 1),
+        ("unknown", 1),
+        ("7:0000000A:5:9", 1),
+        ("7:00000009:5:9", 1),
+        ("7:00000008:5:9", 2),
+        ("8:00000001:5:9", 1),
+        ("7:00000001:5:9", 8),
+    ],
+)
+def test_further_timelines_count_as_far_as_keys_can_bear(known: str | None, timelines: int) -> None:
+    assert epochs._timelines(known, "7:0000000A:6:9") == timelines
+
+
 def test_an_empty_database_can_be_told_of_the_one_before_it(
     counters: CounterStore, meter_id: UUID, database: Database
 ) -> None:
