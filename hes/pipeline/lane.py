@@ -103,7 +103,13 @@ class Lane:
 
     def _run(self) -> None:
         while group := self._backlog.take(_ROWS_PER_GROUP):
-            self._write(group)
+            try:
+                self._write(group)
+            except Exception as exc:  # noqa: BLE001 - ours; without its thread nobody is served
+                _log.exception("lane_failed", lane=self._name)
+                for published in group:
+                    if not published.outcome.done():
+                        published.outcome.set_exception(exc)
 
     def _write(self, group: Sequence[Published]) -> StorageUnavailableError | None:
         """Write a group and tell its publishers; returns why it could not be written, if so."""

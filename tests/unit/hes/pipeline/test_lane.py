@@ -249,3 +249,13 @@ def test_a_lane_that_was_never_used_ends(writer: StubWriter) -> None:
     lane = Lane(writer, Limits(), name="test")
     lane.stop()
     lane.join()
+
+
+def test_a_fault_of_the_lanes_own_leaves_nobody_waiting(
+    lane: Lane, writer: StubWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadPoolExecutor(1) as threads, monkeypatch.context() as patched:
+        patched.setattr(writer, "write", lambda _batches: [])  # a receipt too few
+        with pytest.raises(ValueError, match="zip"):
+            threads.submit(lane.publish, numbered(1)).result(10)
+    assert lane.publish(numbered(2)).batch_id == 2
