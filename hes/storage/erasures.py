@@ -280,7 +280,10 @@ def forget_quarantine(
 
 
 def _touches(rows: bytes, begin: int, end: int) -> bool:
-    kept = kept_rows.decode(rows)
+    try:
+        kept = kept_rows.decode(rows)
+    except ValueError:  # another version's: it may be of that time
+        return True
     instants = [*kept.integers.captured_at.tolist(), *(one.captured_at for one in kept.others)]
     return any(begin <= instant <= end for instant in instants)
 

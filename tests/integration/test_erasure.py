@@ -87,6 +87,11 @@ def meters(database: Database) -> list[UUID]:
                 " VALUES (%s, 'malformed', 'x', %s)",
                 (found[0], received_at),
             )
+        connection.execute(
+            "INSERT INTO quarantine (meter_id, reason, raw, rows, received_at)"
+            " VALUES (%s, 'too-old', '', 'of another version', %s)",
+            (found[0], UNTIL + 40 * HOUR),
+        )
         # Of that time, and by name: of before the meter was known.
         for meter in found:
             connection.execute(
