@@ -170,6 +170,15 @@ def test_what_was_detached_and_not_dropped_is_found_again(partitioned: Database)
     assert len(rows(partitioned, "reading")) == 2
 
 
+def test_a_partition_that_goes_while_one_looks_is_passed_over(partitioned: Database) -> None:
+    partitions.ensure(partitioned, [chunks.number_of(OLD), chunks.number_of(DAY)])
+    with partitioned.connection() as connection:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.execute("SELECT")
+        drop_older(partitioned, "reading", CUT)
+        assert OLD not in [one.since for one in partitions.partitions(connection, "reading")]
+
+
 def wait_for_lock(database: Database) -> None:
     """Until somebody in this database waits for another's transaction or lock."""
     deadline = time.monotonic() + 10

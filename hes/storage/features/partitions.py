@@ -119,7 +119,8 @@ def partitions(connection: Connection, table: str) -> Sequence[Chunk]:
     """The partitions of a table, oldest first."""
     found = []
     for name, bound in connection.execute(_PARTITIONS, (table,)):
-        match = _BOUND.fullmatch(bound)
+        # Null: somebody is dropping it just now.
+        match = _BOUND.fullmatch(bound or "")
         if match is not None:  # what an administrator attached otherwise is none of ours
             since, until = (datetime.fromisoformat(match[side]) for side in ("since", "until"))
             found.append(Chunk(name, since.astimezone(UTC), until.astimezone(UTC)))
