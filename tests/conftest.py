@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from hes.services import (
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("HES_DATA") or ROOT / ".hes")
 SERVERS = DATA / "servers"
+_DROP_WITHIN_S = 20.0
 
 
 def _say(line: str) -> None:
@@ -87,10 +89,20 @@ class Databases:
     def drop(self, url: str) -> None:
         """Remove a database that `create` made, whoever is still connected."""
         name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        end = time.monotonic() + _DROP_WITHIN_S
         with psycopg.connect(self._server_url, autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(str(name)))
-            )
+            while True:
+                try:
+                    connection.execute(statement.format(sql.Identifier(str(name))))
+                except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
+                    # A worker of the server's own (autovacuum, TimescaleDB) is in it for a moment,
+                    # and those are not ours to end.
+                    if time.monotonic() > end:
+                        raise
+                    time.sleep(0.1)
+                else:
+                    return
 
     def _url(self, name: str) -> str:
         base, _, query = self._server_url.partition("?")

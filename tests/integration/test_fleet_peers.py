@@ -1,7 +1,8 @@
 """
 A foreign client reads our meters: dlms-cosem 25.1.0 (dependency group `peers`) over TCP.
 
-What it does differently is named here, so that nobody mends the meters for it.
+What it does differently is named here, so that nobody mends the meters for it. It has no HLS with
+MD5, SHA-1 or SHA-256.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def read_meter(record: Mapping[str, Any], pdu: int) -> dict[str, Any]:
         }
 
 
-@pytest.mark.parametrize("security", list(Security))
+@pytest.mark.parametrize("security", [Security.NONE, Security.LLS, Security.GMAC])
 @pytest.mark.parametrize(
     ("pdu", "hdlc"),
     [
