@@ -74,12 +74,14 @@ def test_the_disk_is_full(
             if left:
                 _switch_log(on_small_disk)
         assert number < 20
-        ballast.unlink()
         if left:
             # PostgreSQL cannot go on without its log, nor recover: it has ended itself.
-            wait_until(lambda: not on_small_disk.healthy(), 30, "the server is down")
+            wait_until(lambda: not on_small_disk._is_running(), 30, "the server is down")
+            ballast.unlink()
             on_small_disk.stop()
             on_small_disk.start()
+        else:
+            ballast.unlink()
         eventually(writer, number)
         journal.acked(number)
         assert check(database, path) > 0

@@ -54,8 +54,8 @@ def test_postgresql_is_killed_at_its_statements(
     own_server: Postgres, tmp_path: Path, when: When
 ) -> None:
     # Here at some of them, COMMIT included; `make soak` does it at each.
-    kills = kill_server_at(own_server, tmp_path / "journal", when, every=7)
-    assert kills >= 4
+    kills = kill_server_at(own_server, tmp_path / "journal", when, every=10)
+    assert kills >= 3
 
 
 def test_twenty_kills_at_random(own_server: Postgres, own_redis: Redis, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def kill_server_at(server: Postgres, path: Path, when: When, *, every: int) -> i
             writer = Writer(database, WindowPolicy(), clock=lambda: NOW)
             places: list[int | None] = list(range(0, MOST_STATEMENTS, every))
             kills = 0
-            # Those past the last are not reached; COMMIT is at any rate.
+            # Past the last statement nobody is killed; at COMMIT somebody is at any rate.
             for number, at in enumerate([*places, None]):
                 fault = proxy.arm(Fault(at, when, statements=True, harm=server.kill))
                 journal.invoked(number)
@@ -95,7 +95,6 @@ def kill_server_at(server: Postgres, path: Path, when: When, *, every: int) -> i
                 journal.acked(number)
                 proxy.disarm()
         assert fault.struck
-        assert kills < len(places)
     finally:
         proxy.close()
         journal.close()

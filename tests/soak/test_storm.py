@@ -16,7 +16,7 @@ from hes.services import Postgres, Redis
 from tests.faults.conftest import own_redis, own_server
 from tests.faults.proxy import When
 from tests.faults.storm import Storm, percentile
-from tests.faults.test_kills import kill_server_at
+from tests.faults.test_kills import MOST_STATEMENTS, kill_server_at
 
 KILLS = int(os.environ.get("HES_SOAK_KILLS", "1000"))
 
@@ -35,7 +35,9 @@ def test_a_thousand_kills(own_server: Postgres, own_redis: Redis, tmp_path: Path
         took_s = [seconds for one, seconds in storm.recoveries_s if one == name]
         told = ", ".join(f"p{share} {percentile(took_s, share / 100):.2f}" for share in (50, 99))
         print(f"recovery in s, {name}: {told}, slowest {max(took_s):.2f} of {len(took_s)}")
-    assert percentile([seconds for _, seconds in storm.recoveries_s], 0.99) < 10.0
+    overall = percentile([seconds for _, seconds in storm.recoveries_s], 0.99)
+    print(f"p99 of all: {overall:.2f} s")
+    assert overall < 10.0
 
 
 @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
@@ -46,4 +48,4 @@ def test_postgresql_is_killed_at_every_statement(
 ) -> None:
     kills = kill_server_at(own_server, tmp_path / "journal", when, every=1)
     print(f"{kills} kills")
-    assert kills > 20
+    assert 20 < kills < MOST_STATEMENTS
