@@ -8,18 +8,15 @@ half of it or more when nobody else is there. Without the limits it would be tho
 
 from __future__ import annotations
 
-import gc
-import time
 import tracemalloc
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
 from hes_protocol.axdr import decode, write_length
 from hes_protocol.errors import RemoteProtocolError
-
-ALLOWED = 2
-RUNS = 9
+from tests.cost import assert_within_budget
 
 
 def _array_of(cell: str, size: int) -> bytes:
@@ -80,17 +77,7 @@ def _run(octets: bytes) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_time(name: str) -> None:
     octets = HOSTILE[name]
-    gc.collect()
-    gc.freeze()  # else the collector walks through the objects of all tests in this process
-    budget_s = ALLOWED * (1e-3 + 1e-6 * len(octets))
-    best_s = budget_s
-    for _ in range(RUNS):
-        begin_s = time.process_time()
-        _run(octets)
-        best_s = min(best_s, time.process_time() - begin_s)
-        if best_s < budget_s / ALLOWED:
-            break
-    assert best_s < budget_s
+    assert_within_budget(partial(_run, octets), len(octets))
 
 
 @pytest.mark.conformance("nesting", "client", "server")

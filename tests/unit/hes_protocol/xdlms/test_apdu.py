@@ -1,7 +1,6 @@
 """Every APDU both ways, cut short, and with anything in it."""
 
-import contextlib
-import time
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -32,6 +31,7 @@ from hes_protocol.xdlms import (
 from hes_protocol.xdlms.apdu import DECODERS
 from tests.apdus import BY_NAME, apdus
 from tests.connection_pair import CLOCK
+from tests.cost import assert_within_budget
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -264,14 +264,7 @@ def _length(count: int) -> bytes:
     ids=lambda octets: octets[:2].hex(),
 )
 def test_the_worst_apdus_cost_no_more_than_their_length_allows(octets: bytes) -> None:
-    # 1 ms + 1 µs per octet (architecture.md section 5), the best of five as others compute too.
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        with contextlib.suppress(RemoteProtocolError):
-            decode_apdu(octets)
-        times.append(time.process_time() - start)
-    assert min(times) <= 1e-3 + 1e-6 * len(octets)
+    assert_within_budget(partial(decode_apdu, octets), len(octets))
 
 
 @pytest.mark.parametrize("count", ["ffffff", "010000"])
