@@ -103,6 +103,7 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
     "quirks": {
         "empty-system-title": "an AARE without a system title, or with an empty one",
         "no-rlrq": "a meter that does not answer RLRQ",
+        "counter-reuse": "a GMAC proof with the counter of the APDU that carries it",
         "hls-object": "reply_to_HLS_authentication at another object",
         "counter-object": "the invocation counter at another object",
         "date-time-untagged": "date-time in a data-notification without its length octet",

@@ -7,6 +7,7 @@ behaviour, so a meter of no model, or of one without the flag, is taken at the s
     [quirks]
     empty_system_title = true             # its AARE has no responding-AP-title, or an empty one
     no_rlrq = true                        # the link is closed without RLRQ
+    counter_reuse = true                  # proof and APDU around it share an invocation counter
     tagged_push_time = true               # data-notification: 09 0C, where the standard has 0C
     selection = "entry"                   # profiles are read by entry; by range it refuses
     deviation = "refused"                 # or "required": of the bounds of a range
@@ -73,10 +74,16 @@ class Quirks:
 
     `tagged_push_time` needs no switch on our side: the decoder knows both forms by their octets.
     It tells people, and simulated meters how to push.
+
+    `counter_reuse`: in HLS_GMAC a proof may have the invocation counter of the APDU that carries it,
+    the meter's or, where we are the meter, the client's (dlms-cosem 25.1.0 does so). One
+    initialization vector for two tags wears the authentication key down: no model has it that can
+    do better.
     """
 
     empty_system_title: bool = False
     no_rlrq: bool = False
+    counter_reuse: bool = False
     tagged_push_time: bool = False
     selection: SelectionBy | None = None
     deviation: Deviation | None = None
@@ -162,6 +169,7 @@ def _obis(value: Any) -> Obis:
 _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "empty_system_title": _flag,
     "no_rlrq": _flag,
+    "counter_reuse": _flag,
     "tagged_push_time": _flag,
     "selection": _one_of(SelectionBy),
     "deviation": _one_of(Deviation),

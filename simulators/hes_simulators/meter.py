@@ -215,6 +215,7 @@ def _associations(kind: MeterKind, identity: Identity) -> dict[int, ServerAssoci
         authentication_key=identity.authentication_key if ciphered else None,
         minimum_protection=Protection.AUTHENTICATED_ENCRYPTED if ciphered else Protection.PLAIN,
         max_receive_pdu_size=kind.max_receive_pdu_size,
+        same_proof_counter=kind.quirks.counter_reuse,
         empty_system_title=kind.quirks.empty_system_title,
         no_rlrq=kind.quirks.no_rlrq,
     )

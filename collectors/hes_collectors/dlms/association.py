@@ -87,6 +87,7 @@ def client_for(
                 else Method(_CLASS_ASSOCIATION, hls_object, _REPLY_TO_HLS)
             ),
             empty_system_title=quirks.empty_system_title,
+            same_proof_counter=quirks.counter_reuse,
             no_rlrq=quirks.no_rlrq,
             server_system_title=meter.system_title,
             server_counter=server_counter,

@@ -32,7 +32,7 @@ def test_every_flag_is_read() -> None:
     quirks = model(
         "[quirks]\nempty_system_title = true\nno_rlrq = true\ntagged_push_time = true\n"
         'selection = "entry"\ndeviation = "refused"\nnull_means = "previous"\n'
-        'standard_time = true\nhls_object = "0.0.40.0.1.255"\n'
+        'standard_time = true\ncounter_reuse = true\nhls_object = "0.0.40.0.1.255"\n'
         "hdlc_address = { physical = 17, size = 4 }\n"
         '[quirks.counter_object]\n1 = "0.0.43.1.1.255"\n48 = "0.0.43.1.48.255"\n'
     ).quirks
@@ -41,6 +41,7 @@ def test_every_flag_is_read() -> None:
     assert quirks.deviation is Deviation.REFUSED
     assert quirks.null_means is NullMeaning.PREVIOUS
     assert quirks.standard_time
+    assert quirks.counter_reuse
     assert quirks.hls_object.get(1) == quirks.hls_object.get(7) == Obis.parse("0.0.40.0.1.255")
     assert quirks.hdlc_address == HdlcAddressing(17, 4)
     assert quirks.counter_object.get(48) == Obis.parse("0.0.43.1.48.255")

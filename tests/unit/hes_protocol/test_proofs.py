@@ -371,10 +371,12 @@ class TestSameCounter:
         assert any(isinstance(event, AssociationRefused) for event in heard)
         assert not any(isinstance(event, AssociationOpened) for event in heard)
 
+    @pytest.mark.conformance("counter-reuse", "server")
     def test_a_server_tolerates_it_by_name(self) -> None:
         heard = self.play(self.client(), self.server(same_proof_counter=True))
         assert any(isinstance(event, AssociationOpened) for event in heard)
 
+    @pytest.mark.conformance("counter-reuse", "client")
     @pytest.mark.parametrize("tolerant", [False, True])
     def test_a_client(self, tolerant: bool) -> None:
         pair = pair_of(
