@@ -1,0 +1,174 @@
+"""
+Who the meters of a scenario are, and where they hang.
+
+Owns groups (meters of one model, one kind of customer, one transport) and places (district,
+feeder, transformer, site). A group is a range of indices, so that a fleet makes one kind for each
+group and finds it by bisection; places are drawn from the seed and mix the groups, since a feeder
+does not ask for models. Nothing here costs an object for each meter.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import attrs
+import numpy as np
+
+from hes_simulators.randomness import Int64Array, stream_key, uniform
+
+DEFAULT_ZONE: Final = "Europe/Berlin"
+
+
+@attrs.frozen(kw_only=True)
+class Group:
+    """
+    Meters of one kind.
+
+    Args:
+        name: unique in the scenario.
+        model: name of a model in config/models.
+        count: how many.
+        curve: kind of customer (`energy.kinds`); None: what the model measures usually.
+        zone: of the meters.
+        security: of the management client where the model leaves it open; None: the fleet's.
+        transport: `wrapper` or `hdlc`; None: the model's.
+        faults: share of the meters, 0..1, by name of a fault (`faults`).
+    """
+
+    name: str
+    model: str
+    count: int
+    curve: str | None = None
+    zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo(DEFAULT_ZONE))
+    security: str | None = None
+    transport: str | None = None
+    faults: Mapping[str, float] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class District:
+    """A part of a town: a share of the meters, and the feeders and transformers for them."""
+
+    name: str
+    share: float = 1.0
+    feeders: int = 1
+    transformers: int = 1  # of each feeder
+
+
+@attrs.frozen
+class Place:
+    """Where one meter hangs, by the names of the meter file."""
+
+    district: str
+    feeder: str
+    transformer: str
+    site: str
+
+
+class Population:
+    """
+    The meters of a scenario, by index from 0.
+
+    Args: groups: in the order of their indices. districts: at least one; their shares count
+        among each other. seed: the places follow from it.
+    """
+
+    def __init__(self, groups: Sequence[Group], districts: Sequence[District], seed: int) -> None:
+        self.groups = tuple(groups)
+        self.districts = tuple(districts)
+        self._seed = seed
+        self._ends = list(accumulate(group.count for group in groups))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def group(self, index: int) -> Group:
+        """
+        The group of a meter.
+
+        Raises: IndexError: there is no such meter.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.groups[bisect_right(self._ends, index)]
+
+    def ranges(self) -> Iterator[tuple[Group, range]]:
+        """Each group with the indices of its meters."""
+        start = 0
+        for group, end in zip(self.groups, self._ends, strict=True):
+            yield group, range(start, end)
+            start = end
+
+    def place(self, index: int) -> Place:
+        """Where a meter hangs."""
+        district, feeder, transformer = self.cells(index)
+        name = self.districts[district].name
+        return Place(
+            name,
+            f"{name} F{feeder + 1}",
+            f"{name} F{feeder + 1} T{transformer + 1}",
+            f"{name} {index + 1}",
+        )
+
+    def feeders(self) -> dict[str, Int64Array]:
+        """The indices of the meters on each feeder, by its name."""
+        found = {}
+        for number, district in enumerate(self.districts):
+            for feeder in range(district.feeders):
+                on = (self._cells[:, 0] == number) & (self._cells[:, 1] == feeder)
+                found[f"{district.name} F{feeder + 1}"] = np.flatnonzero(on)
+        return found
+
+    def of_district(self, name: str) -> Int64Array:
+        """
+        The indices of the meters in a district.
+
+        Raises: KeyError: there is no such district.
+        """
+        for number, district in enumerate(self.districts):
+            if district.name == name:
+                return np.flatnonzero(self._cells[:, 0] == number)
+        raise KeyError(name)
+
+    def of_group(self, name: str) -> Int64Array:
+        """
+        The indices of the meters of a group.
+
+        Raises: KeyError: there is no such group.
+        """
+        for group, indices in self.ranges():
+            if group.name == name:
+                return np.arange(indices.start, indices.stop)
+        raise KeyError(name)
+
+    def cells(self, index: int) -> tuple[int, int, int]:
+        """Numbers from 0 of a meter's district, feeder and transformer."""
+        district, feeder, transformer = self._cells[index].tolist()
+        return district, feeder, transformer
+
+    @cached_property
+    def _cells(self) -> Int64Array:
+        """(meters, 3): district, feeder in it, transformer on that."""
+        indices = np.arange(len(self), dtype=np.int64)
+        shares = np.array([district.share for district in self.districts])
+        bounds = np.cumsum(shares) / shares.sum()
+        drawn = uniform(stream_key(self._seed, "district"), indices)
+        district = np.minimum(np.searchsorted(bounds, drawn, side="right"), len(bounds) - 1)
+        columns = [district]
+        for purpose in ("feeders", "transformers"):
+            most = np.array([getattr(one, purpose) for one in self.districts])[district]
+            columns.append((uniform(stream_key(self._seed, purpose), indices) * most).astype(int))
+        return np.stack(columns, axis=1).astype(np.int64)
+
+
+def uniform_population(
+    model: str, count: int, seed: int, *, zone: ZoneInfo | None = None
+) -> Population:
+    """One group in one district: what `--meters N` means."""
+    group = Group(name=model, model=model, count=count, zone=zone or ZoneInfo(DEFAULT_ZONE))
+    return Population([group], [District(name="Town")], seed)
