@@ -1,0 +1,130 @@
+"""
+How meters are reached and how they speak up: what a population says of itself, as values.
+
+Owns no socket: `listeners`, `datagrams` and `concentrator` wait for clients, `dial_in` calls the
+head-end, `pushes` sends what nobody asked for. A meter may do any of these at once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from ipaddress import IPv4Address
+from typing import Final
+
+import attrs
+
+DLMS_PORT: Final = 4059  # IANA dlms/cosem
+FIRST_CONCENTRATED_SAP: Final = 0x10
+_ALL_STATION: Final = 0x7F
+_MOST_CONCENTRATED: Final = 4096
+
+
+class Transport(StrEnum):
+    """What carries the APDUs of an association."""
+
+    WRAPPER = "wrapper"
+    HDLC = "hdlc"
+
+
+class Greeting(StrEnum):
+    """What a meter says when it has dialled in."""
+
+    SILENT = "silent"
+    """Nothing until it is asked."""
+    IDENTITY = "identity"
+    """Its logical device name, as a push."""
+    PUSH = "push"
+    """Its first push of the model's."""
+
+
+@attrs.frozen
+class Target:
+    """Where meters of a population call or push to: an IPv4 address and a port."""
+
+    host: str
+    port: int = DLMS_PORT
+
+    def __attrs_post_init__(self) -> None:
+        IPv4Address(self.host)
+        if not 1 <= self.port <= 0xFFFF:
+            raise ValueError(f"port {self.port} is none")
+
+
+@attrs.frozen(kw_only=True)
+class DialIn:
+    """
+    Meters that keep a connection to the head-end and are read and push over it.
+
+    Args:
+        target: whom they call.
+        greeting: what they say first.
+        heartbeat_s: how often they say that they are there, seconds; None: never.
+        spread_s: over how long the first calls of a population spread, seconds.
+        reconnect_s: the bound below which the first new call waits at random; doubled with each
+            failure up to `most_reconnect_s`.
+        tls: whether they call by TLS.
+    """
+
+    target: Target
+    greeting: Greeting = Greeting.IDENTITY
+    heartbeat_s: float | None = None
+    spread_s: float = 1.0
+    reconnect_s: float = 5.0
+    most_reconnect_s: float = 300.0
+    tls: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Reach:
+    """
+    How the meters of one population are reached.
+
+    Args:
+        transport: of their associations.
+        listens: whether they have an address at which they answer; not so behind a firewall.
+        tls: whether those who call them must speak TLS.
+        udp: whether they answer wrapper datagrams as well.
+        meters_per_address: so many share an address behind a concentrator, which tells them
+            apart by wrapper port, see `server_sap`; 1: no concentrator.
+        one_session: a second connection to a meter is closed while it has one.
+        dial_in: whether and how they keep a connection to the head-end.
+        push_to: where pushes go of meters that do not dial in; None: nowhere.
+    Raises: ValueError: parts that exclude each other.
+    """
+
+    transport: Transport = Transport.WRAPPER
+    listens: bool = True
+    tls: bool = False
+    udp: bool = False
+    meters_per_address: int = 1
+    one_session: bool = False
+    dial_in: DialIn | None = None
+    push_to: Target | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.meters_per_address <= _MOST_CONCENTRATED:
+            raise ValueError(f"1 to {_MOST_CONCENTRATED} meters share an address")
+        if self.transport is Transport.HDLC and (self.udp or self.meters_per_address > 1):
+            raise ValueError("UDP and concentrators know the wrapper only")
+
+    def server_sap(self, place: int, own: int) -> int:
+        """
+        The SAP (wPort) at which a meter answers.
+
+        Args: place: the meter's among those that share its address, from 0. own: its own SAP,
+            which it has where it is alone.
+        Source: IEC 62056-47, "Reserved wrapper port numbers": servers from 0x10, not 0x7F.
+        """
+        if self.meters_per_address == 1:
+            return own
+        sap = FIRST_CONCENTRATED_SAP + place
+        return sap if sap < _ALL_STATION else sap + 1
+
+    def place(self, sap: int, own: int) -> int | None:
+        """Whose SAP this is, the opposite of `server_sap`; None: nobody's."""
+        if self.meters_per_address == 1:
+            return 0 if sap == own else None
+        place = sap - FIRST_CONCENTRATED_SAP - (sap > _ALL_STATION)
+        if sap == _ALL_STATION or not 0 <= place < self.meters_per_address:
+            return None
+        return place
