@@ -8,10 +8,11 @@ associations under way: any number of connections may talk to one meter.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -42,6 +43,12 @@ from hes_simulators.household_meter import MANAGEMENT_SAP, PUBLIC_SAP, SERVER_SA
 from hes_simulators.identity import LLS_SECRET, Identity
 from hes_simulators.local_time import standard_clock
 from hes_simulators.objects import Context, ObjectModel
+from hes_simulators.randomness import Int64Array
+from hes_simulators.state import ELECTRICITY, Cut, MeterState, Spans
+
+if TYPE_CHECKING:
+    from hes_protocol.models.objects import ModelPush
+    from hes_simulators.energy import Source
 
 # A request is never longer than this, even with a large PDU: no SET of big values yet.
 _MAX_REQUEST_OCTETS: Final = 2048
@@ -111,6 +118,29 @@ class MeterKind:
         return standard_clock(self.zone) if self.quirks.standard_time else self.zone
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_US: Final = timedelta(microseconds=1)
+
+
+def microseconds(at: datetime) -> int:
+    """Whole microseconds since 1970 UTC, exactly."""
+    return (at - _EPOCH) // _US
+
+
+def moment(at_us: int) -> datetime:
+    """The inverse of `microseconds`."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+@attrs.frozen
+class DuePush:
+    """What a meter wants to send: by which push setup, why (an event's name, or ""), since when."""
+
+    setup: ModelPush
+    reason: str
+    at: datetime
+
+
 @attrs.define(eq=False)
 class Meter:
     """Meter `identity` of its fleet; make it with `Meter.of`."""
@@ -118,6 +148,9 @@ class Meter:
     kind: MeterKind = attrs.field(repr=False)
     identity: Identity
     curve: Curve = attrs.field(repr=False)
+    state: MeterState = attrs.field(factory=MeterState, init=False, repr=False)
+    now_us: int = attrs.field(default=0, init=False)
+    pushes_due: deque[DuePush] = attrs.field(factory=deque, init=False, repr=False)
     client_counters: dict[int, int] = attrs.field(factory=dict, init=False)
     written: dict[tuple[Obis, int], Data] = attrs.field(factory=dict, init=False, repr=False)
     _next_counter: int = attrs.field(init=False)
@@ -131,6 +164,77 @@ class Meter:
     def of(cls, kind: MeterKind, index: int) -> Meter:
         """Meter `index` of the fleet that `kind` describes."""
         return cls(kind, Identity.of(kind.seed, index), kind.loads.curve(index))
+
+    # --- what happens to it ---------------------------------------------------------------------
+
+    def advance(self, to: datetime) -> None:
+        """
+        Let everything happen that was to happen until then: billing, limiter, credit, in order.
+
+        Moments before the last one change nothing: a meter does not go back.
+        """
+        self._advance_us(microseconds(to))
+
+    def cut(self, why: Cut, at: datetime, medium: str = ELECTRICITY) -> None:
+        """Nothing flows from now on; in an OUTAGE the meter is dark as well."""
+        at_us = self._advance_us(microseconds(at))
+        self.state.cuts.setdefault(medium, Spans()).begin(why, at_us)
+        if why is Cut.OUTAGE:
+            self.state.dark.begin(why, at_us)
+
+    def restore(self, why: Cut, at: datetime, medium: str = ELECTRICITY) -> None:
+        """This reason to cut has gone; energy flows again when it was the last one."""
+        at_us = self._advance_us(microseconds(at))
+        if medium in self.state.cuts:
+            self.state.cuts[medium].end(why, at_us)
+        if why is Cut.OUTAGE:
+            self.state.dark.end(why, at_us)
+
+    def is_dark(self, at: datetime) -> bool:
+        """Whether it has no power, or is starting: connections close, nothing answers."""
+        return self.state.dark.covers(microseconds(at))
+
+    def reboot(self, at: datetime, *, until: datetime) -> None:
+        """Dark from `at` to `until`, while energy flows on: nobody measures it meanwhile."""
+        raise NotImplementedError
+
+    def raise_event(self, name: str, at: datetime, **facts: Any) -> None:
+        """
+        Something happened that the model has a code for: logs, alarm bits, pushes, journal.
+
+        Args: name: as the model's tables call it; one without a code there is only journaled.
+            facts: numbers that its log captures beside, by name of their source.
+        """
+        raise NotImplementedError
+
+    # --- what it measures -----------------------------------------------------------------------
+
+    @property
+    def source(self) -> Source:
+        """What the installation behind it would use if nothing were ever cut off."""
+        raise NotImplementedError
+
+    def totals(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """
+        What a register held at each moment: cumulative, native unit; cuts applied.
+
+        Args: at_us: microseconds since 1970 UTC, true time, sorted.
+        """
+        raise NotImplementedError
+
+    def momentary(self, quantity: str, at: datetime) -> int:
+        """What is measured at a moment; nothing flows in a cut, no voltage in an outage."""
+        raise NotImplementedError
+
+    def clock(self, at: datetime) -> datetime:
+        """What its clock shows at a true moment, drift and steps included; aware UTC."""
+        return at
+
+    def _advance_us(self, to_us: int) -> int:
+        self.now_us = max(to_us, self.now_us)
+        return self.now_us
+
+    # --- what it answers ------------------------------------------------------------------------
 
     def server(self) -> Server:
         """The protocol's side of a new connection to this meter."""
