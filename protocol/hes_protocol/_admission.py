@@ -73,11 +73,24 @@ def pre_established(rules: ServerAssociation) -> Admitted:
 
 @attrs.frozen
 class Refused:
-    """Why an AARQ is refused; `initiate_error` where what it proposes is at fault."""
+    """
+    Why an AARQ is refused; `initiate_error` where what it proposes is at fault.
+
+    `result` is REJECTED_TRANSIENT where the same AARQ may be admitted later.
+    """
 
     diagnostic: Diagnostic
     initiate_error: InitiateError | None = None
     detail: str = ""
+    result: AssociationResult = AssociationResult.REJECTED_PERMANENT
+
+
+LOCKED_OUT = Refused(
+    Diagnostic(UserDiagnostic.AUTHENTICATION_FAILURE),
+    detail="locked-out",
+    result=AssociationResult.REJECTED_TRANSIENT,
+)
+"""No credentials are looked at for a while: the standard has no diagnostic of its own for that."""
 
 
 def _refused(diagnostic: UserDiagnostic, detail: str = "") -> Refused:
@@ -238,7 +251,7 @@ def refusal(refused: Refused, rules: ServerAssociation | None) -> bytes:
             if needs_ciphering
             else ApplicationContext.LOGICAL_NAME
         ),
-        AssociationResult.REJECTED_PERMANENT,
+        refused.result,
         refused.diagnostic,
         user_information=information,
     ).encode()

@@ -31,7 +31,7 @@ from hes_protocol.events import (
     ServerEvent,
 )
 from hes_protocol.requests import Reply, ServiceResult
-from hes_protocol.settings import ServerAssociation
+from hes_protocol.settings import Guard, ServerAssociation
 from hes_protocol.xdlms import (
     ActionRequestNormal,
     ActionResultCode,
@@ -94,8 +94,9 @@ class ServerSession:
         channel: its keys, titles and counters.
         admitted: what its AARQ has agreed to.
         challenge: StoC where HLS is to follow.
-        client_counters, broadcast_counters: highest verified counter by client SAP under the
+        client_counters, broadcast_counters: highest verified counter by `counter_id` under the
             unicast and under the broadcast key; written after verification.
+        guard: hears what did not verify, and whether the client is through.
     """
 
     def __init__(
@@ -106,9 +107,11 @@ class ServerSession:
         challenge: bytes | None,
         client_counters: MutableMapping[int, int],
         broadcast_counters: MutableMapping[int, int],
+        guard: Guard,
     ) -> None:
         self.channel = channel
         self._rules = rules
+        self._guard = guard
         self._admitted = admitted
         self._challenge = challenge
         self._counters = {
@@ -137,10 +140,11 @@ class ServerSession:
         channel: Channel,
         client_counters: MutableMapping[int, int],
         broadcast_counters: MutableMapping[int, int],
+        guard: Guard,
     ) -> ServerSession:
         """A pre-established association, which is open and stays so."""
         admitted = admission.pre_established(rules)
-        session = cls(rules, channel, admitted, None, client_counters, broadcast_counters)
+        session = cls(rules, channel, admitted, None, client_counters, broadcast_counters, guard)
         session._state.advance(Step.ACCEPT)
         return session
 
@@ -181,6 +185,7 @@ class ServerSession:
         return (self._opened(),)
 
     def _opened(self) -> AssociationOpened:
+        self._guard.succeeded(self._rules.client_sap)
         return AssociationOpened(
             self._rules.client_sap, self._admitted.aarq.calling_ae_invocation_id
         )
@@ -234,7 +239,7 @@ class ServerSession:
         for kind, counters in self._counters.items():
             counter = self.channel.verified(kind)
             if counter is not None:
-                counters[self._rules.client_sap] = counter
+                counters[self._rules.counter_id] = counter
 
     # --- what the client says ---------------------------------------------------------------
 
@@ -262,12 +267,13 @@ class ServerSession:
         if rlrq is not None and not protected and self._rules.plain_rlrq:
             return self._receive_rlrq(Opened(b""), informed=False)
         for kind, counters in self._counters.items():
-            self.channel.set_verified(kind, counters.get(self._rules.client_sap))
+            self.channel.set_verified(kind, counters.get(self._rules.counter_id))
         try:
             opened = self.channel.open(protected)
             if rlrq is not None:
                 _check_release(opened)
         except SecurityError as error:
+            self._guard.failed(self._rules.client_sap, error.code)
             exception = answers.exception_for(error, self.channel.peer_counter)
             answer = self.blocks.answer if by_blocks else _whole
             return Turn(due=Due(Reply("exception", error.code), lambda: answer(exception)))
@@ -339,6 +345,8 @@ class ServerSession:
         if not isinstance(apdu, ActionRequestNormal) or apdu.method != self._rules.hls_object:
             self._commit(opened)
             return self._refuse(answers.not_associated(), "no-association", opened)
+        if not self._guard.admits(self._rules.client_sap):
+            return self._deny(apdu, "locked-out", opened)  # since it was challenged
         try:
             counter = check_proof(
                 self._rules,
@@ -349,16 +357,20 @@ class ServerSession:
                 own_challenge=challenge,
             )
         except SecurityError as error:
-            # Nothing changes, so that nobody can spoil another one's handshake.
-            diagnostic = Diagnostic(UserDiagnostic.AUTHENTICATION_FAILURE)
-            denial = answers.plain_action_response(apdu, ActionResultCode.OTHER_REASON)
-            refused = self._refuse(denial, error.code, opened)
-            return Turn((AssociationRefused(self._rules.client_sap, diagnostic),), refused.due)
+            self._guard.failed(self._rules.client_sap, error.code)
+            return self._deny(apdu, error.code, opened)
         if counter is not None:
             self.channel.commit_counter(counter)
         self._commit(opened)
         self._state.advance(Step.PROVE)
         return Turn(due=Due(Reply("hls"), lambda: self._prove(apdu, opened), self._confirmed))
+
+    def _deny(self, apdu: ActionRequestNormal, detail: str, opened: Opened) -> Turn:
+        """No to a proof. Nothing changes, so that nobody can spoil another one's handshake."""
+        diagnostic = Diagnostic(UserDiagnostic.AUTHENTICATION_FAILURE)
+        denial = answers.plain_action_response(apdu, ActionResultCode.OTHER_REASON)
+        refused = self._refuse(denial, detail, opened)
+        return Turn((AssociationRefused(self._rules.client_sap, diagnostic),), refused.due)
 
     def _prove(self, apdu: ActionRequestNormal, opened: Opened) -> tuple[bytes, ...]:
         assert self._challenge is not None

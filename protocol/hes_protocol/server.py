@@ -50,10 +50,9 @@ from hes_protocol.requests import (
     ServiceResult,
     SetResult,
 )
-from hes_protocol.security import SuiteKeys
 from hes_protocol.security.mechanisms import check_challenge
 from hes_protocol.security.suite0 import SYSTEM_TITLE_OCTETS
-from hes_protocol.settings import ServerAssociation, ServerLink
+from hes_protocol.settings import NO_GUARD, Guard, ServerAssociation, ServerLink
 from hes_protocol.xdlms import DataNotificationConfirm, decode_apdu
 from hes_protocol.xdlms.ciphered import GENERAL_GLO, CipherForm
 from hes_protocol.xdlms.notification import DATA_NOTIFICATION_CONFIRM
@@ -67,6 +66,7 @@ __all__ = [
     "ContinueNeeded",
     "GetRequested",
     "GetResult",
+    "Guard",
     "NotificationConfirmed",
     "Notify",
     "Reply",
@@ -91,15 +91,17 @@ class Server:
     A logical device's associations over one link.
 
     Args:
-        associations: by client SAP; a SAP that is not there is an unknown client.
+        associations: by client SAP; a SAP that is not there is an unknown client. What changes in
+            it holds from a client's next association on; one that stands keeps its rules and keys.
         link: frames APDUs and knows the client's SAP; owned by this object from here on.
         server_sap: ours.
         system_title: ours, 8 octets.
         next_counter: gives each invocation counter once, ever higher.
         next_challenge: gives a fresh StoC, 8..64 octets, for each HLS association.
-        client_counters: highest verified counter by client SAP; written after verification, so
-            that the caller can keep it over connections.
+        client_counters: highest verified counter by the association's `counter_id`; written after
+            verification, so that the caller can keep it over connections.
         broadcast_counters: the same under the broadcast key, for associations that have one.
+        guard: who may try to authenticate, and who hears what did not verify.
     Raises: LocalProtocolError: no system title.
     """
 
@@ -114,6 +116,7 @@ class Server:
         next_challenge: Callable[[], bytes],
         client_counters: MutableMapping[int, int],
         broadcast_counters: MutableMapping[int, int] | None = None,
+        guard: Guard = NO_GUARD,
     ) -> None:
         if len(system_title) != SYSTEM_TITLE_OCTETS:
             raise LocalProtocolError("a system title has 8 octets")
@@ -125,7 +128,7 @@ class Server:
         self._next_challenge = next_challenge
         self._client_counters = client_counters
         self._broadcast_counters = {} if broadcast_counters is None else broadcast_counters
-        self._keys: dict[int, SuiteKeys] = {}
+        self._guard = guard
         self._sessions: dict[int, ServerSession] = {}
         self._events: deque[ServerEvent] = deque()
         self._asking: ServerSession | None = None
@@ -135,7 +138,7 @@ class Server:
         for sap, rules in associations.items():
             if rules.pre_established:
                 self._sessions[sap] = ServerSession.standing(
-                    rules, self._channel(rules), client_counters, self._broadcast_counters
+                    rules, self._channel(rules), client_counters, self._broadcast_counters, guard
                 )
 
     def is_associated(self, client_sap: int) -> bool:
@@ -302,7 +305,7 @@ class Server:
             return None
         channel.commit(opened)
         if channel.peer_counter is not None:
-            self._client_counters[rules.client_sap] = channel.peer_counter
+            self._client_counters[rules.counter_id] = channel.peer_counter
         return NotificationConfirmed(rules.client_sap, apdu.long_invoke_id)
 
     def _receive_aarq(self, aarq: Aarq, client_sap: int) -> Turn:
@@ -311,9 +314,13 @@ class Server:
         if rules is None:
             unknown = Diagnostic(UserDiagnostic.CALLING_AP_TITLE_NOT_RECOGNIZED)
             return _refuse(client_sap, admission.Refused(unknown, detail="unknown-client"), None)
+        if not self._guard.admits(client_sap):
+            return _refuse(client_sap, admission.LOCKED_OUT, rules)
         channel = self._channel(rules)
         decision = admission.admit(aarq, rules, channel)
         if isinstance(decision, admission.Refused):
+            if decision.diagnostic.code == UserDiagnostic.AUTHENTICATION_FAILURE:
+                self._guard.failed(client_sap, decision.detail or "authentication-failed")
             return _refuse(client_sap, decision, rules)
         challenge = self._fresh_challenge(aarq) if decision.with_hls else None
         session = ServerSession(
@@ -323,22 +330,20 @@ class Server:
             challenge,
             self._client_counters,
             self._broadcast_counters,
+            self._guard,
         )
         self._sessions[client_sap] = session
         return session.accept()
 
     def _channel(self, rules: ServerAssociation) -> Channel:
-        sap = rules.client_sap
-        if sap not in self._keys and rules.encryption_key is not None:
-            self._keys[sap] = SuiteKeys(rules.encryption_key, rules.authentication_key)
         channel = Channel(
-            self._keys.get(sap),
+            rules.suite_keys,
             self._system_title,
             rules.minimum_protection,
             self._next_counter,
             broadcast_key=rules.broadcast_key,
         )
-        channel.peer_counter = self._client_counters.get(sap)
+        channel.peer_counter = self._client_counters.get(rules.counter_id)
         return channel
 
     def _fresh_challenge(self, aarq: Aarq) -> bytes:

@@ -81,6 +81,45 @@ class ServerLink(Link, Protocol):
         """Clients whose link was set up anew or given up since the last call; see `Server`."""
 
 
+class Guard(Protocol):
+    """
+    What a server remembers of its clients' proofs, over associations and connections.
+
+    The server says what happened and asks who may try; how many attempts there are, and how long
+    a client is locked out, is a matter of the meter.
+    """
+
+    def admits(self, client_sap: int) -> bool:
+        """Whether this client may try to authenticate now."""
+
+    def failed(self, client_sap: int, code: str) -> None:
+        """
+        Something that claims to be of this client did not verify.
+
+        Args: code: of the `SecurityError`; "authentication-failed" for a wrong secret or proof.
+        """
+
+    def succeeded(self, client_sap: int) -> None:
+        """The client's association is open."""
+
+
+class NoGuard:
+    """Remembers nothing and admits everybody, as often as they like."""
+
+    def admits(self, client_sap: int) -> bool:  # noqa: ARG002
+        """Everybody, always."""
+        return True
+
+    def failed(self, client_sap: int, code: str) -> None:
+        """Forgotten at once."""
+
+    def succeeded(self, client_sap: int) -> None:
+        """Forgotten at once."""
+
+
+NO_GUARD: Final = NoGuard()
+
+
 @attrs.frozen(kw_only=True)
 class ClientSettings:
     """
@@ -220,6 +259,8 @@ class ServerAssociation:
             nothing else will do, or where the client has asked by it.
         max_list_elements: the most attributes and methods that one request may name.
         max_request_octets: the most that the blocks of one request may add up to.
+        counter_id: under which number the server's `client_counters` keep this client's; its SAP
+            unless given. A counter belongs to a key: rules with another key have another number.
     Raises: LocalProtocolError: a mechanism that is not implemented, or something missing for it.
     """
 
@@ -247,6 +288,16 @@ class ServerAssociation:
     general_blocks: int = 0
     max_list_elements: int = 128
     max_request_octets: int = 65_536
+    counter_id: int = attrs.field(
+        default=attrs.Factory(lambda self: self.client_sap, takes_self=True)
+    )
+
+    @cached_property
+    def suite_keys(self) -> SuiteKeys | None:
+        """The keys as a cipher object, made once for every connection; None without."""
+        if self.encryption_key is None:
+            return None
+        return SuiteKeys(self.encryption_key, self.authentication_key)
 
     def __attrs_post_init__(self) -> None:
         check_mechanism(self)
