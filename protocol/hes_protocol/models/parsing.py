@@ -33,75 +33,12 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import attrs
-
-from hes_protocol.cosem import Obis
-from hes_protocol.cosem.units import COUNT, unit_code
 from hes_protocol.errors import LocalProtocolError
-from hes_protocol.quirks import STANDARD, Quirks, parse_quirks
+from hes_protocol.models.layouts import parse_layout
+from hes_protocol.models.model import Model
+from hes_protocol.quirks import STANDARD, parse_quirks
 
-_LAYOUT_KEYS: Final = frozenset(
-    {"marker", "push_setup", "elements", "objects", "scalers", "known_model_only"}
-)
 _KEYS: Final = frozenset({"name", "maker", "inherits", "source", "quirks", "push"})
-
-
-@attrs.frozen
-class PushShape:
-    """
-    What push layouts tell payloads apart by.
-
-    `elements` is how many there are at the top; `first_text` the first printable one of them;
-    `push_setup` the push setup (class_id 40) that is named first, in a list of objects or bare;
-    `bare` is True where no element names a value.
-    """
-
-    elements: int
-    first_text: str = ""
-    push_setup: Obis | None = None
-    bare: bool = False
-
-
-@attrs.frozen
-class PushLayout:
-    """
-    How to read a push payload that leaves out names, scalers or units.
-
-    It applies where all that it asks for is so: `marker` begins the first text, `push_setup` is
-    named, there are `elements` elements, and with `objects` as many bare ones as these. `objects`
-    names the elements in order, None for what has no name; `scalers` gives scaler and DLMS unit
-    code by object. With `known_model_only` the payload tells nothing by which to know it.
-    """
-
-    model: str
-    marker: str = ""
-    objects: tuple[Obis | None, ...] = ()
-    scalers: Mapping[Obis, tuple[int, int]] = attrs.field(factory=dict)
-    push_setup: Obis | None = None
-    elements: int | None = None
-    known_model_only: bool = False
-
-    def applies(self, shape: PushShape) -> bool:
-        """True where this layout reads a payload of that shape."""
-        if self.objects and not (shape.bare and len(self.objects) == shape.elements):
-            return False
-        if self.elements is not None and self.elements != shape.elements:
-            return False
-        if self.push_setup is not None and self.push_setup != shape.push_setup:
-            return False
-        return shape.first_text.startswith(self.marker)
-
-
-@attrs.frozen
-class Model:
-    """One meter family."""
-
-    name: str
-    maker: str
-    source: str
-    push: tuple[PushLayout, ...] = ()
-    quirks: Quirks = STANDARD
-    inherits: str | None = None
 
 
 def parse_models(texts: Iterable[str]) -> tuple[Model, ...]:
@@ -138,20 +75,6 @@ def parse_model(text: str) -> Model:
     return model
 
 
-def push_layouts(models: Iterable[Model]) -> tuple[PushLayout, ...]:
-    """
-    All layouts that tell by themselves where they apply, those that demand more before those that
-    demand less; inherited ones once. Where the model is known, its own go before these.
-    """
-    layouts = [
-        layout
-        for model in models
-        for layout in model.push
-        if layout.model == model.name and not layout.known_model_only
-    ]
-    return tuple(sorted(layouts, key=lambda layout: (not layout.objects, layout.model)))
-
-
 def _document(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
@@ -177,7 +100,7 @@ def _model(document: Mapping[str, Any], parent: Model | None) -> Model:
         unknown = document.keys() - _KEYS
         if unknown:
             raise ValueError(f"there is no {min(unknown)}")  # noqa: TRY301
-        push = tuple(_layout(name, table) for table in document.get("push", []))
+        push = tuple(parse_layout(name, table) for table in document.get("push", []))
         return Model(
             name=_text(document, "name"),
             maker=_text(document, "maker"),
@@ -204,24 +127,3 @@ def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{key} is no table")  # noqa: TRY004
     return value
-
-
-def _layout(model: str, table: Mapping[str, Any]) -> PushLayout:
-    unknown = table.keys() - _LAYOUT_KEYS
-    if unknown:
-        raise ValueError(f"push has no {min(unknown)}")
-    layout = PushLayout(
-        model=model,
-        marker=_text(table, "marker") if "marker" in table else "",
-        objects=tuple(Obis.parse(obis) if obis else None for obis in table.get("objects", [])),
-        scalers={
-            Obis.parse(obis): (int(scaler), unit_code(unit) if unit else COUNT.code)
-            for obis, (scaler, unit) in table.get("scalers", {}).items()
-        },
-        push_setup=Obis.parse(table["push_setup"]) if "push_setup" in table else None,
-        elements=int(table["elements"]) if "elements" in table else None,
-        known_model_only=table.get("known_model_only", False) is True,
-    )
-    if not (layout.marker or layout.push_setup or layout.known_model_only):
-        raise ValueError("push needs a marker, a push_setup or known_model_only")
-    return layout

@@ -1,0 +1,434 @@
+"""
+What a model file says of a meter's inside, as immutable values: clients, objects, profiles, events.
+
+Owns the classes; not their parsing (`parsing`), nor what any class of the standard does. Simulated
+meters are built from them, collectors look up in them what a real meter does not tell.
+
+Rule 1: access is by client SAP: `read`, `write` and `methods` name who may, `clients` in whose
+object_list an object is. Rule 2: attribute 1, logical_name, is in no `attributes`: whoever sees an
+object may read it. Rule 3: an attribute that stands in `attributes` without a reader exists and is
+refused; one that does not stand there is undefined.
+
+Source: IEC 62056-6-2 (interface classes), IEC 62056-6-1 (OBIS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from hes_protocol.acse.names import Mechanism
+from hes_protocol.axdr import Data, DataTag
+from hes_protocol.cosem import CaptureObject, Obis, ScalerUnit, Unit
+from hes_protocol.security.control import Protection
+from hes_protocol.xdlms.results import DEFAULT_CONFORMANCE, Conformance
+
+CLASS_PROFILE: Final = 7
+CLASS_PUSH_SETUP: Final = 40
+
+
+# --- who talks to the meter -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class LockOut:
+    """After `attempts` wrong secrets in a row the client is refused for `seconds`."""
+
+    attempts: int
+    seconds: int
+
+
+@attrs.frozen(kw_only=True)
+class ModelClient:
+    """
+    One client of a meter: its association (IEC 62056-5-3, "application association").
+
+    `name` is what the file calls it ("management"); `protection` the least that it must apply to
+    each APDU; `lock_out` None where wrong secrets are only counted.
+    """
+
+    sap: int
+    name: str
+    mechanism: Mechanism = Mechanism.NONE
+    protection: Protection = Protection.PLAIN
+    suite: int = 0
+    conformance: Conformance = DEFAULT_CONFORMANCE
+    lock_out: LockOut | None = None
+
+
+# --- what the meter holds -------------------------------------------------------------------------
+
+
+class Statistic(StrEnum):
+    """
+    What is made of a source, over `ModelAttribute.period_s`; in files `average(import_w)`.
+
+    MOMENT: its value when asked. AVERAGE: the mean of the last whole period, RUNNING_AVERAGE that
+    of the one under way. INTERVAL: how much a total grew in the last whole period. MAXIMUM: the
+    greatest average since the last billing, MAXIMUM_AT when that was. MINIMUM: the smallest
+    momentary value since the last billing. AT_BILLING: its value at the last billing.
+    """
+
+    MOMENT = "moment"
+    AVERAGE = "average"
+    RUNNING_AVERAGE = "running_average"
+    INTERVAL = "interval"
+    MAXIMUM = "maximum"
+    MAXIMUM_AT = "maximum_at"
+    MINIMUM = "minimum"
+    AT_BILLING = "at_billing"
+
+
+METER_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "clock": "the meter's clock, twelve octets",
+        "clock_status": "the status octet of the clock",
+        "time_zone": "minutes west of UTC, without summer time (class_id 8, attribute 3)",
+        "serial": "the serial number, ASCII",
+        "logical_device_name": "up to 16 octets that begin with the maker's three letters",
+        "system_title": "eight octets",
+        "client_counter": "the highest invocation counter accepted of the management client",
+        "own_counter": "the meter's own next invocation counter",
+        "firmware_version": "the version that runs; another one after an activated image",
+        "firmware_signature": "hash of the firmware that runs",
+        "profile_status": "AMR profile status, one octet (0.0.96.10.1-8.255)",
+        "event_code": "the code of the last event of the log whose code object this is",
+        "alarm": "the alarm register: bits of what happened and was not cleared",
+        "error": "the error register",
+        "tariff": "the rate that is active now, from 1",
+        "disconnect_state": "whether the load is on (class_id 70, attribute 2)",
+        "billing_count": "billing periods closed so far",
+        "billing_at": "when the last billing period was closed, twelve octets",
+        "outage_count": "power failures so far",
+        "outage_s": "seconds without power so far",
+        "operating_s": "seconds with power so far",
+        "tamper_count": "tamper events so far (cover, magnet)",
+        "programming_count": "writes of clients so far",
+        "battery_hours": "battery use so far, hours",
+        "message": "a text for the customer, as written by a client",
+        "metering_point": "a name that a client writes, empty at first",
+        "credit": "what is left to use (prepayment), in the currency's scale",
+    }
+)
+"""
+Sources that are the meter's own; all others are quantities of its installation, see
+`hes_simulators.energy.QUANTITIES` (`import_wh`, `voltage_l1_dv`, ...).
+"""
+
+
+@attrs.frozen(kw_only=True)
+class ModelAttribute:
+    """
+    One attribute of an object: what it holds, and which clients (SAPs) may `read` and `write` it.
+
+    It holds what `source` says, or `constant` as long as nobody writes another, or, with
+    neither, what its class gives (object_list, buffer, capture_objects, state ...). Where the
+    source is a number it is sent as `tag` with `scaler` and `unit` (DLMS code; None: no unit).
+    """
+
+    index: int
+    source: str | None = None
+    statistic: Statistic = Statistic.MOMENT
+    period_s: int = 0
+    constant: Data | None = None
+    tag: DataTag | None = None
+    scaler: int = 0
+    unit: int | None = None
+    read: frozenset[int] = frozenset()
+    write: frozenset[int] = frozenset()
+
+
+@attrs.frozen(kw_only=True)
+class ModelObject:
+    """
+    One COSEM object. `options` are what its class needs to know else, see `classes.CLASSES`.
+
+    `clients` are the SAPs in whose object_list it is; `attributes` by index from 2; `methods` by
+    index the SAPs that may invoke them.
+    """
+
+    class_id: int
+    version: int
+    obis: Obis
+    clients: frozenset[int] = frozenset()
+    attributes: Mapping[int, ModelAttribute] = attrs.field(factory=dict)
+    methods: Mapping[int, frozenset[int]] = attrs.field(factory=dict)
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def key(self) -> tuple[int, Obis]:
+        """What an heir replaces it by, and a model holds it under."""
+        return self.class_id, self.obis
+
+
+class CaptureOn(StrEnum):
+    """When a profile captures a row; READ: it has one row, made when it is asked for."""
+
+    PERIOD = "period"
+    BILLING = "billing"
+    EVENT = "event"
+    READ = "read"
+
+
+class Sort(StrEnum):
+    """sort_method of a profile (IEC 62056-6-2, class_id 7, attribute 5), by its code."""
+
+    FIFO = "fifo"
+    LIFO = "lifo"
+    LARGEST = "largest"
+    SMALLEST = "smallest"
+    NEAREST_TO_ZERO = "nearest_to_zero"
+    FARTHEST_FROM_ZERO = "farthest_from_zero"
+
+    @property
+    def code(self) -> int:
+        """The enum that the meter gives."""
+        return list(Sort).index(self) + 1
+
+
+@attrs.frozen(kw_only=True)
+class ModelProfile(ModelObject):
+    """
+    A profile (class_id 7): an object that is one of `Model.objects`, too.
+
+    `entries` is profile_entries, its depth in rows; `capture_period_s` 0 unless `on` is PERIOD.
+    """
+
+    capture_objects: tuple[CaptureObject, ...] = ()
+    on: CaptureOn = CaptureOn.PERIOD
+    capture_period_s: int = 0
+    entries: int = 1
+    sort: Sort = Sort.FIFO
+
+
+# --- what the meter says by itself ----------------------------------------------------------------
+
+EVENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # supply
+        "power_down": "the supply failed",
+        "power_up": "the supply came back",
+        "reboot": "the meter restarted",
+        "voltage_sag_l1": "voltage of phase 1 fell below its threshold",
+        "voltage_sag_l2": "voltage of phase 2 fell below its threshold",
+        "voltage_sag_l3": "voltage of phase 3 fell below its threshold",
+        "voltage_swell_l1": "voltage of phase 1 rose above its threshold",
+        "voltage_swell_l2": "voltage of phase 2 rose above its threshold",
+        "voltage_swell_l3": "voltage of phase 3 rose above its threshold",
+        "voltage_normal_l1": "voltage of phase 1 is within its thresholds again",
+        "voltage_normal_l2": "voltage of phase 2 is within its thresholds again",
+        "voltage_normal_l3": "voltage of phase 3 is within its thresholds again",
+        "phase_missing_l1": "phase 1 has no voltage",
+        "phase_missing_l2": "phase 2 has no voltage",
+        "phase_missing_l3": "phase 3 has no voltage",
+        "over_current": "current above what the meter is made for",
+        "over_current_end": "current within limits again",
+        # clock and tariff
+        "clock_adjusted_old": "the clock was set; stamped with the time before",
+        "clock_adjusted_new": "the clock was set; stamped with the time after",
+        "clock_invalid": "the clock lost its time",
+        "daylight_saving": "summer time began or ended",
+        "tariff_changed": "another rate is active",
+        "billing_reset": "a billing period was closed",
+        "battery_low": "the battery must be replaced",
+        "battery_replaced": "the battery was replaced",
+        # somebody at the meter
+        "cover_opened": "the terminal cover was removed",
+        "cover_closed": "the terminal cover is back",
+        "case_opened": "the meter's case was opened",
+        "case_closed": "the meter's case was closed",
+        "strong_magnet": "a strong magnetic field",
+        "magnet_gone": "the strong magnetic field is gone",
+        "reverse_current": "current flows the wrong way",
+        "reverse_current_end": "current flows the right way again",
+        "neutral_disturbed": "neutral missing or fed by somebody",
+        "neutral_restored": "neutral as it should be",
+        # security
+        "wrong_password": "authentication failed, n times in a row",
+        "locked_out": "a client is refused for a while after wrong secrets",
+        "decryption_failed": "an APDU whose tag was wrong",
+        "replay": "an APDU with an invocation counter that was used before",
+        "key_changed": "a key was exchanged",
+        "secret_changed": "a password or HLS secret was changed",
+        "association_opened": "a client associated",
+        # the load
+        "disconnected_remotely": "the load was switched off by a client",
+        "connected_remotely": "the load was switched on by a client",
+        "ready_for_reconnection": "the customer may switch the load on again",
+        "disconnected_locally": "the load was switched off by the meter itself",
+        "connected_locally": "the load was switched on at the meter",
+        "disconnected_manually": "the load was switched off by the customer",
+        "connected_manually": "the load was switched on by the customer",
+        "over_limit": "the limiter's threshold was exceeded",
+        "limiter_released": "consumption is below the limiter's threshold again",
+        "limiter_changed": "the limiter's threshold was changed",
+        # prepayment
+        "credit_low": "the credit is below the warning",
+        "credit_exhausted": "no credit is left",
+        "token_accepted": "a token was accepted",
+        "token_rejected": "a token was refused",
+        # firmware and configuration
+        "firmware_ready": "an image was verified and is ready",
+        "firmware_activated": "an image was activated",
+        "firmware_failed": "an image did not verify",
+        "parameters_changed": "a client wrote a parameter",
+        "profile_cleared": "a profile's buffer was emptied",
+        "events_cleared": "an event log was emptied",
+        "alarms_cleared": "the alarm register was cleared",
+        # inside, communication
+        "self_test_failed": "memory or measurement is in doubt",
+        "module_power_down": "the communication module lost its supply",
+        "no_connection": "the meter could not reach the head-end",
+        "connection_lost": "the connection to the head-end broke",
+        # M-Bus devices behind the meter
+        "mbus_installed": "a device was bound to a channel",
+        "mbus_removed": "a device was released from its channel",
+        "mbus_lost": "a device on M-Bus no longer answers",
+        "mbus_found": "a device on M-Bus answers again",
+        "mbus_tamper": "a device on M-Bus reports fraud",
+        "mbus_battery_low": "a device on M-Bus reports a low battery",
+        "mbus_valve_closed": "the valve of a device was closed",
+        "mbus_valve_opened": "the valve of a device was opened",
+    }
+)
+"""Names of what happens to a meter, shared by all models; their codes are each model's own."""
+
+
+@attrs.frozen(kw_only=True)
+class ModelEventLog:
+    """
+    One event log: the profile `obis`, the object `code_obis` that holds the last code, the codes.
+
+    `codes` by event name: an event that is not there does not go into this log.
+    """
+
+    name: str
+    obis: Obis
+    code_obis: Obis
+    codes: Mapping[str, int]
+
+
+@attrs.frozen(kw_only=True)
+class ModelAlarm:
+    """
+    An alarm register: bit numbers by event name, from the least significant one.
+
+    `obis` is the register; `filter_obis` and `descriptor_obis` the objects beside it, if any.
+    """
+
+    obis: Obis
+    filter_obis: Obis | None = None
+    descriptor_obis: Obis | None = None
+    bits: Mapping[str, int] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class ModelEvents:
+    """Where events go: `logs` by name, and alarm registers."""
+
+    logs: Mapping[str, ModelEventLog] = attrs.field(factory=dict)
+    alarms: tuple[ModelAlarm, ...] = ()
+
+    def of(self, event: str) -> Iterator[tuple[ModelEventLog, int]]:
+        """The logs that an event goes into, each with its code there."""
+        for log in self.logs.values():
+            if event in log.codes:
+                yield log, log.codes[event]
+
+
+class PushForm(StrEnum):
+    """
+    How the payload of a push says what its values are, see `hes_protocol.push`.
+
+    BARE: values in the order of the list. DESCRIBED: the list of objects, then values. NAMED: a
+    structure of logical_name, value, and for a register scaler_unit, for each object. FLAT:
+    logical_name and value by turns in one structure.
+    """
+
+    BARE = "bare"
+    DESCRIBED = "described"
+    NAMED = "named"
+    FLAT = "flat"
+
+
+class Transport(StrEnum):
+    """What carries APDUs. MBUS: long frames of EN 13757-2/-3, pushes only."""
+
+    WRAPPER = "wrapper"
+    HDLC = "hdlc"
+    UDP = "udp"
+    MBUS = "mbus"
+
+
+@attrs.frozen(kw_only=True)
+class ModelPush:
+    """
+    One push: what the push setup `obis` (class_id 40) sends, and when.
+
+    `every_s` is its period, with the first on the whole period plus `offset_s`, 0: only `on` these
+    events. `client_sap` is whose association protects it. `preamble` goes before the values
+    (a list's version name, "KFM_001").
+    """
+
+    obis: Obis
+    name: str = ""
+    objects: tuple[CaptureObject, ...] = ()
+    every_s: float = 0
+    offset_s: float = 0
+    on: tuple[str, ...] = ()
+    form: PushForm = PushForm.BARE
+    protection: Protection = Protection.PLAIN
+    transport: Transport = Transport.WRAPPER
+    client_sap: int = 1
+    preamble: Data | None = None
+
+
+# --- the meter as a whole -------------------------------------------------------------------------
+
+
+@attrs.frozen
+class MeterChannel:
+    """A device on an M-Bus channel (class_id 72): what it meters, and how often it is heard."""
+
+    channel: int
+    kind: str
+    capture_period_s: int = 3600
+
+
+@attrs.frozen(kw_only=True)
+class MeterTable:
+    """
+    What a simulated meter is: the table [meter].
+
+    `kind` is what it meters ("electricity"), `load` the kind of installation behind it unless a
+    scenario says otherwise, `zone` an IANA name, `listens` False for one that only pushes,
+    `billing` when billing periods end ("month", "day" or "" for never), `maker_code` the three
+    letters of its system title.
+    """
+
+    kind: str = "electricity"
+    load: str = "household"
+    phases: int = 1
+    rates: int = 1
+    server_sap: int = 1
+    max_receive_pdu_size: int = 512
+    transport: Transport = Transport.WRAPPER
+    listens: bool = True
+    zone: str = "Europe/Berlin"
+    billing: str = ""
+    maker_code: str = "HES"
+    firmware: str = "1.0.0"
+    channels: tuple[MeterChannel, ...] = ()
+
+
+def scaler_units(objects: Mapping[tuple[int, Obis], ModelObject]) -> dict[Obis, ScalerUnit]:
+    """Scaler and unit of the values (attribute 2) that have a unit, by logical_name."""
+    return {
+        one.obis: ScalerUnit(value.scaler, Unit.of(value.unit))
+        for one in objects.values()
+        if (value := one.attributes.get(2)) is not None and value.unit is not None
+    }
