@@ -32,6 +32,7 @@ from hes_simulators.household_meter import MANAGEMENT_SAP, MODEL, SERVER_SAP
 from hes_simulators.identity import Identity
 from hes_simulators.meter import Meter, MeterKind, Security
 from hes_simulators.reach import Reach
+from hes_simulators.scenario.population import Population
 from hes_simulators.session import SessionSummary, serve_stream
 from hes_simulators.starts import first_counter
 
@@ -48,39 +49,12 @@ class FleetError(Exception):
 
 
 @attrs.frozen(kw_only=True)
-class Population:
-    """
-    Meters of a fleet that are all alike but for their seed.
-
-    Args:
-        meters: how many.
-        model: their model's name. quirks: what that does otherwise than the standard.
-        curve: what hangs on them, a kind of `energy.source`; None: as the model says.
-        security: of the management client.
-        max_receive_pdu_size: octets; answers above it come in blocks.
-        profile_days: depth of the load profile's buffer.
-        zone: where they stand; one with the European summer time rule.
-        reach: how they are reached and how they speak up.
-    """
-
-    meters: int
-    model: str = MODEL
-    quirks: Quirks = STANDARD
-    curve: str | None = None
-    security: Security = Security.GMAC
-    max_receive_pdu_size: int = 512
-    profile_days: int = 7
-    zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo("Europe/Berlin"))
-    reach: Reach = Reach()
-
-
-@attrs.frozen(kw_only=True)
 class FleetSettings:
     """
     What a fleet looks like.
 
     Args:
-        meters: how many; unused with `populations`, as all that a `Population` says of itself.
+        meters: how many; unused with `population`.
         network: their addresses; unused with `port_base`.
         port: of every address; 0 lets the system choose one.
         port_base: where not None, meter i listens on 127.0.0.1, port base + i, instead.
@@ -93,7 +67,8 @@ class FleetSettings:
         model: their model's name. quirks: what that does otherwise than the standard.
         idle_timeout_s: a client that sends no whole APDU for so long is dropped.
         max_connections: more at once are closed unheard.
-        populations: meters of several makes, numbered one population after the other.
+        population: meters of several makes; None: all are of `model`.
+        reach: how they are reached and speak up, where a group of `population` says nothing.
         tls_folder: where the certificates are, or will be made, of meters that speak TLS.
     Raises: NetworkError, FleetError: more meters than addresses or ports.
     """
@@ -112,7 +87,8 @@ class FleetSettings:
     quirks: Quirks = STANDARD
     idle_timeout_s: float = 60.0
     max_connections: int = 8192
-    populations: tuple[Population, ...] = ()
+    population: Population | None = None
+    reach: Reach = attrs.field(factory=Reach)
     tls_folder: Path | None = None
 
     def __attrs_post_init__(self) -> None:
