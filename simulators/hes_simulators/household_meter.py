@@ -23,8 +23,8 @@ from hes_protocol.quirks import STANDARD, Quirks
 from hes_protocol.security.control import Protection
 from hes_protocol.server import Selection
 from hes_protocol.xdlms.results import DataAccessResult
-from hes_simulators.curves import Registers
-from hes_simulators.grid import SLOT_S, SLOTS_PER_DAY
+from hes_simulators.energy.curves import Registers
+from hes_simulators.energy.grid import SLOT_S, SLOTS_PER_DAY
 from hes_simulators.load_profile import (
     AVERAGE_POWER,
     CLOCK,

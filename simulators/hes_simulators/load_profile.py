@@ -21,8 +21,8 @@ import numpy as np
 from hes_protocol.axdr import DataTag, write_length
 from hes_protocol.cosem import Obis
 from hes_protocol.cosem.objects import CaptureObject
-from hes_simulators.curves import Curve, Intervals
-from hes_simulators.grid import SLOTS_PER_DAY, captured_slots, first_slot_at
+from hes_simulators.energy.curves import Curve, Intervals
+from hes_simulators.energy.grid import SLOTS_PER_DAY, captured_slots, first_slot_at
 from hes_simulators.local_time import CapturedClocks, OctetArray, captured_clocks
 from hes_simulators.randomness import Int64Array
 

@@ -20,8 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hes_protocol.cosem import CosemDateTime
-from hes_simulators.grid import DAY_S, SLOT_S, SLOTS_PER_DAY
-from hes_simulators.randomness import FloatArray
+from hes_simulators.energy.grid import DAY_S, SLOT_S, SLOTS_PER_DAY
 
 OctetArray = npt.NDArray[np.uint8]
 
@@ -53,20 +52,6 @@ def captured_clocks(zone: tzinfo, day: int) -> CapturedClocks:
     octets = np.frombuffer(b"".join(clock.to_octets() for clock in clocks), np.uint8)
     status = [STATUS_DAYLIGHT_SAVING if clock.daylight_saving else 0 for clock in clocks]
     return CapturedClocks(octets.reshape(SLOTS_PER_DAY, 12), np.array(status, np.uint8))
-
-
-@lru_cache(maxsize=64)
-def local_hours(zone: ZoneInfo, day: int) -> FloatArray:
-    """The local hour of day, 0..24, in the middle of each slot of a UTC day."""
-    start = datetime.fromtimestamp(day * DAY_S, UTC)
-    middles = [start + timedelta(seconds=SLOT_S * (slot + 0.5)) for slot in range(SLOTS_PER_DAY)]
-    hours = np.array([_hour_of(middle.astimezone(zone)) for middle in middles])
-    hours.setflags(write=False)
-    return hours
-
-
-def _hour_of(local: datetime) -> float:
-    return local.hour + local.minute / 60 + local.second / 3600
 
 
 def standard_clock(zone: ZoneInfo) -> timezone:

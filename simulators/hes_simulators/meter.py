@@ -38,7 +38,7 @@ from hes_protocol.server import (
 from hes_protocol.settings import REPLY_TO_HLS
 from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
-from hes_simulators.curves import Curve, LoadModel
+from hes_simulators.energy.curves import Curve, LoadModel
 from hes_simulators.household_meter import MANAGEMENT_SAP, PUBLIC_SAP, SERVER_SAP, household_model
 from hes_simulators.identity import LLS_SECRET, Identity
 from hes_simulators.local_time import standard_clock

@@ -21,7 +21,7 @@ from hes_protocol.axdr import NULL, Data, DataTag, array, encode, structure
 from hes_protocol.cosem import Obis
 from hes_protocol.server import Selection, ServerAssociation
 from hes_protocol.xdlms.results import DataAccessResult
-from hes_simulators.curves import Curve
+from hes_simulators.energy.curves import Curve
 from hes_simulators.identity import Identity
 
 

@@ -15,8 +15,8 @@ from typing import Final, TextIO
 import attrs
 import trio
 
-from hes_simulators.curves import Intervals
-from hes_simulators.grid import SLOT_S, captured_slots, first_slot_at
+from hes_simulators.energy.curves import Intervals
+from hes_simulators.energy.grid import SLOT_S, captured_slots, first_slot_at
 from hes_simulators.load_profile import (
     AVERAGE_POWER,
     EXPORT_ENERGY,

@@ -35,7 +35,7 @@ from hes_protocol.server import (
     ServerReply,
 )
 from hes_protocol.xdlms import DataNotification
-from hes_simulators.curves import LoadModel
+from hes_simulators.energy.curves import LoadModel
 from hes_simulators.meter import MECHANISMS
 from tests.unit.hes_collectors.support import START, wall_clock
 

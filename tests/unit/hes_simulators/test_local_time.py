@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from hes_protocol.cosem import DEVIATION_UNSPECIFIED, STATUS_UNSPECIFIED, CosemDateTime
+from hes_simulators.energy.calendar import local_hours
 from hes_simulators.local_time import (
     STATUS_DAYLIGHT_SAVING,
     captured_clocks,
     cosem_time,
     instant,
-    local_hours,
 )
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -20,15 +20,15 @@ from zoneinfo import ZoneInfo
 import attrs
 import numpy as np
 
-from hes_simulators.grid import SLOT_S, SLOTS_PER_DAY
-from hes_simulators.households import (
+from hes_simulators.energy.calendar import local_hours
+from hes_simulators.energy.grid import SLOT_S, SLOTS_PER_DAY
+from hes_simulators.energy.households import (
     Household,
     clouded_roof,
     day_energy,
     household,
     load_shape,
 )
-from hes_simulators.local_time import local_hours
 from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key
 
 _SLOT_US: Final = SLOT_S * 1_000_000

@@ -14,9 +14,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from hes_simulators.grid import DAY_S, SLOTS_PER_DAY
+from hes_simulators.energy.grid import DAY_S, SLOTS_PER_DAY
+from hes_simulators.energy.sky import DAYS_PER_YEAR, clear_sky, clear_sky_hours, clearness
 from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key, uniform
-from hes_simulators.sky import DAYS_PER_YEAR, clear_sky, clear_sky_hours, clearness
 
 # Meters of a fleet were put up during this year, one by one.
 _FIRST_INSTALLED_DAY: Final = 20_240  # 2025-06-01

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hes_simulators.curves import LoadModel
-from hes_simulators.grid import SLOTS_PER_DAY, captured_slots, first_slot_at
-from hes_simulators.households import day_energy, household
+from hes_simulators.energy.curves import LoadModel
+from hes_simulators.energy.grid import SLOTS_PER_DAY, captured_slots, first_slot_at
+from hes_simulators.energy.households import day_energy, household
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOVEMBER_21 = datetime(2026, 11, 21, tzinfo=UTC)

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from hes_simulators.grid import SLOTS_PER_DAY
+from hes_simulators.energy.grid import SLOTS_PER_DAY
 from hes_simulators.randomness import FloatArray, Int64Array, stream_key, uniform
 
 DAYS_PER_YEAR: Final = 365.2425

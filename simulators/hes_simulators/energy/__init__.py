@@ -1,0 +1,22 @@
+"""
+Energy: what simulated meters measure, as a pure function of a seed and the time.
+
+Owns load curves, rates, phases, power quality and the weather behind them; not what a meter does
+with it (cuts, clocks, buffers). `source` makes what stands behind one meter or M-Bus channel.
+"""
+
+from hes_simulators.energy.quantity import QUANTITIES, Quantity
+from hes_simulators.energy.region import Region, Storm
+from hes_simulators.energy.source import Source, VoltageEvent, source
+from hes_simulators.energy.tariff import Tariff
+
+__all__ = [
+    "QUANTITIES",
+    "Quantity",
+    "Region",
+    "Source",
+    "Storm",
+    "Tariff",
+    "VoltageEvent",
+    "source",
+]

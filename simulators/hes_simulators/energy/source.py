@@ -1,0 +1,109 @@
+"""
+Sources: what a meter measures, for any moment, past or to come.
+
+Owns what every kind of source can be asked, and `source`, which makes one. A source is a pure
+function of (kind, seed, index, time) plus what was computed last; nothing has to be kept.
+
+Rule 1, one truth: everything is made from whole numbers of Wh (varh, VAh, dm3) per quarter-hour, so
+a register is its start value plus every interval since the installation, rates and phases add up
+to their total at any moment, and power is what the registers grow by. Rule 2, no interval needs its
+predecessors: the energy of each UTC day is a whole number that is cheap to draw and to add up over
+years; it is divided among rates, phases and 96 quarter-hours, which add up to it exactly.
+Rule 3: energy flows evenly within a quarter-hour, and a register shows whole units begun at none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from hes_simulators.energy.region import Region
+from hes_simulators.energy.tariff import Tariff
+from hes_simulators.randomness import Int64Array
+
+
+@attrs.frozen
+class VoltageEvent:
+    """
+    A sag or swell: from `from_us` <= t < `to_us` the voltage of `phases` is `per_mille` of normal.
+
+    Moments are microseconds since 1970 UTC. Loads draw the same power, so the current rises in a
+    sag. Source: EN 50160, supply voltage dips and swells.
+    """
+
+    from_us: int
+    to_us: int
+    per_mille: int
+    phases: tuple[int, ...] = (1, 2, 3)
+
+
+class Source(Protocol):
+    """What the customer's installation behind a meter draws and feeds, if nothing is cut off."""
+
+    @property
+    def installed_at(self) -> datetime:
+        """Aware UTC; before it nothing is measured and registers show their start values."""
+
+    @property
+    def quantities(self) -> frozenset[str]:
+        """The names of `QUANTITIES` that it has, by its kind, phases and rates."""
+
+    voltage_events: Sequence[VoltageEvent]
+    """Imposed from outside; empty at first. Replace it, never change it in place."""
+
+    def totals(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """
+        What the register of a cumulative quantity holds at each moment, native unit.
+
+        Args: at_us: microseconds since 1970 UTC, sorted; any moments, also within an interval.
+        Returns: never decreasing, and independent of which other moments are asked for.
+        Raises: KeyError: the source has no such cumulative quantity.
+        """
+
+    def total(self, quantity: str, at_us: int) -> int:
+        """The same at one moment, faster."""
+
+    def measured(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """
+        What is measured at each moment: W, var, VA, 0.1 V, 0.01 A, mHz, per mille of power factor.
+
+        Power is the average of the quarter-hour that the moment lies in or, on the grid, ends.
+        Args: as `totals`. Raises: KeyError: the source has no such momentary quantity.
+        """
+
+    def momentary(self, quantity: str, at: datetime) -> int:
+        """`measured` at one moment, aware UTC."""
+
+    def rate(self, at_us: int) -> int:
+        """Which rate is counted in just after a moment, from 1."""
+
+
+def source(
+    kind: str,
+    seed: int,
+    index: int,
+    zone: ZoneInfo,
+    phases: int = 1,
+    rates: int = 1,
+    *,
+    tariff: Tariff | None = None,
+    region: Region | None = None,
+) -> Source:
+    """
+    The source behind meter `index`.
+
+    Args:
+        kind: household, shop, solar, heat_pump, street_light; gas, water.
+        seed: of the fleet; everything random follows from it.
+        index: of the meter in its fleet; an M-Bus channel has the index of its meter.
+        zone: whose clock people live and tariffs switch by.
+        phases: 1 or 3, of an electricity meter. rates: 1 to 8.
+        tariff: when which of the rates counts; `Tariff.of(rates)` unless given.
+        region: place, weather and grid that meters share; `Region(seed, zone)` unless given.
+    Raises: ValueError: unknown kind, number of phases or rates, or a tariff with more rates.
+    """
+    raise NotImplementedError
