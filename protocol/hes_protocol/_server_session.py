@@ -273,7 +273,8 @@ class ServerSession:
             if rlrq is not None:
                 _check_release(opened)
         except SecurityError as error:
-            self._guard.failed(self._rules.client_sap, error.code)
+            sap = self._rules.client_sap
+            self._guard.failed(sap, error.code, opening=not self.is_open)
             exception = answers.exception_for(error, self.channel.peer_counter)
             answer = self.blocks.answer if by_blocks else _whole
             return Turn(due=Due(Reply("exception", error.code), lambda: answer(exception)))
@@ -357,7 +358,7 @@ class ServerSession:
                 own_challenge=challenge,
             )
         except SecurityError as error:
-            self._guard.failed(self._rules.client_sap, error.code)
+            self._guard.failed(self._rules.client_sap, error.code, opening=True)
             return self._deny(apdu, error.code, opened)
         if counter is not None:
             self.channel.commit_counter(counter)

@@ -320,7 +320,8 @@ class Server:
         decision = admission.admit(aarq, rules, channel)
         if isinstance(decision, admission.Refused):
             if decision.diagnostic.code == UserDiagnostic.AUTHENTICATION_FAILURE:
-                self._guard.failed(client_sap, decision.detail or "authentication-failed")
+                code = decision.detail or "authentication-failed"
+                self._guard.failed(client_sap, code, opening=True)
             return _refuse(client_sap, decision, rules)
         challenge = self._fresh_challenge(aarq) if decision.with_hls else None
         session = ServerSession(

@@ -92,11 +92,12 @@ class Guard(Protocol):
     def admits(self, client_sap: int) -> bool:
         """Whether this client may try to authenticate now."""
 
-    def failed(self, client_sap: int, code: str) -> None:
+    def failed(self, client_sap: int, code: str, *, opening: bool) -> None:
         """
         Something that claims to be of this client did not verify.
 
         Args: code: of the `SecurityError`; "authentication-failed" for a wrong secret or proof.
+            opening: whether by that the client wanted to associate, or to prove itself.
         """
 
     def succeeded(self, client_sap: int) -> None:
@@ -110,7 +111,7 @@ class NoGuard:
         """Everybody, always."""
         return True
 
-    def failed(self, client_sap: int, code: str) -> None:
+    def failed(self, client_sap: int, code: str, *, opening: bool) -> None:
         """Forgotten at once."""
 
     def succeeded(self, client_sap: int) -> None:
