@@ -28,6 +28,7 @@ import trio
 from hes_protocol.errors import RemoteProtocolError
 from hes_protocol.quirks import STANDARD, Quirks
 from hes_simulators.addresses import DEFAULT_NETWORK, MeterNetwork
+from hes_simulators.faults import reset
 from hes_simulators.household_meter import MANAGEMENT_SAP, MODEL, SERVER_SAP
 from hes_simulators.identity import Identity
 from hes_simulators.meter import Meter, MeterKind, Security
@@ -207,7 +208,12 @@ class Fleet:
             counters.open_sessions += 1
             summary = SessionSummary()
             try:
-                await serve_stream(stream, meter, summary, self.settings.idle_timeout_s)
+                with meter.kind.faults.session(meter.identity) as misdeeds:
+                    if misdeeds.refuses:
+                        await reset(stream)
+                        return
+                    idle_s = self.settings.idle_timeout_s
+                    await serve_stream(stream, meter, summary, idle_s, misdeeds)
             except RemoteProtocolError as error:
                 counters.failed += 1
                 self._log_failure(meter, summary, code=error.code, detail=str(error))

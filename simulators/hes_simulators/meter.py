@@ -39,6 +39,7 @@ from hes_protocol.settings import REPLY_TO_HLS
 from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators.energy.curves import Curve, LoadModel
+from hes_simulators.faults import Alter, FaultPlan, ServerParts, unaltered
 from hes_simulators.household_meter import MANAGEMENT_SAP, PUBLIC_SAP, SERVER_SAP, household_model
 from hes_simulators.identity import LLS_SECRET, Identity
 from hes_simulators.local_time import standard_clock
@@ -90,7 +91,8 @@ class MeterKind:
 
     `now` is the meters' clock, aware UTC; `next_challenge` gives a fresh HLS challenge;
     `first_counter` is where each meter's own invocation counter begins; `hdlc` that they speak
-    HDLC instead of the wrapper; `quirks` what their model does otherwise than the standard.
+    HDLC instead of the wrapper; `quirks` what their model does otherwise than the standard;
+    `faults` what goes wrong with which of them, changed while they run.
     """
 
     seed: int
@@ -103,6 +105,9 @@ class MeterKind:
     first_counter: int
     hdlc: bool = False
     quirks: Quirks = STANDARD
+    faults: FaultPlan = attrs.field(
+        default=attrs.Factory(lambda self: FaultPlan(self.seed, self.now), takes_self=True)
+    )
     loads: LoadModel = attrs.field(
         default=attrs.Factory(lambda self: LoadModel(self.seed, self.zone), takes_self=True)
     )
@@ -236,17 +241,22 @@ class Meter:
 
     # --- what it answers ------------------------------------------------------------------------
 
-    def server(self) -> Server:
-        """The protocol's side of a new connection to this meter."""
-        return Server(
-            self._associations,
-            self._link(),
+    def server(self, link: ServerLink | None = None, alter: Alter = unaltered) -> Server:
+        """
+        The protocol's side of a new connection to this meter.
+
+        Args: link: another than that of its own transport. alter: what faults put in.
+        """
+        parts = ServerParts(
+            associations=self._associations,
+            link=self._link() if link is None else link,
             server_sap=SERVER_SAP,
             system_title=self.identity.system_title,
             next_counter=self._draw_counter,
             next_challenge=self.kind.next_challenge,
             client_counters=self.client_counters,
         )
+        return alter(parts).server()
 
     def _link(self) -> ServerLink:
         if self.kind.hdlc:

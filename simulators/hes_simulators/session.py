@@ -3,98 +3,137 @@ One connection to one meter: octets between a trio stream and the protocol's ser
 
 Owns the loop and its deadline, nothing else: framing, associations and security are the
 protocol's, the answers the meter's. Does not close the stream; that is the caller's.
+
+An open connection is one task, waiting to receive: no buffer is held meanwhile.
 """
 
 from __future__ import annotations
 
 import math
 
-import attrs
 import trio
 
-from hes_protocol.server import (
-    ActionRequested,
-    AssociationOpened,
-    AssociationRefused,
-    AssociationReleased,
-    ContinueNeeded,
-    GetRequested,
-    NotificationConfirmed,
-    Server,
-    ServerEvent,
-    ServerReply,
-    SetRequested,
-)
+from hes_protocol.errors import LocalProtocolError
+from hes_protocol.server import Notify, Server, ServerLink
+from hes_protocol.xdlms import DataNotification
+from hes_simulators.conversation import Conversation, SessionSummary, linked
+from hes_simulators.faults import WELL_BEHAVED, SessionFaults
 from hes_simulators.meter import Meter
+
+__all__ = ["Session", "SessionSummary", "serve_stream"]
 
 _RECEIVE_OCTETS = 16_384
 
 
-@attrs.define
-class SessionSummary:
-    """What happened in a session, for the log."""
+class Session:
+    """
+    A meter's end of one connection.
 
-    associations: int = 0
-    refusals: int = 0
-    reads: int = 0
-    timed_out: bool = False
+    Args:
+        stream: connected; closed by the caller.
+        summary: counted into while the session runs, so that it is right also when it breaks.
+        idle_timeout_s: how long a client may say nothing whole.
+        misdeeds: what the meter does wrong on this connection.
+        link: another than the meter's own.
+    """
+
+    __slots__ = ("_conversation", "_idle_timeout_s", "_scope", "_sending", "_stream")
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        meter: Meter,
+        summary: SessionSummary,
+        idle_timeout_s: float = math.inf,
+        misdeeds: SessionFaults = WELL_BEHAVED,
+        link: ServerLink | None = None,
+    ) -> None:
+        alter = misdeeds.alter if link is None else linked(link, misdeeds.alter)
+        self._conversation = Conversation(meter, summary, alter)
+        self._stream = misdeeds.stream(stream)
+        self._idle_timeout_s = idle_timeout_s
+        self._scope = trio.CancelScope()
+        self._sending: trio.Lock | None = None
+
+    async def serve(self) -> None:
+        """
+        Be the meter until the client goes away, says nothing whole for too long, or `hang_up`.
+
+        The time runs from APDU to APDU, so that a client which sends an octet now and then, or
+        does not take its answers, is dropped as well.
+
+        Raises: RemoteProtocolError: the client broke the protocol; the connection is of no use
+            now. trio.BrokenResourceError: the connection broke.
+        """
+        conversation, server = self._conversation, self._conversation.server
+        scope = self._scope
+        scope.deadline = trio.current_time() + self._idle_timeout_s
+        with scope:
+            while data := await self._receive(server):
+                for answer in conversation.receive(data):
+                    scope.deadline = trio.current_time() + self._idle_timeout_s
+                    await self._write(answer)
+                await self._write(server.data_to_send())
+        late = trio.current_time() >= scope.deadline
+        conversation.summary.timed_out = scope.cancelled_caught and late
+
+    def hang_up(self) -> None:
+        """End `serve` as soon as may be, from outside: the meter has no power any more."""
+        self._scope.cancel()
+
+    async def push(self, notify: Notify) -> int:
+        """
+        Send what nobody asked for, between the answers.
+
+        Returns: how many octets it took.
+        Raises: LocalProtocolError: no such client. trio.BrokenResourceError, ClosedResourceError:
+            the connection is not there any more.
+        """
+        octets = self._conversation.server.send(notify)
+        await self._write(octets)
+        return len(octets)
+
+    async def push_confirmed(self, notify: Notify, timeout_s: float) -> int | None:
+        """
+        As `push`, and wait until the client has confirmed; `serve` must run meanwhile.
+
+        Returns: how many octets it took; None: nothing was confirmed in that time.
+        """
+        if not isinstance(notify.notification, DataNotification):
+            raise LocalProtocolError("only a data-notification is confirmed")
+        confirmed = trio.Event()
+        number = notify.notification.long_invoke_id
+        self._conversation.when_confirmed(number, confirmed.set)
+        octets = await self.push(notify)
+        with trio.move_on_after(timeout_s):
+            await confirmed.wait()
+            return octets
+        return None
+
+    async def _receive(self, server: Server) -> bytes:
+        """What the client sends; meanwhile the link may find that it has waited long enough."""
+        while (waiting_s := server.timeout_s) is not None:
+            with trio.move_on_after(waiting_s):
+                return bytes(await self._stream.receive_some(_RECEIVE_OCTETS))
+            await self._write(server.handle_timeout())
+        return bytes(await self._stream.receive_some(_RECEIVE_OCTETS))
+
+    async def _write(self, octets: bytes) -> None:
+        """One at a time: an answer and a push may want to go at once."""
+        if not octets:
+            return
+        if self._sending is None:
+            self._sending = trio.Lock()
+        async with self._sending:
+            await self._stream.send_all(octets)
 
 
 async def serve_stream(
-    stream: trio.abc.Stream, meter: Meter, summary: SessionSummary, idle_timeout_s: float = math.inf
+    stream: trio.abc.Stream,
+    meter: Meter,
+    summary: SessionSummary,
+    idle_timeout_s: float = math.inf,
+    misdeeds: SessionFaults = WELL_BEHAVED,
 ) -> None:
-    """
-    Be the meter until the client goes away, or says nothing whole for `idle_timeout_s`.
-
-    The time runs from APDU to APDU, so that a client which sends an octet now and then, or does
-    not take its answers, is dropped as well.
-
-    Args: summary: counted into while the session runs, so that it is right also when this raises.
-    Raises: RemoteProtocolError: the client broke the protocol; the connection is of no use now.
-        trio.BrokenResourceError: the connection broke.
-    """
-    server = meter.server()
-    with trio.move_on_after(idle_timeout_s) as scope:
-        while data := await _receive(stream, server):
-            server.receive_data(data)
-            while (event := server.next_event()) is not None:
-                scope.deadline = trio.current_time() + idle_timeout_s
-                reply = _reply(event, meter, summary)
-                if reply is not None:
-                    await _write(stream, server.send(reply))
-            await _write(stream, server.data_to_send())
-    summary.timed_out = scope.cancelled_caught
-
-
-async def _receive(stream: trio.abc.Stream, server: Server) -> bytes:
-    """What the client sends; meanwhile the link may find that it has waited long enough."""
-    while (waiting_s := server.timeout_s) is not None:
-        with trio.move_on_after(waiting_s):
-            return bytes(await stream.receive_some(_RECEIVE_OCTETS))
-        await _write(stream, server.handle_timeout())
-    return bytes(await stream.receive_some(_RECEIVE_OCTETS))
-
-
-async def _write(stream: trio.abc.Stream, octets: bytes) -> None:
-    if octets:
-        await stream.send_all(octets)
-
-
-def _reply(event: ServerEvent, meter: Meter, summary: SessionSummary) -> ServerReply | None:
-    match event:
-        case ContinueNeeded():
-            return event.reply
-        case GetRequested():
-            summary.reads += 1
-            return meter.get(event)
-        case AssociationOpened():
-            summary.associations += 1
-        case AssociationRefused():
-            summary.refusals += 1
-        case SetRequested():
-            return meter.set(event)
-        case ActionRequested():
-            return meter.action(event)
-        case AssociationReleased() | NotificationConfirmed():
-            pass
-    return None
+    """Be the meter on one connection; arguments and errors as of `Session` and its `serve`."""
+    await Session(stream, meter, summary, idle_timeout_s, misdeeds).serve()
