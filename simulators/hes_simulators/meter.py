@@ -241,15 +241,11 @@ class Meter:
 
     # --- what it answers ------------------------------------------------------------------------
 
-    def server(self, link: ServerLink | None = None, alter: Alter = unaltered) -> Server:
-        """
-        The protocol's side of a new connection to this meter.
-
-        Args: link: another than that of its own transport. alter: what faults put in.
-        """
+    def server(self, alter: Alter = unaltered) -> Server:
+        """The protocol's side of a new connection to this meter, with what `alter` puts in."""
         parts = ServerParts(
             associations=self._associations,
-            link=self._link() if link is None else link,
+            link=self._link(),
             server_sap=SERVER_SAP,
             system_title=self.identity.system_title,
             next_counter=self._draw_counter,
