@@ -13,17 +13,12 @@ from typing import Final
 
 import attrs
 
+from hes_protocol.models import Transport
+
 DLMS_PORT: Final = 4059  # IANA dlms/cosem
 FIRST_CONCENTRATED_SAP: Final = 0x10
 _ALL_STATION: Final = 0x7F
 _MOST_CONCENTRATED: Final = 4096
-
-
-class Transport(StrEnum):
-    """What carries the APDUs of an association."""
-
-    WRAPPER = "wrapper"
-    HDLC = "hdlc"
 
 
 class Greeting(StrEnum):
@@ -80,19 +75,19 @@ class Reach:
     How the meters of one population are reached.
 
     Args:
-        transport: of their associations.
+        transport: of their associations, WRAPPER or HDLC; None: the model's.
         listens: whether they have an address at which they answer; not so behind a firewall.
         tls: whether those who call them must speak TLS.
-        udp: whether they answer wrapper datagrams as well.
-        meters_per_address: so many share an address behind a concentrator, which tells them
-            apart by wrapper port, see `server_sap`; 1: no concentrator.
+        udp: whether they answer wrapper datagrams as well, whatever they speak over TCP.
+        meters_per_address: so many share an address behind a concentrator, which speaks the
+            wrapper and tells them apart by its port, see `server_sap`; 1: no concentrator.
         one_session: a second connection to a meter is closed while it has one.
         dial_in: whether and how they keep a connection to the head-end.
-        push_to: where pushes go of meters that do not dial in; None: nowhere.
-    Raises: ValueError: parts that exclude each other.
+        push_to: where pushes go of meters that do not dial in; None: nowhere. push_tls: by TLS.
+    Raises: ValueError: no or too many meters at an address.
     """
 
-    transport: Transport = Transport.WRAPPER
+    transport: Transport | None = None
     listens: bool = True
     tls: bool = False
     udp: bool = False
@@ -100,14 +95,13 @@ class Reach:
     one_session: bool = False
     dial_in: DialIn | None = None
     push_to: Target | None = None
+    push_tls: bool = False
 
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.meters_per_address <= _MOST_CONCENTRATED:
             raise ValueError(f"1 to {_MOST_CONCENTRATED} meters share an address")
-        if self.transport is Transport.HDLC and (self.udp or self.meters_per_address > 1):
-            raise ValueError("UDP and concentrators know the wrapper only")
 
-    def server_sap(self, place: int, own: int) -> int:
+    def server_sap(self, place: int, own: int = 1) -> int:
         """
         The SAP (wPort) at which a meter answers.
 
@@ -120,7 +114,7 @@ class Reach:
         sap = FIRST_CONCENTRATED_SAP + place
         return sap if sap < _ALL_STATION else sap + 1
 
-    def place(self, sap: int, own: int) -> int | None:
+    def place(self, sap: int, own: int = 1) -> int | None:
         """Whose SAP this is, the opposite of `server_sap`; None: nobody's."""
         if self.meters_per_address == 1:
             return 0 if sap == own else None

@@ -7,12 +7,14 @@ M-Bus itself: no addressing of slaves, no data records.
 
 from hes_protocol.mbus.fragments import MBusFragmenter, MBusReassembler
 from hes_protocol.mbus.frame import MAX_FRAME_OCTETS, MBusFrame
+from hes_protocol.mbus.link import MBusPushLink
 from hes_protocol.mbus.receiver import MBusReceiver
 
 __all__ = [
     "MAX_FRAME_OCTETS",
     "MBusFragmenter",
     "MBusFrame",
+    "MBusPushLink",
     "MBusReassembler",
     "MBusReceiver",
 ]
