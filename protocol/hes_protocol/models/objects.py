@@ -371,7 +371,9 @@ class ModelPush:
 
     `every_s` is its period, with the first on the whole period plus `offset_s`, 0: only `on` these
     events. `client_sap` is whose association protects it. `preamble` goes before the values
-    (a list's version name, "KFM_001").
+    (a list's version name, "KFM_001"). Each meter begins up to `window_s` later, at random
+    (attribute 5, randomisation_start_interval). `confirmed` pushes, and all that find nobody, are
+    sent again `retries` times, `retry_delay_s` apart (attributes 6 and 7).
     """
 
     obis: Obis
@@ -385,6 +387,10 @@ class ModelPush:
     transport: Transport = Transport.WRAPPER
     client_sap: int = 1
     preamble: Data | None = None
+    window_s: float = 0
+    confirmed: bool = False
+    retries: int = 0
+    retry_delay_s: float = 5
 
 
 # --- the meter as a whole -------------------------------------------------------------------------
