@@ -1,7 +1,7 @@
 """
 Who the meters of a scenario are, and where they hang.
 
-Owns groups (meters of one model, one kind of customer, one transport) and places (district,
+Owns groups (meters of one model, one kind of customer, reached in one way) and places (district,
 feeder, transformer, site). A group is a range of indices, so that a fleet makes one kind for each
 group and finds it by bisection; places are drawn from the seed and mix the groups, since a feeder
 does not ask for models. Nothing here costs an object for each meter.
@@ -10,7 +10,7 @@ does not ask for models. Nothing here costs an object for each meter.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Final
@@ -20,6 +20,7 @@ import attrs
 import numpy as np
 
 from hes_simulators.randomness import Int64Array, stream_key, uniform
+from hes_simulators.reach import Reach
 
 DEFAULT_ZONE: Final = "Europe/Berlin"
 
@@ -33,11 +34,12 @@ class Group:
         name: unique in the scenario.
         model: name of a model in config/models.
         count: how many.
-        curve: kind of customer (`energy.kinds`); None: what the model measures usually.
+        curve: kind of customer (`energy.source`); None: as the model says.
         zone: of the meters.
-        security: of the management client where the model leaves it open; None: the fleet's.
-        transport: `wrapper` or `hdlc`; None: the model's.
-        faults: share of the meters, 0..1, by name of a fault (`faults`).
+        security: of the management client where the model leaves it open; None: as usual.
+        profile_days: depth of the load profile's buffer where the model leaves it open.
+        pdu: max_receive_pdu_size, octets, where the model leaves it open; None: as usual.
+        reach: how they are reached and how they speak up; None: the fleet's.
     """
 
     name: str
@@ -46,8 +48,9 @@ class Group:
     curve: str | None = None
     zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo(DEFAULT_ZONE))
     security: str | None = None
-    transport: str | None = None
-    faults: Mapping[str, float] = attrs.field(factory=dict)
+    profile_days: int | None = None
+    pdu: int | None = None
+    reach: Reach | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +61,10 @@ class District:
     share: float = 1.0
     feeders: int = 1
     transformers: int = 1  # of each feeder
+
+    def feeder(self, number: int) -> str:
+        """The name of a feeder, by its number from 0."""
+        return f"{self.name} F{number + 1}"
 
 
 @attrs.frozen
@@ -99,32 +106,35 @@ class Population:
 
     def ranges(self) -> Iterator[tuple[Group, range]]:
         """Each group with the indices of its meters."""
-        start = 0
         for group, end in zip(self.groups, self._ends, strict=True):
-            yield group, range(start, end)
-            start = end
+            yield group, range(end - group.count, end)
 
     def place(self, index: int) -> Place:
         """Where a meter hangs."""
-        district, feeder, transformer = self.cells(index)
-        name = self.districts[district].name
-        return Place(
-            name,
-            f"{name} F{feeder + 1}",
-            f"{name} F{feeder + 1} T{transformer + 1}",
-            f"{name} {index + 1}",
-        )
+        number, feeder_number, transformer = self._cells[index].tolist()
+        district = self.districts[number]
+        feeder = district.feeder(feeder_number)
+        site = f"{district.name} {index + 1}"
+        return Place(district.name, feeder, f"{feeder} T{transformer + 1}", site)
 
-    def feeders(self) -> dict[str, Int64Array]:
-        """The indices of the meters on each feeder, by its name."""
-        found = {}
+    def everybody(self) -> Int64Array:
+        """All indices."""
+        return np.arange(len(self), dtype=np.int64)
+
+    def on_feeder(self, name: str) -> Int64Array:
+        """
+        The indices of the meters on a feeder.
+
+        Raises: KeyError: there is no such feeder.
+        """
         for number, district in enumerate(self.districts):
             for feeder in range(district.feeders):
-                on = (self._cells[:, 0] == number) & (self._cells[:, 1] == feeder)
-                found[f"{district.name} F{feeder + 1}"] = np.flatnonzero(on)
-        return found
+                if district.feeder(feeder) == name:
+                    on = (self._cells[:, 0] == number) & (self._cells[:, 1] == feeder)
+                    return np.flatnonzero(on)
+        raise KeyError(name)
 
-    def of_district(self, name: str) -> Int64Array:
+    def in_district(self, name: str) -> Int64Array:
         """
         The indices of the meters in a district.
 
@@ -135,7 +145,7 @@ class Population:
                 return np.flatnonzero(self._cells[:, 0] == number)
         raise KeyError(name)
 
-    def of_group(self, name: str) -> Int64Array:
+    def in_group(self, name: str) -> Int64Array:
         """
         The indices of the meters of a group.
 
@@ -143,18 +153,13 @@ class Population:
         """
         for group, indices in self.ranges():
             if group.name == name:
-                return np.arange(indices.start, indices.stop)
+                return np.arange(indices.start, indices.stop, dtype=np.int64)
         raise KeyError(name)
-
-    def cells(self, index: int) -> tuple[int, int, int]:
-        """Numbers from 0 of a meter's district, feeder and transformer."""
-        district, feeder, transformer = self._cells[index].tolist()
-        return district, feeder, transformer
 
     @cached_property
     def _cells(self) -> Int64Array:
-        """(meters, 3): district, feeder in it, transformer on that."""
-        indices = np.arange(len(self), dtype=np.int64)
+        """(meters, 3): numbers from 0 of district, feeder in it, transformer on that."""
+        indices = self.everybody()
         shares = np.array([district.share for district in self.districts])
         bounds = np.cumsum(shares) / shares.sum()
         drawn = uniform(stream_key(self._seed, "district"), indices)
@@ -162,13 +167,6 @@ class Population:
         columns = [district]
         for purpose in ("feeders", "transformers"):
             most = np.array([getattr(one, purpose) for one in self.districts])[district]
-            columns.append((uniform(stream_key(self._seed, purpose), indices) * most).astype(int))
+            drawn = uniform(stream_key(self._seed, purpose), indices)
+            columns.append(np.floor(drawn * most).astype(np.int64))
         return np.stack(columns, axis=1).astype(np.int64)
-
-
-def uniform_population(
-    model: str, count: int, seed: int, *, zone: ZoneInfo | None = None
-) -> Population:
-    """One group in one district: what `--meters N` means."""
-    group = Group(name=model, model=model, count=count, zone=zone or ZoneInfo(DEFAULT_ZONE))
-    return Population([group], [District(name="Town")], seed)

@@ -1,0 +1,420 @@
+"""
+What a timeline can do to meters, as values: `do = "outage"` and its keys.
+
+Owns the kinds of actions, their keys in a scenario file, and turning one occurrence of an action
+into steps: who is struck, when, and when it is over. All of it follows from the seed. Does not own
+doing the steps: that is `director`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, ClassVar, Final, Self
+
+import attrs
+import numpy as np
+
+from hes_simulators.faults import Fault, FaultError, fault
+from hes_simulators.randomness import FloatArray, Int64Array, stream_key, uniform
+from hes_simulators.scenario import tables
+from hes_simulators.scenario.spans import SECOND_US, Lasting
+from hes_simulators.scenario.tables import Table
+
+_SEVERAL: Final = 1000
+_START_AGAIN: Final = Lasting(10 * SECOND_US, 10 * SECOND_US)
+
+
+class Deed(StrEnum):
+    """What one step does to one meter."""
+
+    CUT = "cut"
+    RESTORE = "restore"
+    EVENT = "event"
+    DISCONNECT = "disconnect"
+    RECONNECT = "reconnect"
+    LIMIT = "limit"
+    UNLIMIT = "unlimit"
+    PRICE = "price"
+    CLOCK = "clock"
+    REBOOT = "reboot"
+    FIRMWARE = "firmware"
+    PUSH = "push"
+
+
+@attrs.frozen
+class Step:
+    """
+    One thing that happens to one meter.
+
+    `at_us`: microseconds since 1970 UTC. `cause`: the number of the occurrence that it belongs to,
+    so that overlapping outages are told apart.
+    """
+
+    at_us: int
+    index: int
+    deed: Deed
+    cause: int
+    facts: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Occurrence:
+    """
+    An action that happens once.
+
+    Args:
+        at_us: when it begins. turn: how often it happened before.
+        indices: of the meters that it strikes, in order.
+        over_us: over how long the beginnings spread.
+        seed, name: what is random follows from them, and from `turn`.
+    """
+
+    at_us: int
+    turn: int
+    indices: Int64Array
+    over_us: int
+    seed: int
+    name: str
+
+    def draw(self, *purpose: str | int) -> FloatArray:
+        """A number in [0, 1) for each of its meters."""
+        key = stream_key(self.seed, "scenario", self.name, self.turn, *purpose)
+        return uniform(key, self.indices)
+
+    def begins_us(self) -> Int64Array:
+        """When it begins for each of its meters."""
+        spread = np.floor(self.draw("over") * (self.over_us + 1)).astype(np.int64)
+        return self.at_us + spread
+
+
+@attrs.frozen
+class _Column:
+    """The same deed for several meters; `for_us`: a length for each of them."""
+
+    deed: Deed
+    at_us: Int64Array
+    indices: Int64Array
+    facts: Mapping[str, Any]
+    for_us: Int64Array | None
+
+    def step(self, row: int, cause: int) -> Step:
+        facts = self.facts if self.for_us is None else {"for_us": int(self.for_us[row])}
+        return Step(int(self.at_us[row]), int(self.indices[row]), self.deed, cause, facts)
+
+
+class Steps:
+    """
+    Collects the steps of one occurrence, and gives them back in order of time.
+
+    Args: cause: of the steps, unique in the timeline.
+    """
+
+    def __init__(self, occurrence: Occurrence, cause: int) -> None:
+        self._occurrence = occurrence
+        self._cause = cause
+        self._columns: list[_Column] = []
+
+    def add(self, deed: Deed, at_us: Int64Array, chosen: Any = slice(None), **facts: Any) -> None:
+        """One step for each of the occurrence's meters, or for those `chosen` of them."""
+        indices = self._occurrence.indices[chosen]
+        self._columns.append(_Column(deed, at_us[chosen], indices, facts, None))
+
+    def add_lasting(self, deed: Deed, at_us: Int64Array, for_us: Int64Array) -> None:
+        """One step for each meter, with a length of its own (fact `for_us`)."""
+        self._columns.append(_Column(deed, at_us, self._occurrence.indices, {}, for_us))
+
+    def in_order(self) -> Iterator[Step]:
+        """By time, then by meter, then in the order in which they were added."""
+        if not self._columns:
+            return
+        at_us = np.concatenate([column.at_us for column in self._columns])
+        indices = np.concatenate([column.indices for column in self._columns])
+        lengths = [len(column.at_us) for column in self._columns]
+        added = np.repeat(np.arange(len(lengths)), lengths)
+        rows = np.concatenate([np.arange(length) for length in lengths])
+        order = np.lexsort((added, indices, at_us))
+        for column, row in zip(added[order].tolist(), rows[order].tolist(), strict=True):
+            yield self._columns[column].step(row, self._cause)
+
+
+@attrs.frozen(kw_only=True)
+class Action:
+    """One kind of thing to happen; `name` is what `do` says."""
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:  # noqa: ARG003 - it has none
+        """
+        Take its own keys.
+
+        Raises: ScenarioError: one is missing or wrong.
+        """
+        return cls()
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        """Add what happens."""
+        raise NotImplementedError
+
+
+@attrs.frozen(kw_only=True)
+class _Lasting(Action):
+    """What begins and ends; without an end it stays."""
+
+    lasting: Lasting | None = None
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        return cls(lasting=keys.take("for", tables.lasting, None))
+
+    def ends_us(self, one: Occurrence, begins_us: Int64Array) -> Int64Array | None:
+        """When it is over, for each meter."""
+        if self.lasting is None:
+            return None
+        return begins_us + self.lasting.drawn(one.draw("for"))
+
+    def begin_and_end(self, one: Occurrence, steps: Steps, begin: Deed, end: Deed) -> None:
+        """The same two deeds for each meter."""
+        begins_us = one.begins_us()
+        steps.add(begin, begins_us)
+        ends_us = self.ends_us(one, begins_us)
+        if ends_us is not None:
+            steps.add(end, ends_us)
+
+
+@attrs.frozen(kw_only=True)
+class Outage(_Lasting):
+    """The power fails, and returns after `for`."""
+
+    name = "outage"
+    about = "the power fails; after `for` it returns. Meters with a last gasp send it"
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        self.begin_and_end(one, steps, Deed.CUT, Deed.RESTORE)
+
+
+@attrs.frozen(kw_only=True)
+class Storm(Action):
+    """Power fails here and there, and the voltage sags again and again."""
+
+    name = "storm"
+    about = (
+        "over the window `over`: the power of a share `outages` of the meters fails once, for "
+        "`for`; and each meter with power has `sags` voltage sags of `sag_for`"
+    )
+    outages: float
+    lasting: Lasting
+    sags: int
+    sag_lasting: Lasting
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        return cls(
+            outages=keys.take("outages", tables.share, 0.2),
+            lasting=keys.take("for", tables.lasting, Lasting.parse("1min..15min")),
+            sags=keys.take("sags", tables.whole(0, _SEVERAL), 1),
+            sag_lasting=keys.take("sag_for", tables.lasting, Lasting.parse("100ms..3s")),
+        )
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        struck = one.draw("struck") < self.outages
+        begins_us = one.begins_us()
+        ends_us = begins_us + self.lasting.drawn(one.draw("for"))
+        steps.add(Deed.CUT, begins_us, struck)
+        steps.add(Deed.RESTORE, ends_us, struck)
+        for turn in range(self.sags):
+            spread = np.floor(one.draw("sag", turn) * (one.over_us + 1)).astype(np.int64)
+            sags_us = one.at_us + spread
+            returns_us = sags_us + self.sag_lasting.drawn(one.draw("sag-for", turn))
+            dark = struck & (returns_us >= begins_us) & (sags_us <= ends_us)
+            steps.add(Deed.EVENT, sags_us, ~dark, event="voltage_sag_begin")
+            steps.add(Deed.EVENT, returns_us, ~dark, event="voltage_sag_end")
+
+
+_TAMPERS: Final = {
+    "cover": ("cover_opened", "cover_closed"),
+    "terminal-cover": ("terminal_cover_opened", "terminal_cover_closed"),
+    "magnet": ("magnetic_field_begin", "magnetic_field_end"),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Tamper(_Lasting):
+    """Somebody opens a cover or holds a magnet to the meter."""
+
+    name = "tamper"
+    about = "`what` is cover, terminal-cover or magnet; after `for` it is closed or gone again"
+    what: str = "cover"
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        what = keys.take("what", tables.one_of(*_TAMPERS), "cover")
+        return cls(lasting=keys.take("for", tables.lasting, None), what=what)
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        begin, end = _TAMPERS[self.what]
+        begins_us = one.begins_us()
+        steps.add(Deed.EVENT, begins_us, event=begin)
+        ends_us = self.ends_us(one, begins_us)
+        if ends_us is not None:
+            steps.add(Deed.EVENT, ends_us, event=end)
+
+
+@attrs.frozen(kw_only=True)
+class Event(Action):
+    """Any event by its name."""
+
+    name = "event"
+    about = "the event that the model's tables call `event`"
+    event: str
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        return cls(event=keys.take("event", tables.text))
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        steps.add(Deed.EVENT, one.begins_us(), event=self.event)
+
+
+@attrs.frozen(kw_only=True)
+class Disconnect(_Lasting):
+    """Somebody switches the load off at the meter."""
+
+    name = "disconnect"
+    about = "the load is switched off at the meter; after `for` it is on again"
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        self.begin_and_end(one, steps, Deed.DISCONNECT, Deed.RECONNECT)
+
+
+@attrs.frozen(kw_only=True)
+class Limit(_Lasting):
+    """The limiter's threshold is lowered."""
+
+    name = "limit"
+    about = "the limiter's threshold becomes `watts`; after `for` it is what it was"
+    watts: int = 0
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        lasting = keys.take("for", tables.lasting, None)
+        return cls(lasting=lasting, watts=keys.take("watts", tables.whole(0, 10**7)))
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        begins_us = one.begins_us()
+        steps.add(Deed.LIMIT, begins_us, watts=self.watts)
+        ends_us = self.ends_us(one, begins_us)
+        if ends_us is not None:
+            steps.add(Deed.UNLIMIT, ends_us)
+
+
+@attrs.frozen(kw_only=True)
+class Price(Action):
+    """The price of prepaid energy changes."""
+
+    name = "price"
+    about = "the unit charge of prepayment meters becomes `price`, in the charge's own unit"
+    price: int
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        return cls(price=keys.take("price", tables.whole(0, 10**9)))
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        steps.add(Deed.PRICE, one.begins_us(), price=self.price)
+
+
+@attrs.frozen(kw_only=True)
+class ClockJump(Action):
+    """The clocks jump."""
+
+    name = "clock-jump"
+    about = "the clock jumps by `by`, as `+3h` or `-15min`"
+    by_us: int
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        return cls(by_us=keys.take("by", tables.signed_span))
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        steps.add(Deed.CLOCK, one.begins_us(), by_us=self.by_us)
+
+
+@attrs.frozen(kw_only=True)
+class Reboot(_Lasting):
+    """The meters start anew, though the power does not fail."""
+
+    name = "reboot"
+    about = "the meters start anew and are dark for `for` (10s); energy flows on"
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        lasting = self.lasting or _START_AGAIN
+        steps.add_lasting(Deed.REBOOT, one.begins_us(), lasting.drawn(one.draw("for")))
+
+
+@attrs.frozen(kw_only=True)
+class Firmware(Action):
+    """Somebody puts another firmware into the meters on site."""
+
+    name = "firmware"
+    about = "the meters start anew with the firmware `version`, put in on site"
+    version: str
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        return cls(version=keys.take("version", tables.text))
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        steps.add(Deed.FIRMWARE, one.begins_us(), version=self.version)
+
+
+@attrs.frozen(kw_only=True)
+class Push(Action):
+    """The meters push, as if it were time to."""
+
+    name = "push"
+    about = "the meters push by all of their push setups"
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        steps.add(Deed.PUSH, one.begins_us())
+
+
+@attrs.frozen(kw_only=True)
+class Faulty(Action):
+    """The meters do something wrong: one rule of the fault plan for all of them, no steps."""
+
+    name = "fault"
+    about = "the fault `fault` (see `hes sim fault`) with `parameters`, for `for`"
+    fault: Fault
+    for_us: int | None = None
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        return cls(fault=read_fault(keys), for_us=keys.take("for", tables.span, None))
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        """The director makes the rule."""
+
+
+def read_fault(keys: Table) -> Fault:
+    """
+    A fault by the keys `fault` and `parameters`.
+
+    Raises: ScenarioError: no such fault or parameter.
+    """
+    name = keys.take("fault", tables.text)
+    parameters = keys.take("parameters", tables.table, {})
+    try:
+        return fault(name, parameters)
+    except FaultError as error:
+        raise keys.error("fault", str(error)) from None
+
+
+_KINDS: Final[Sequence[type[Action]]] = (
+    Outage, Storm, Tamper, Event, Disconnect, Limit, Price, ClockJump, Reboot, Firmware, Push,
+    Faulty,
+)  # fmt: skip
+ACTIONS: Final[Mapping[str, Callable[[Table], Action]]] = {kind.name: kind.read for kind in _KINDS}
+"""How each action is read, by its name."""
