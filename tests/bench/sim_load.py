@@ -116,7 +116,8 @@ def replay(addresses: Iterator[Address], exchange: Exchange, times: int, at_once
 
     Returns: seconds that passed. Raises: WrongAnswerError.
     """
-    poll, sessions = select.epoll(), {}
+    sessions: dict[int, _Session] = {}
+    poll = select.epoll()
     began = time.perf_counter()
     started = 0
     try:
@@ -136,6 +137,21 @@ def replay(addresses: Iterator[Address], exchange: Exchange, times: int, at_once
     return time.perf_counter() - began
 
 
+def stay(addresses: Iterator[Address], exchange: Exchange, sessions: int) -> list[socket.socket]:
+    """
+    Associate with so many meters, one after another, and leave the associations open.
+
+    Returns: their sockets, which the caller closes. Raises: WrongAnswerError.
+    """
+    opened = []
+    for _ in range(sessions):
+        session = _Session(next(addresses), exchange)
+        opened.append(session.sock)
+        while not session.is_associated:
+            session.is_over()
+    return opened
+
+
 class _Session:
     def __init__(self, address: Address, exchange: Exchange) -> None:
         self.sock = socket.create_connection(address)
@@ -145,8 +161,13 @@ class _Session:
         self._received = b""
         self.sock.sendall(exchange.requests[0])
 
+    @property
+    def is_associated(self) -> bool:
+        """Whether the first answer has come, the AARE."""
+        return self._step > 0
+
     def is_over(self) -> bool:
-        """Take what has come, and ask on."""
+        """Take what has come, and ask on; whether nothing is left."""
         octets = self.sock.recv(16_384)
         self._received += octets
         expected = self._exchange.answers[self._step]

@@ -37,11 +37,8 @@ async def tell(stream: trio.SocketStream) -> None:
         await stream.send_all(json.dumps(held()).encode() + b"\n")
 
 
-async def main(core: int, meters: int, security: str, *options: str) -> None:
-    os.sched_setaffinity(0, {core})
+async def main(meters: int, security: str) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    if "--trace" in options:
-        tracemalloc.start()
     fleet = Fleet(FleetSettings(meters=meters, port=0, security=Security(security)), start_number=1)
     async with trio.open_nursery() as nursery:
         await nursery.start(fleet.serve)
@@ -50,4 +47,7 @@ async def main(core: int, meters: int, security: str, *options: str) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+    os.sched_setaffinity(0, {int(sys.argv[1])})
+    if "--trace" in sys.argv:
+        tracemalloc.start()
+    trio.run(main, int(sys.argv[2]), sys.argv[3])
