@@ -43,7 +43,7 @@ test: ## set up what is missing, real servers included, and run every test
 	@.ci/system-packages
 	@$(MAKE) -s -j $(PEERS) servers console
 	@$(MAKE) check
-	@$(PYTEST) --ignore=tests/unit --ignore=tests/bench --ignore=tests/fuzz --ignore=tests/soak
+	@$(MAKE) -s -j2 -k --output-sync=target integration system
 
 .PHONY: check
 check: ## format, lint, types, import contracts, unit tests (under 2 minutes)
@@ -83,7 +83,7 @@ lock = .ci/uv pip compile -q --universal --generate-hashes --no-header --python-
 pytest_if_any = run() { [ -n "$$(find $(1) -name 'test_*.py' 2>/dev/null)" ] || \
     { echo 'nothing in $(1) yet'; exit 0; }; $(PYTEST) $(1) "$$@"; }; run
 
-# ---- parts of `check`
+# ---- parts of `check` and `test`
 
 .PHONY: lint
 lint:
@@ -101,6 +101,15 @@ contracts:
 .PHONY: unit
 unit:
 	@$(PYTEST) tests/unit
+
+# Each part starts servers of its own and waits for them for half of its time: two go side by side.
+.PHONY: integration
+integration:
+	@$(PYTEST) tests/integration
+
+.PHONY: system
+system:
+	@$(PYTEST) $(addprefix --ignore=tests/,unit integration bench fuzz soak)
 
 .PHONY: console-check
 console-check: $(if $(wildcard $(WEB)/package.json),$(NODE_MODULES))
