@@ -15,17 +15,14 @@ Push layouts: how to read pushes that leave out names, scalers or units, as tabl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
 import attrs
 
 from hes_protocol.cosem import Obis
 from hes_protocol.cosem.units import COUNT, unit_code
-
-_KEYS: Final = frozenset(
-    {"marker", "push_setup", "elements", "objects", "scalers", "known_model_only"}
-)
+from hes_protocol.models.tables import Table, shown
 
 
 @attrs.frozen
@@ -74,25 +71,42 @@ class PushLayout:
         return shape.first_text.startswith(self.marker)
 
 
-def parse_layout(model: str, table: Mapping[str, Any]) -> PushLayout:
-    unknown = table.keys() - _KEYS
-    if unknown:
-        raise ValueError(f"push has no {min(unknown)}")
+def parse_layout(model: str, table: Table) -> PushLayout:
+    """
+    One table [[push]].
+
+    Raises: LocalProtocolError: what is wrong, by its key.
+    """
     layout = PushLayout(
         model=model,
-        marker=str(table.get("marker", "")),
-        objects=tuple(Obis.parse(obis) if obis else None for obis in table.get("objects", [])),
-        scalers={
-            Obis.parse(obis): (int(scaler), unit_code(unit) if unit else COUNT.code)
-            for obis, (scaler, unit) in table.get("scalers", {}).items()
-        },
-        push_setup=Obis.parse(table["push_setup"]) if "push_setup" in table else None,
-        elements=int(table["elements"]) if "elements" in table else None,
-        known_model_only=table.get("known_model_only", False) is True,
+        marker=table.text("marker", ""),
+        objects=tuple(_objects(table)),
+        scalers=dict(_scalers(table.table("scalers"))),
+        push_setup=table.obis_or_none("push_setup"),
+        elements=table.integer("elements", 0, 0xFFFF) if "elements" in table else None,
+        known_model_only=table.flag("known_model_only", default=False),
     )
+    table.done()
     if not (layout.marker or layout.push_setup or layout.known_model_only):
-        raise ValueError("push needs a marker, a push_setup or known_model_only")
+        table.refuse("marker", "push needs a marker, a push_setup or known_model_only")
     return layout
+
+
+def _objects(table: Table) -> Iterator[Obis | None]:
+    for text in table.texts("objects"):
+        with table.reading("objects"):
+            yield Obis.parse(text) if text else None
+
+
+def _scalers(table: Table) -> Iterator[tuple[Obis, tuple[int, int]]]:
+    for obis, value in table.items():
+        if not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
+            table.refuse(obis, f'{shown(value)} is not like [-1, "V"]')
+        scaler, unit = value
+        if type(scaler) is not int or not -128 <= scaler <= 127:
+            table.refuse(obis, f"{shown(scaler)} is no scaler")
+        with table.reading(obis):
+            yield Obis.parse(obis), (scaler, unit_code(unit) if unit else COUNT.code)
 
 
 def push_layouts(models: Iterable[_HasPush]) -> tuple[PushLayout, ...]:

@@ -111,7 +111,9 @@ METER_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "battery_hours": "battery use so far, hours",
         "message": "a text for the customer, as written by a client",
         "metering_point": "a name that a client writes, empty at first",
+        "alarm_descriptor": "the alarm register's bits that were set since they were last sent",
         "credit": "what is left to use (prepayment), in the currency's scale",
+        "mbus_id": "identification number of the device on an M-Bus channel",
     }
 )
 """
@@ -203,6 +205,30 @@ class ModelProfile(ModelObject):
     capture_period_s: int = 0
     entries: int = 1
     sort: Sort = Sort.FIFO
+
+
+SOURCE_TAGS: Final[Mapping[str, DataTag]] = MappingProxyType(
+    {
+        "clock": DataTag.OCTET_STRING,
+        "clock_status": DataTag.UNSIGNED,
+        "time_zone": DataTag.LONG,
+        "serial": DataTag.OCTET_STRING,
+        "logical_device_name": DataTag.OCTET_STRING,
+        "system_title": DataTag.OCTET_STRING,
+        "firmware_version": DataTag.OCTET_STRING,
+        "firmware_signature": DataTag.OCTET_STRING,
+        "profile_status": DataTag.UNSIGNED,
+        "event_code": DataTag.UNSIGNED,
+        "tariff": DataTag.UNSIGNED,
+        "disconnect_state": DataTag.BOOLEAN,
+        "billing_at": DataTag.OCTET_STRING,
+        "message": DataTag.OCTET_STRING,
+        "metering_point": DataTag.OCTET_STRING,
+        "credit": DataTag.DOUBLE_LONG,
+        "mbus_id": DataTag.OCTET_STRING,
+    }
+)
+"""How a source is sent where a file gives no type; all others as double-long-unsigned."""
 
 
 # --- what the meter says by itself ----------------------------------------------------------------

@@ -1,44 +1,47 @@
 """
-Meter-model tables: what collectors and simulators both know of a model, as data.
-
-Owns the parsing of `config/models/*.toml`, whose text is passed in; reads no file itself. A model
-names its public source and holds the quirks of its meters and of their pushes.
+Model files: TOML in, `Model` out.
 
     name = "kaifa-ma304"                 # unique
     maker = "Kaifa"
-    inherits = "kaifa"                   # optional: quirks and layouts of another model
+    about = "three phases, HAN"          # optional: one line for people
+    inherits = "kaifa"                   # optional: everything of another model
     source = "where this is published"
 
     [quirks]                             # flags, see `quirks`
+    [[push]]                             # how to read its pushes, see `layouts`
+    [meter] [client.NAME] [[object]] [[profile]] [[event_log]] [[alarm]] [[push_setup]]
+                                         # its inside, see `heirs`, `inside` and `notation`
 
-    [[push]]                             # a payload that does not name all of its values
-    marker = "KFM_001"                   # its first text begins so
-    push_setup = "0.6.25.9.0.255"        # the push setup that it names is this one
-    elements = 14                        # it has so many elements
-    objects = ["1.1.0.2.129.255", ""]    # what its elements are, in order, where they are bare;
-                                         # "" for what has no name
-    known_model_only = true              # nothing tells it apart: only where the model is known
-
-    [push.scalers]                       # scaler and unit that the frame leaves out
-    "1.0.31.7.0.255" = [-3, "A"]         # "" for a count
-
-A model that inherits has its parent's quirks, each of which it may set anew, and its parent's push
-layouts unless it has any of its own. The parent may inherit in turn; which file comes first does
-not matter.
+A model that inherits has its parent's quirks, each of which it may set anew, its parent's push
+layouts unless it has any of its own, and its parent's inside with what it changes in it. The
+parent may inherit in turn; which file comes first does not matter.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
+
+import attrs
 
 from hes_protocol.errors import LocalProtocolError
+from hes_protocol.models.heirs import Rows, merged
+from hes_protocol.models.inside import read_inside
 from hes_protocol.models.layouts import parse_layout
 from hes_protocol.models.model import Model
+from hes_protocol.models.tables import Table, shown
 from hes_protocol.quirks import STANDARD, parse_quirks
 
-_KEYS: Final = frozenset({"name", "maker", "inherits", "source", "quirks", "push"})
+_INSIDE = ("meter", "client", "object", "profile", "event_log", "alarm", "push_setup")
+
+
+@attrs.frozen
+class _Parsed:
+    """A model, and its tables for its heirs."""
+
+    model: Model
+    rows: Rows
 
 
 def parse_models(texts: Iterable[str]) -> tuple[Model, ...]:
@@ -47,22 +50,25 @@ def parse_models(texts: Iterable[str]) -> tuple[Model, ...]:
 
     Returns: the models in the order of their files.
     Raises: LocalProtocolError: a text is no TOML or no model, two have one name, or a model
-        inherits from none of the others or, however far round, from itself; it says which.
+        inherits from none of the others or, however far round, from itself; it says which, and
+        in which table and key.
     """
     documents: dict[str, dict[str, Any]] = {}
     for text in texts:
         document = _document(text)
-        name = str(document.get("name", "?"))
+        name = document.get("name", "?")
+        if not isinstance(name, str):
+            raise LocalProtocolError(f"model: name: {shown(name)} is no text")
         if name in documents:
             raise LocalProtocolError(f"model {name}: there are two")
         documents[name] = document
-    models: dict[str, Model] = {}
+    parsed: dict[str, _Parsed] = {}
     for name in documents:
         for heir in reversed(_line(name, documents)):
-            if heir not in models:
+            if heir not in parsed:
                 parent = documents[heir].get("inherits")
-                models[heir] = _model(documents[heir], models[parent] if parent else None)
-    return tuple(models[name] for name in documents)
+                parsed[heir] = _model(documents[heir], parsed[parent] if parent else None)
+    return tuple(parsed[name].model for name in documents)
 
 
 def parse_model(text: str) -> Model:
@@ -78,7 +84,7 @@ def parse_model(text: str) -> Model:
 def _document(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also too many digits, and nesting without end
         raise LocalProtocolError(f"model: {error}") from None
 
 
@@ -87,43 +93,44 @@ def _line(name: str, documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
     line = [name]
     while (parent := documents[line[-1]].get("inherits")) is not None:
         if not isinstance(parent, str) or parent not in documents:
-            raise LocalProtocolError(f"model {line[-1]}: inherits {parent!r}, which is no model")
+            raise LocalProtocolError(
+                f"model {line[-1]}: inherits {shown(parent)}, which is no model"
+            )
         if parent in line:
             raise LocalProtocolError(f"model {name}: inherits itself through {line[-1]}")
         line.append(parent)
     return line
 
 
-def _model(document: Mapping[str, Any], parent: Model | None) -> Model:
-    name = document.get("name", "?")
+def _model(document: Mapping[str, Any], parent: _Parsed | None) -> _Parsed:
+    table = Table(f"model {document.get('name', '?')}", document)
+    for key in _INSIDE:
+        table.get(key, None)
+    inherited = parent.model if parent else None
+    rows = merged(table, parent.rows if parent else Rows())
+    inside = read_inside(table.where, rows)
+    push = tuple(
+        parse_layout(table.text("name"), Table(f"{table.where}: push number {number}", row))
+        for number, row in enumerate(table.rows("push"), 1)
+    )
+    flags = dict(table.table("quirks").items())
     try:
-        unknown = document.keys() - _KEYS
-        if unknown:
-            raise ValueError(f"there is no {min(unknown)}")  # noqa: TRY301
-        push = tuple(parse_layout(name, table) for table in document.get("push", []))
-        return Model(
-            name=_text(document, "name"),
-            maker=_text(document, "maker"),
-            source=_text(document, "source"),
-            push=push or (parent.push if parent else ()),
-            quirks=parse_quirks(_table(document, "quirks"), parent.quirks if parent else STANDARD),
-            inherits=document.get("inherits"),
-        )
-    except KeyError as error:
-        raise LocalProtocolError(f"model {name}: {error} is missing") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise LocalProtocolError(f"model {name}: {error}") from None
-
-
-def _text(table: Mapping[str, Any], key: str) -> str:
-    value = table[key]
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{key} is no text")
-    return value
-
-
-def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = document.get(key, {})
-    if not isinstance(value, dict):
-        raise ValueError(f"{key} is no table")  # noqa: TRY004
-    return value
+        quirks = parse_quirks(flags, inherited.quirks if inherited else STANDARD)
+    except ValueError as error:
+        raise LocalProtocolError(f"{table.where}: {error}") from None
+    model = Model(
+        name=table.text("name"),
+        maker=table.text("maker"),
+        source=table.text("source"),
+        about=table.text("about", ""),
+        push=push or (inherited.push if inherited else ()),
+        quirks=quirks,
+        inherits=table.get("inherits", None),
+        meter=inside.meter,
+        clients=inside.clients,
+        objects=inside.objects,
+        events=inside.events,
+        pushes=inside.pushes,
+    )
+    table.done()
+    return _Parsed(model, rows)
