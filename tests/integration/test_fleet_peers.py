@@ -2,16 +2,24 @@
 A foreign client reads our meters: dlms-cosem 25.1.0 (dependency group `peers`) over TCP.
 
 What it does differently is named here, so that nobody mends the meters for it. It has no HLS with
-MD5, SHA-1 or SHA-256.
+MD5, SHA-1 or SHA-256; `hashed` gives it these, as a head-end's maker would write them from the
+standard's table and hashlib, with nothing of ours. Frames, APDUs, the associations' course and
+decoding are the peer's in every case.
+
+What an exchange is judged by, beside that it succeeds: the values are the truth of the meter, and
+a proof of the server that is not what IEC 62056-5-3 says ("HLS authentication mechanisms") makes
+the peer give up (`HLSError`), as a test with a wrong one shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from dlms_cosem import cosem, enumerations, utils
@@ -25,10 +33,20 @@ from dlms_cosem.security import (
     NoSecurityAuthentication,
 )
 
+from hes_protocol._proofs import make_proof
 from hes_protocol.cosem import CosemDateTime
+from hes_protocol.quirks import Quirks
 from hes_simulators import Fleet, FleetSettings, Security, rows
 
 NOW = datetime(2026, 11, 21, 9, 20, tzinfo=UTC)
+CLIENT_TITLE = b"HESPEER1"
+CTOS = bytes(range(0x30, 0x40))
+WRAPPER_AND_HDLC = [
+    (256, False),
+    (65535, False),
+    pytest.param(256, True, marks=pytest.mark.conformance("hdlc-tcp", "server")),
+    pytest.param(65535, True, marks=pytest.mark.conformance("hdlc-segmentation", "server")),
+]
 
 
 class Gmac(HighLevelSecurityGmacAuthentication):
@@ -38,6 +56,64 @@ class Gmac(HighLevelSecurityGmacAuthentication):
         proof: bytes = super().hls_generate_reply_data(connection)
         connection.client_invocation_counter += 1
         return proof
+
+
+@attrs.define
+class Hashed:
+    """
+    HLS by a hash, which the peer lacks.
+
+    Source: IEC 62056-5-3, HLS authentication mechanisms 3, 4 and 6: pass 3 is f(StoC), pass 4
+    f(CtoS) with client and server exchanged.
+    """
+
+    authentication_method: enumerations.AuthenticationMechanism
+    # Of the secret, the challenge answered, the other challenge, the titles of who answers and who
+    # has asked.
+    function: Callable[[bytes, bytes, bytes, bytes, bytes], bytes]
+    secret: bytes
+
+    def get_calling_authentication_value(self) -> bytes:
+        return CTOS
+
+    def hls_generate_reply_data(self, connection: Any) -> bytes:
+        return self.function(
+            self.secret,
+            connection.meter_to_client_challenge,
+            CTOS,
+            connection.client_system_title,
+            connection.meter_system_title,
+        )
+
+    def hls_meter_data_is_valid(self, data: bytes, connection: Any) -> bool:
+        return data == self.function(
+            self.secret,
+            CTOS,
+            connection.meter_to_client_challenge,
+            connection.meter_system_title,
+            connection.client_system_title,
+        )
+
+
+def hashed(mechanism: str, secret: bytes) -> Hashed:
+    """MD5 and SHA-1 of challenge and secret; SHA-256 of secret, titles and challenges."""
+    kinds = enumerations.AuthenticationMechanism
+    match mechanism:
+        case "md5":
+            return Hashed(
+                kinds.HLS_MD5, lambda key, asked, *_: hashlib.md5(asked + key).digest(), secret
+            )
+        case "sha1":
+            return Hashed(
+                kinds.HLS_SHA1, lambda key, asked, *_: hashlib.sha1(asked + key).digest(), secret
+            )
+    return Hashed(
+        kinds.HLS_SHA256,
+        lambda key, asked, other, mine, theirs: hashlib.sha256(
+            key + mine + theirs + asked + other
+        ).digest(),
+        secret,
+    )
 
 
 class Io(BlockingTcpIO):
@@ -73,18 +149,19 @@ def session(
     record: Mapping[str, Any], pdu: int, gmac: type[HighLevelSecurityGmacAuthentication] = Gmac
 ) -> Iterator[DlmsClient]:
     """An association of dlms-cosem with the meter of a `--keys-out` line."""
-    keys: dict[str, Any] = {}
+    keys: dict[str, Any] = {"client_system_title": CLIENT_TITLE}
     authentication: Any = NoSecurityAuthentication()
     if record["mechanism"] == "lls":
         authentication = LowLevelSecurityAuthentication(secret=bytes.fromhex(record["secret"]))
     elif record["mechanism"] == "gmac":
         authentication = gmac(challenge_length=16)
-        keys = {
+        keys |= {
             "encryption_key": bytes.fromhex(record["ek"]),
             "authentication_key": bytes.fromhex(record["ak"]),
-            "client_system_title": b"HESPEER1",
             "client_initial_invocation_counter": 1,
         }
+    elif record["mechanism"] != "none":
+        authentication = hashed(record["mechanism"], bytes.fromhex(record["secret"]))
     framing = Hdlc if record["transport"] == "hdlc" else TcpTransport
     transport = framing(
         client_logical_address=record["client_sap"],
@@ -106,7 +183,9 @@ def attribute(interface: enumerations.CosemInterface, obis: str, index: int) -> 
     return cosem.CosemAttribute(interface, cosem.Obis.from_string(obis), index)
 
 
-def read_meter(record: Mapping[str, Any], pdu: int) -> dict[str, Any]:
+def read_meter(
+    record: Mapping[str, Any], pdu: int, gmac: type[HighLevelSecurityGmacAuthentication] = Gmac
+) -> dict[str, Any]:
     """What the peer reads in one session."""
     kinds = enumerations.CosemInterface
     clock = attribute(kinds.CLOCK, "0.0.1.0.0.255", 2)
@@ -116,7 +195,7 @@ def read_meter(record: Mapping[str, Any], pdu: int) -> dict[str, Any]:
         from_value=NOW - timedelta(hours=6),
         to_value=NOW,
     )
-    with session(record, pdu) as client:
+    with session(record, pdu, gmac) as client:
         return {
             "clock": utils.parse_as_dlms_data(client.get(clock)),
             "energy": utils.parse_as_dlms_data(
@@ -127,54 +206,92 @@ def read_meter(record: Mapping[str, Any], pdu: int) -> dict[str, Any]:
         }
 
 
-@pytest.mark.parametrize("security", [Security.NONE, Security.LLS, Security.GMAC])
-@pytest.mark.parametrize(
-    ("pdu", "hdlc"),
-    [
-        (256, False),
-        (65535, False),
-        pytest.param(256, True, marks=pytest.mark.conformance("hdlc-tcp", "server")),
-        pytest.param(65535, True, marks=pytest.mark.conformance("hdlc-segmentation", "server")),
-    ],
-)
-async def test_dlms_cosem_reads_our_meters(security: Security, pdu: int, hdlc: bool) -> None:
-    settings = FleetSettings(
-        meters=2, port=0, profile_days=1, security=security, max_receive_pdu_size=pdu, hdlc=hdlc
-    )
+@asynccontextmanager
+async def serving(**changes: Any) -> AsyncIterator[Fleet]:
+    """Two meters on a port of the system's choice."""
+    settings = FleetSettings(meters=2, port=0, profile_days=1, **changes)
     fleet = Fleet(settings, start_number=1, now=lambda: NOW)
     async with trio.open_nursery() as nursery:
         await nursery.start(fleet.serve)
-        record = list(fleet.meter_file())[1]
-        found = await trio.to_thread.run_sync(read_meter, record, pdu)
+        yield fleet
         nursery.cancel_scope.cancel()
-    meter = fleet.meter(1)
+
+
+def expect_truth(fleet: Fleet, index: int, found: Mapping[str, Any]) -> None:
+    """What the peer has read is what the meter holds."""
+    meter = fleet.meter(index)
     clock = CosemDateTime.from_octets(bytes(found["clock"]))
     assert clock.isoformat() == "2026-11-21T10:20:00+01:00"
     assert found["energy"] == meter.curve.registers(NOW).import_wh
     truth = list(rows(meter, NOW - timedelta(days=1), NOW))
+    assert len(truth) == 96
     assert [row[1:] for row in found["rows"]] == [list(row.values.values()) for row in truth]
     assert [row[1:] for row in found["last_hours"]] == [
         list(row.values.values()) for row in truth[-24:]
     ]
 
 
-async def test_a_counter_used_twice_is_refused() -> None:
+@pytest.mark.parametrize("security", list(Security))
+@pytest.mark.parametrize(("pdu", "hdlc"), WRAPPER_AND_HDLC)
+async def test_dlms_cosem_reads_our_meters(security: Security, pdu: int, hdlc: bool) -> None:
+    async with serving(security=security, max_receive_pdu_size=pdu, hdlc=hdlc) as fleet:
+        record = list(fleet.meter_file())[1]
+        expect_truth(fleet, 1, await trio.to_thread.run_sync(read_meter, record, pdu))
+
+
+@pytest.mark.conformance("counter-reuse", "server")
+@pytest.mark.parametrize("hdlc", [False, True])
+async def test_a_model_may_put_up_with_a_counter_used_twice(hdlc: bool) -> None:
+    quirks = Quirks(counter_reuse=True)
+    async with serving(security=Security.GMAC, hdlc=hdlc, quirks=quirks) as fleet:
+        record = list(fleet.meter_file())[1]
+        unchanged = HighLevelSecurityGmacAuthentication
+        expect_truth(fleet, 1, await trio.to_thread.run_sync(read_meter, record, 512, unchanged))
+
+
+@pytest.mark.parametrize("hdlc", [False, True])
+async def test_unchanged_the_peer_is_refused_by_every_other_model(hdlc: bool) -> None:
     """
     Unchanged, dlms-cosem proves itself with the counter of the APDU that carries the proof.
 
     That is one key and one initialization vector for two messages, which gives away what GCM's
     authentication rests on; the server refuses it (docs/adr/0002).
     """
-    fleet = Fleet(FleetSettings(meters=1, port=0), start_number=1)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(fleet.serve)
-        record = next(iter(fleet.meter_file()))
+    async with serving(security=Security.GMAC, hdlc=hdlc) as fleet:
+        record = next(fleet.meter_file())
         with pytest.raises(HLSError):
-            await trio.to_thread.run_sync(associate_unchanged, record)
-        nursery.cancel_scope.cancel()
+            await trio.to_thread.run_sync(associate, record, HighLevelSecurityGmacAuthentication)
 
 
-def associate_unchanged(record: Mapping[str, Any]) -> None:
-    """Try to associate as the peer is."""
-    with session(record, 512, HighLevelSecurityGmacAuthentication):
+@pytest.mark.parametrize("security", [Security.MD5, Security.SHA1, Security.SHA256])
+async def test_a_wrong_secret_proves_nothing(security: Security) -> None:
+    async with serving(security=security) as fleet:
+        record = dict(next(fleet.meter_file()))
+        record["secret"] = bytes(16).hex()
+        with pytest.raises(HLSError):
+            await trio.to_thread.run_sync(associate, record)
+
+
+@pytest.mark.parametrize("security", [Security.MD5, Security.SHA1, Security.SHA256, Security.GMAC])
+async def test_the_peer_does_judge_what_the_meter_proves(
+    security: Security, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A meter whose own proof were wrong would not pass the tests above."""
+
+    def spoilt(*arguments: Any, **named: Any) -> Any:
+        proof = make_proof(*arguments, **named)
+        return attrs.evolve(proof, value=proof.value[:-1] + bytes((proof.value[-1] ^ 1,)))
+
+    monkeypatch.setattr("hes_protocol._server_session.make_proof", spoilt)
+    async with serving(security=security) as fleet:
+        record = next(fleet.meter_file())
+        with pytest.raises(HLSError):
+            await trio.to_thread.run_sync(associate, record)
+
+
+def associate(
+    record: Mapping[str, Any], gmac: type[HighLevelSecurityGmacAuthentication] = Gmac
+) -> None:
+    """Try no more than to associate."""
+    with session(record, 512, gmac):
         pass
