@@ -50,7 +50,7 @@ class Session:
     ) -> None:
         alter = misdeeds.alter if link is None else linked(link, misdeeds.alter)
         self._conversation = Conversation(meter, summary, alter)
-        self._stream = misdeeds.stream(stream)
+        self._stream = misdeeds.stream(stream, meter)
         self._idle_timeout_s = idle_timeout_s
         self._scope = trio.CancelScope()
         self._sending: trio.Lock | None = None

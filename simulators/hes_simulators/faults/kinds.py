@@ -159,12 +159,16 @@ class OneSession(Fault):
 
 @attrs.frozen(kw_only=True)
 class Hang(Fault):
-    """Falls silent for good at one of its answers; the connection stays open."""
+    """
+    Falls silent for good at one of its answers; the connection stays open.
+
+    Answers are counted over the connection: AARE, with HLS the second proof, then each block.
+    """
 
     name = "hang"
-    where = Where.FRAME
+    where = Where.STREAM
     row = "1"
-    block: int = _whole(3, 0, 100_000, "the answer that does not come, the first being 0")
+    answer: int = _whole(3, 0, 100_000, "the answer that does not come, the first being 0")
 
 
 @attrs.frozen(kw_only=True)
@@ -188,7 +192,7 @@ class CounterRollback(Fault):
 
 @attrs.frozen(kw_only=True)
 class CounterNearEnd(Fault):
-    """Its own invocation counter has few numbers left; with none left it falls silent."""
+    """Its own invocation counter has few numbers left; with none left it hangs up."""
 
     name = "counter-near-end"
     where = Where.APDU
@@ -234,12 +238,12 @@ class WrongInvokeId(Fault):
 
 @attrs.frozen(kw_only=True)
 class LateAnswer(Fault):
-    """Answers once with silence; that answer comes right before the next one, or after a while."""
+    """Answers once with silence; what it kept comes right before the next one, or after a while."""
 
     name = "late-answer"
     where = Where.APDU
     row = "12"
-    answer: int = _whole(1, 0, 100_000, "the one that is late, the first to a request being 0")
+    answer: int = _whole(2, 0, 100_000, "the one that is late, the first being 0")
     seconds: float = _number(30.0, 0.0, 3600.0, "after which it comes by itself")
 
 
@@ -333,7 +337,7 @@ class RebootInSession(Fault):
     name = "reboot-in-session"
     where = Where.STREAM
     row = "43"
-    block: int = _whole(2, 0, 100_000, "the answer that does not come, the first being 0")
+    answer: int = _whole(2, 0, 100_000, "the answer that does not come, the first being 0")
     dark_s: float = _number(20.0, 0.0, 86_400.0, "until it takes connections again")
 
 
@@ -365,7 +369,11 @@ class ReorderPush(Fault):
 
 @attrs.frozen(kw_only=True)
 class ClockJump(Fault):
-    """The clock shows another time for as long as the fault stands."""
+    """
+    The clock jumps when the fault begins, and stays so until somebody sets it.
+
+    Where the fault is taken away again, the clock goes back to what it would have shown.
+    """
 
     name = "clock-jump"
     where = Where.CLOCK

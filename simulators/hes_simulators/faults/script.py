@@ -12,7 +12,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,17 @@ import attrs
 import numpy as np
 
 from hes_simulators.faults.errors import FaultError
-from hes_simulators.faults.kinds import Fault, ImageOutcome, Where
-from hes_simulators.faults.session import WELL_BEHAVED, SessionFaults
+from hes_simulators.faults.kinds import (
+    ClockDrift,
+    ClockJump,
+    DuplicatePush,
+    Fault,
+    ImageActivation,
+    ImageOutcome,
+    ReorderPush,
+    Where,
+)
+from hes_simulators.faults.session import WELL_BEHAVED, SessionFaults, takes_hold_of_sessions
 from hes_simulators.identity import Identity
 from hes_simulators.randomness import stream_key, uniform
 
@@ -47,6 +56,8 @@ class Meters:
 
 
 ALL = Meters()
+_DAY_S = 86_400
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @attrs.frozen(kw_only=True)
@@ -84,6 +95,14 @@ class Rule:
         return begun and (self.until is None or at < self.until)
 
 
+@attrs.define
+class _KeptBack:
+    """Pushes of a meter that wait until `behind` others have gone."""
+
+    pushes: list[bytes]
+    behind: int
+
+
 class FaultPlan:
     """
     The rules of a fleet, changed while it runs.
@@ -102,6 +121,7 @@ class FaultPlan:
         self._shares: dict[str, int] = {}
         self._sessions: Counter[int] = Counter()
         self._open: Counter[int] = Counter()
+        self._kept_back: dict[int, _KeptBack] = {}
         self._numbers = itertools.count(1)
 
     def __iter__(self) -> Iterator[Rule]:
@@ -117,7 +137,13 @@ class FaultPlan:
         return name
 
     def add(self, rule: Rule) -> None:
-        """Let a rule apply from now on; one of the same name goes."""
+        """
+        Let a rule apply from now on; one of the same name goes.
+
+        A fault of a clock needs a beginning: without one it begins now.
+        """
+        if rule.fault.where is Where.CLOCK and rule.since is None:
+            rule = attrs.evolve(rule, since=self.now())
         self._rules.pop(rule.name, None)
         self._rules[rule.name] = rule
         self._shares[rule.name] = stream_key(self.seed, "fault-share", rule.name)
@@ -172,7 +198,9 @@ class FaultPlan:
         self._sessions[index] += 1
         number = self._sessions[index]
         faults = _last_of_each(
-            rule.fault for rule in self.rules_of(index) if self._strikes(rule, index, number)
+            rule.fault
+            for rule in self.rules_of(index)
+            if takes_hold_of_sessions(rule.fault) and self._strikes(rule, index, number)
         )
         if not faults:
             return WELL_BEHAVED
@@ -191,7 +219,22 @@ class FaultPlan:
 
     def pushes(self, identity: Identity, octets: bytes) -> tuple[bytes, ...]:
         """What goes on the line in the place of one push: it, twice, nothing, or others before."""
-        return (octets,)
+        if not self._rules and not self._kept_back:
+            return (octets,)
+        said: list[bytes] = [octets]
+        kept = self._kept_back.get(identity.index)
+        for fault in self.find(Where.PUSH, identity.index):
+            if isinstance(fault, DuplicatePush):
+                said = said * fault.copies
+            elif isinstance(fault, ReorderPush) and kept is None:
+                self._kept_back[identity.index] = _KeptBack(said, fault.behind)
+                self._note(identity.serial, fault)
+                return ()
+        if kept is not None:
+            kept.behind -= 1
+            if kept.behind <= 0:
+                said += self._kept_back.pop(identity.index).pushes
+        return tuple(said)
 
     def clock_gained_us(self, index: int, from_us: int | None, to_us: int) -> int:
         """
@@ -199,10 +242,19 @@ class FaultPlan:
 
         Args: from_us: when it was last set, microseconds since 1970 UTC; None: never. to_us: now.
         """
-        return 0
+        return sum(
+            _gained_us(rule, to_us) - (0 if from_us is None else _gained_us(rule, from_us))
+            for rule in self._rules.values()
+            if rule.fault.where is Where.CLOCK and self.chosen(rule, index)
+        )
 
     def image_outcome(self, identity: Identity, activation: int) -> ImageOutcome | None:
         """How the meter's activation number `activation` of an image fails; None: it does not."""
+        for fault in self.find(Where.IMAGE, identity.index):
+            key = stream_key(self.seed, "fault-image", identity.index)
+            if isinstance(fault, ImageActivation) and _draw(key, activation) < fault.share:
+                self._note(identity.serial, fault, activation=activation)
+                return fault.outcome
         return None
 
     def chosen(self, rule: Rule, index: int) -> bool:
@@ -217,6 +269,25 @@ class FaultPlan:
             return False
         key = stream_key(self.seed, "fault-strikes", rule.name, index)
         return rule.probability >= 1 or _draw(key, number) < rule.probability
+
+
+def _gained_us(rule: Rule, at_us: int) -> int:
+    """What one fault of a clock has made it gain until then."""
+    assert rule.since is not None  # as `add` sees to
+    since_us = _microseconds(rule.since)
+    if at_us < since_us:
+        return 0
+    until_us = at_us if rule.until is None else min(at_us, _microseconds(rule.until))
+    match rule.fault:
+        case ClockJump():
+            return round(rule.fault.seconds * 1e6)
+        case ClockDrift():
+            return round((until_us - since_us) * rule.fault.seconds_per_day / _DAY_S)
+    return 0
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def _draw(key: int, counter: int) -> float:
