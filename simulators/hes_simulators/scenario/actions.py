@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Self
 import attrs
 import numpy as np
 
+from hes_protocol.models.objects import EVENTS
 from hes_simulators.faults import Fault, FaultError, fault
 from hes_simulators.randomness import FloatArray, Int64Array, stream_key, uniform
 from hes_simulators.scenario import tables
@@ -229,14 +230,14 @@ class Storm(Action):
             sags_us = one.at_us + spread
             returns_us = sags_us + self.sag_lasting.drawn(one.draw("sag-for", turn))
             dark = struck & (returns_us >= begins_us) & (sags_us <= ends_us)
-            steps.add(Deed.EVENT, sags_us, ~dark, event="voltage_sag_begin")
-            steps.add(Deed.EVENT, returns_us, ~dark, event="voltage_sag_end")
+            steps.add(Deed.EVENT, sags_us, ~dark, event="voltage_sag_l1")
+            steps.add(Deed.EVENT, returns_us, ~dark, event="voltage_normal_l1")
 
 
 _TAMPERS: Final = {
     "cover": ("cover_opened", "cover_closed"),
-    "terminal-cover": ("terminal_cover_opened", "terminal_cover_closed"),
-    "magnet": ("magnetic_field_begin", "magnetic_field_end"),
+    "case": ("case_opened", "case_closed"),
+    "magnet": ("strong_magnet", "magnet_gone"),
 }
 
 
@@ -245,7 +246,7 @@ class Tamper(_Lasting):
     """Somebody opens a cover or holds a magnet to the meter."""
 
     name = "tamper"
-    about = "`what` is cover, terminal-cover or magnet; after `for` it is closed or gone again"
+    about = "`what` is cover (of the terminals), case or magnet; after `for` it is closed or gone"
     what: str = "cover"
 
     @classmethod
@@ -267,12 +268,14 @@ class Event(Action):
     """Any event by its name."""
 
     name = "event"
-    about = "the event that the model's tables call `event`"
+    about = (
+        "the event that models call `event`; without a code of the model only the truth log has it"
+    )
     event: str
 
     @classmethod
     def read(cls, keys: Table) -> Self:
-        return cls(event=keys.take("event", tables.text))
+        return cls(event=keys.take("event", tables.one_of(*EVENTS)))
 
     def steps(self, one: Occurrence, steps: Steps) -> None:
         steps.add(Deed.EVENT, one.begins_us(), event=self.event)

@@ -26,7 +26,9 @@ from typing import Any, Final, Protocol, Self, TextIO
 import attrs
 import trio
 
-KINDS: Final = frozenset({"captured", "sent", "executed", "event", "fault", "outage", "session"})
+KINDS: Final = frozenset(
+    {"captured", "sent", "executed", "event", "fault", "outage", "session", "scenario"}
+)
 FLUSH_S: Final = 0.5
 MOST_PENDING: Final = 4096
 _WRITTEN_THROUGH: Final = frozenset({"executed"})

@@ -87,7 +87,7 @@ def test_a_whole_file() -> None:
     assert outage.when == After(60_000_000, 600_000_000)
     assert (outage.times, outage.over_us) == (3, 5_000_000)
     assert tamper.when == Daily(time(18, 30), ZoneInfo("Europe/Vienna"))
-    assert tamper.choice.meters == {0, 1, 2, 6}
+    assert tamper.choice.meters == frozenset({0, 1, 2, 6})
     assert tamper.action == Tamper(lasting=None, what="magnet")
 
 

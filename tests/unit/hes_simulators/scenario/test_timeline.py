@@ -28,7 +28,7 @@ LINES = [
     'do = "push"\nover = "10s"\n',
     'do = "firmware"\nversion = "2.0"\nfeeder = "Harbour F2"\n',
     'do = "price"\nprice = 12\n',
-    'do = "event"\nevent = "fraud"\n',
+    'do = "event"\nevent = "over_current"\n',
     'do = "fault"\nfault = "drip"\nfor = "1min"\n',
 ]
 
@@ -131,7 +131,7 @@ def test_no_sag_where_the_storm_has_taken_the_power() -> None:
     for step in sags:
         begin, end = dark.get(step.index, (0, 0))
         assert not begin <= step.at_us <= end
-    assert {step.facts["event"] for step in sags} == {"voltage_sag_begin", "voltage_sag_end"}
+    assert {step.facts["event"] for step in sags} == {"voltage_sag_l1", "voltage_normal_l1"}
 
 
 def test_a_local_time_comes_once_a_day_over_the_change_of_summer_time() -> None:

@@ -1,0 +1,69 @@
+"""What a truth log gives a test: keys, values, differences; the comparison itself can fail."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hes_simulators.truth import FileJournal
+from hes_simulators.truth.compare import EventKey, ReadingKey, difference, read
+
+AT = datetime(2026, 11, 21, 9, 15, tzinfo=UTC)
+PROFILE, ENERGY, LOG = "1.0.99.1.0.255", "1.0.1.8.0.255", "standard"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "truth.jsonl"
+    with FileJournal(path) as journal:
+        for number, value in enumerate((100, 103, 109)):
+            at = AT + timedelta(minutes=15 * number)
+            journal.note("captured", at, "HES1", profile=PROFILE, values={ENERGY: value})
+        journal.note("event", AT, "HES1", name="cover_opened", logs={LOG: 40})
+        journal.note("event", AT, "HES1", name="over_current", logs={})
+        journal.note("executed", AT, "HES1", what="disconnect")
+    return path
+
+
+def test_what_a_head_end_ought_to_have(log: Path) -> None:
+    truth = read(log)
+    assert truth.readings[ReadingKey("HES1", PROFILE, ENERGY, AT)] == 100
+    assert len(truth.readings) == 3
+    assert truth.events == {EventKey("HES1", LOG, 40, AT): "cover_opened"}
+    assert [line["name"] for line in truth.of("event")] == ["cover_opened", "over_current"]
+    assert [line["what"] for line in truth.of("executed")] == ["disconnect"]
+    assert truth.of("sent") == []
+    assert read(log, lambda line: line["kind"] == "executed").readings == {}
+
+
+def test_every_difference_is_found(log: Path) -> None:
+    true = read(log).readings
+    first, second, third = sorted(true)
+    assert not difference(true, dict(true))
+    stored = {first: 100, second: 104, third._replace(serial="HES2"): 109}
+    found = difference(true, stored)
+    assert found.wrong == {second: (103, 104)}
+    assert set(found.missing) == {third}
+    assert set(found.unexpected) == {third._replace(serial="HES2")}
+    assert found
+    assert str(found).startswith("1 missing: (ReadingKey(serial='HES1'")
+    left = difference(true, stored, ignored=[third, third._replace(serial="HES2")])
+    assert not left.missing
+    assert not left.unexpected
+    assert left.wrong
+
+
+def test_a_last_line_that_is_not_whole_is_left_out(log: Path) -> None:
+    with log.open("a") as file:
+        file.write('{"kind":"executed","at":"2026')
+    assert len(read(log).of("executed")) == 1
+
+
+@pytest.mark.parametrize("line", ["nothing", "[]", '{"serial": "HES1"}'])
+def test_another_file_is_no_truth_log(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "other.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(ValueError, match=r"other\.jsonl, line 1: no line"):
+        read(path)
