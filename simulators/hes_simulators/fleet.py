@@ -1,11 +1,11 @@
 """
 A fleet: many meters behind few sockets, in one trio process.
 
-Owns listening, telling meters apart, and keeping hostile clients away from each other. With a
-network each meter has a loopback address of its own and one wildcard socket serves all of them,
-told apart by the local address of the connection; the socket is bound to the device `lo`, so
-that nothing outside the machine reaches it. With a port base, meter i listens on port base + i
-of 127.0.0.1, on any system.
+Owns what belongs together while it runs: who is who (`roster`), sockets that take connections
+(`listeners`), meters that call by themselves (`dial_in`) and push (`pushes`), datagrams and TLS;
+and keeping hostile clients away from each other. With a network each meter has a loopback address
+of its own, told apart by the local address of the connection. With a port base, meter i listens on
+port base + i of 127.0.0.1, on any system.
 
 Meters exist from their first connection on: ten thousand silent ones cost nothing.
 """
@@ -13,101 +13,38 @@ Meters exist from their first connection on: ten thousand silent ones cost nothi
 from __future__ import annotations
 
 import secrets
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
-import attrs
-import structlog
 import trio
 
-from hes_protocol.errors import RemoteProtocolError
-from hes_protocol.quirks import STANDARD, Quirks
-from hes_simulators.addresses import DEFAULT_NETWORK, MeterNetwork
-from hes_simulators.faults import reset
-from hes_simulators.household_meter import MANAGEMENT_SAP, MODEL, SERVER_SAP
-from hes_simulators.identity import Identity
+from hes_protocol.models import ModelPush, Transport
+from hes_simulators.agenda import by_the_meters, by_the_network
+from hes_simulators.conversation import SessionSummary
+from hes_simulators.counters import FleetCounters
+from hes_simulators.datagrams import Datagrams
+from hes_simulators.dial_in import DialIns
+from hes_simulators.door import Door
+from hes_simulators.faults import FaultPlan
+from hes_simulators.listeners import connect_from, open_listeners
 from hes_simulators.meter import Meter, MeterKind, Security
-from hes_simulators.reach import Reach
-from hes_simulators.scenario.population import Population
-from hes_simulators.session import SessionSummary, serve_stream
+from hes_simulators.pushes import Pushes
+from hes_simulators.reach import Target
+from hes_simulators.roster import Roster
+from hes_simulators.scenario.pace import Pace, RealPace
+from hes_simulators.scenario.population import Group
+from hes_simulators.session import Session
+from hes_simulators.settings import DEFAULT_PORT, FleetError, FleetSettings
 from hes_simulators.starts import first_counter
+from hes_simulators.tls import CertificateFolder
+from hes_simulators.truth.journal import Journal, NullJournal
 
-DEFAULT_PORT: Final = 4159
-_BACKLOG: Final = 4096
+__all__ = ["DEFAULT_PORT", "Fleet", "FleetCounters", "FleetError", "FleetSettings"]
+
 _CHALLENGE_OCTETS: Final = 16
-_LOOPBACK_HOST: Final = "127.0.0.1"
-
-_log = structlog.get_logger(__name__)
-
-
-class FleetError(Exception):
-    """The fleet cannot start; the text says what to do."""
-
-
-@attrs.frozen(kw_only=True)
-class FleetSettings:
-    """
-    What a fleet looks like.
-
-    Args:
-        meters: how many; unused with `population`.
-        network: their addresses; unused with `port_base`.
-        port: of every address; 0 lets the system choose one.
-        port_base: where not None, meter i listens on 127.0.0.1, port base + i, instead.
-        security: of the management client.
-        max_receive_pdu_size: of the meters, octets; answers above it come in blocks.
-        profile_days: depth of the load profile's buffer.
-        seed: all curves and keys follow from it.
-        zone: of the meters; one with the European summer time rule.
-        hdlc: whether they speak HDLC over TCP instead of the wrapper.
-        model: their model's name. quirks: what that does otherwise than the standard.
-        idle_timeout_s: a client that sends no whole APDU for so long is dropped.
-        max_connections: more at once are closed unheard.
-        population: meters of several makes; None: all are of `model`.
-        reach: how they are reached and speak up, where a group of `population` says nothing.
-        tls_folder: where the certificates are, or will be made, of meters that speak TLS.
-    Raises: NetworkError, FleetError: more meters than addresses or ports.
-    """
-
-    meters: int = 1
-    network: MeterNetwork = attrs.field(factory=lambda: MeterNetwork(DEFAULT_NETWORK))
-    port: int = DEFAULT_PORT
-    port_base: int | None = None
-    security: Security = Security.GMAC
-    max_receive_pdu_size: int = 512
-    profile_days: int = 7
-    seed: int = 1
-    zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo("Europe/Berlin"))
-    hdlc: bool = False
-    model: str = MODEL
-    quirks: Quirks = STANDARD
-    idle_timeout_s: float = 60.0
-    max_connections: int = 8192
-    population: Population | None = None
-    reach: Reach = attrs.field(factory=Reach)
-    tls_folder: Path | None = None
-
-    def __attrs_post_init__(self) -> None:
-        if self.port_base is None:
-            self.network.address(self.meters - 1)
-        elif self.port_base + self.meters - 1 > 0xFFFF:
-            raise FleetError(f"{self.meters} ports from {self.port_base} end above 65535")
-
-
-@attrs.define
-class FleetCounters:
-    """What happened so far, over all meters."""
-
-    sessions: int = 0
-    open_sessions: int = 0
-    reads: int = 0
-    failed: int = 0
-    turned_away: int = 0
 
 
 def _utc_now() -> datetime:
@@ -121,8 +58,10 @@ class Fleet:
     Args:
         settings: what the fleet looks like.
         start_number: of this start, see `starts.next_start`; invocation counters begin with it.
-        now: the meters' clock, aware UTC.
+        now: the meters' clock, aware UTC; unused with `pace`.
         next_challenge: gives a fresh HLS challenge.
+        pace: how fast the meters' time goes.
+        journal: is told what really happened.
     """
 
     def __init__(
@@ -132,23 +71,37 @@ class Fleet:
         start_number: int,
         now: Callable[[], datetime] = _utc_now,
         next_challenge: Callable[[], bytes] = lambda: secrets.token_bytes(_CHALLENGE_OCTETS),
+        pace: Pace | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.settings = settings
         self.counters = FleetCounters()
-        self.port = settings.port
-        self.kind = MeterKind(
-            seed=settings.seed,
-            zone=settings.zone,
-            security=settings.security,
-            max_receive_pdu_size=settings.max_receive_pdu_size,
-            profile_days=settings.profile_days,
-            now=now,
-            next_challenge=next_challenge,
-            first_counter=first_counter(start_number),
-            hdlc=settings.hdlc,
-            quirks=settings.quirks,
+        self.pace: Pace = RealPace(now) if pace is None else pace
+        self.journal: Journal = NullJournal() if journal is None else journal
+        self.faults = FaultPlan(settings.seed, self.pace.now, self.journal)
+        self._next_challenge = next_challenge
+        self._first_counter = first_counter(start_number)
+        self._roster = Roster(settings, self._kind)
+        self._door = Door(self._roster, self.pace.now, self.counters, self._told)
+        self._datagrams: Datagrams | None = None
+        by_network = by_the_network()
+        self._agendas = by_the_meters(self.pace.now, self.pace.sleep_until), by_network
+        self._dial_ins = DialIns(
+            self._roster, by_network, self.connect, self.pace.now, self.counters, self._told
         )
-        self._meters: dict[int, Meter] = {}
+        self._pushes = Pushes(
+            self._roster, self, *self._agendas, self.pace.now, self.counters, self.journal
+        )
+
+    @property
+    def port(self) -> int:
+        """At which the meters answer; with `port=0` known once the fleet serves."""
+        return self._roster.port
+
+    @property
+    def kind(self) -> MeterKind:
+        """What the meters of the first group share."""
+        return self._roster.bands[0].kind
 
     def meter(self, index: int) -> Meter:
         """
@@ -156,16 +109,11 @@ class Fleet:
 
         Raises: IndexError: the fleet has no such meter.
         """
-        meter = self._meters.get(index)
-        if meter is None:
-            if not 0 <= index < self.settings.meters:
-                raise IndexError(index)
-            meter = self._meters[index] = Meter.of(self.kind, index)
-        return meter
+        return self._roster.meter(index)
 
     def all_meters(self) -> Iterator[Meter]:
         """Every meter in order; makes those that do not exist yet."""
-        return map(self.meter, range(self.settings.meters))
+        return map(self._roster.meter, range(len(self._roster)))
 
     def meter_file(self) -> Iterator[Mapping[str, Any]]:
         """
@@ -173,8 +121,34 @@ class Fleet:
 
         With `port=0` the port is known, and right here, once the fleet serves.
         """
-        for index in range(self.settings.meters):
-            yield self._meter_record(index)
+        return self._roster.records()
+
+    # --- what happens to meters, from outside ---------------------------------------------------
+
+    def push(self, index: int, push: ModelPush, event: str = "") -> None:
+        """Let a meter push now, or within the push's window; `event` is why."""
+        self._pushes.push(index, push, event)
+
+    def dial(self, index: int) -> None:
+        """Let a meter that dials in call now and not only when its time has come."""
+        self._dial_ins.dial(index)
+
+    def hang_up(self, index: int) -> None:
+        """Break all connections of a meter: it has no power."""
+        self._door.hang_up(index)
+        dialled = self._dial_ins.line(index)
+        if dialled is not None:
+            dialled.hang_up()
+        if self._datagrams is not None:
+            self._datagrams.forget(self._roster.host(index))
+
+    def speaks_up(self, meter: Meter) -> None:
+        """Something has happened to a meter: it may have pushes to send, or no power."""
+        self._pushes.drain(meter)
+        if meter.is_dark(self.pace.now()):
+            self.hang_up(meter.identity.index)
+
+    # --- serving -------------------------------------------------------------------------------
 
     async def serve(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """
@@ -182,125 +156,116 @@ class Fleet:
 
         Raises: FleetError: an address or port cannot be used.
         """
-        listeners = await self._open_listeners()
+        settings = self.settings
+        if settings.tls_folder is not None:
+            make = partial(CertificateFolder, settings.tls_folder)
+            self._door.certificates = await trio.to_thread.run_sync(make)
+        listeners = await open_listeners(settings)
+        if settings.port_base is None:
+            self._roster.port = listeners[0].socket.getsockname()[1]
+        try:
+            self._datagrams = await self._open_datagrams()
+        except BaseException:
+            for listener in listeners:
+                listener.socket.close()
+            raise
         async with trio.open_nursery() as nursery:
-            await nursery.start(trio.serve_listeners, self._serve_connection, listeners)
+            await nursery.start(trio.serve_listeners, self._door.serve, listeners)
+            if self._datagrams is not None:
+                nursery.start_soon(self._datagrams.serve, self._meter_by_datagram)
+            for agenda in self._agendas:
+                nursery.start_soon(agenda.run)
+            nursery.start_soon(self._pushes.run)
+            if any(reach.dial_in is not None for reach in settings.reaches):
+                nursery.start_soon(self._dial_ins.run, self._pushes)
+                self._dial_ins.begin()
+            self._pushes.begin()
             task_status.started()
 
-    async def _open_listeners(self) -> list[trio.SocketListener]:
-        settings = self.settings
-        if settings.port_base is None:
-            listener = await _open_lo_listener(settings.port)
-            self.port = listener.socket.getsockname()[1]
-            return [listener]
-        ports = range(settings.port_base, settings.port_base + settings.meters)
-        return [await _open_port_listener(port) for port in ports]
-
-    async def _serve_connection(self, stream: trio.SocketStream) -> None:
-        """One client, from accept to close; nothing that it does leaves this function."""
-        counters = self.counters
-        async with stream:
-            meter = self._called_meter(stream)
-            if meter is None or counters.open_sessions >= self.settings.max_connections:
-                counters.turned_away += 1
-                return
-            counters.sessions += 1
-            counters.open_sessions += 1
-            summary = SessionSummary()
-            try:
-                with meter.kind.faults.session(meter.identity) as misdeeds:
-                    if misdeeds.refuses:
-                        await reset(stream)
-                        return
-                    idle_s = self.settings.idle_timeout_s
-                    await serve_stream(stream, meter, summary, idle_s, misdeeds)
-            except RemoteProtocolError as error:
-                counters.failed += 1
-                self._log_failure(meter, summary, code=error.code, detail=str(error))
-            except (trio.BrokenResourceError, OSError):
-                pass  # the client is gone, as clients go
-            except Exception:  # noqa: BLE001 - the session's edge: others go on
-                counters.failed += 1
-                _log.exception("sim_session_crashed", serial=meter.identity.serial)
-            finally:
-                counters.open_sessions -= 1
-                counters.reads += summary.reads
-            if summary.refusals or summary.timed_out:
-                code = "idle" if summary.timed_out else "association-refused"
-                self._log_failure(meter, summary, code=code, detail="")
-
-    def _called_meter(self, stream: trio.SocketStream) -> Meter | None:
-        """The meter that owns the address or port which the client connected to."""
-        host, port = stream.socket.getsockname()[:2]
-        settings = self.settings
-        if settings.port_base is None:
-            index = settings.network.index(IPv4Address(host))
-        else:
-            index = port - settings.port_base
-        if index is None or not 0 <= index < settings.meters:
+    async def _open_datagrams(self) -> Datagrams | None:
+        """The socket for datagrams, where anybody needs it; for answers at the meters' port."""
+        answers = any(reach.udp for reach in self.settings.reaches)
+        if self.settings.port_base is not None:
+            if answers:
+                raise FleetError("meters that answer UDP need addresses of their own")
             return None
-        return self.meter(index)
+        speaks = any(reach.push_to or reach.dial_in for reach in self.settings.reaches)
+        if not (answers or speaks):
+            return None
+        return await Datagrams.open(self.port if answers else 0, self.counters)
 
-    def _log_failure(
-        self, meter: Meter, summary: SessionSummary, *, code: str, detail: str
-    ) -> None:
-        _log.warning(
-            "sim_session_failed",
-            serial=meter.identity.serial,
-            code=code,
-            detail=detail,
-            associations=summary.associations,
-            reads=summary.reads,
+    # --- ways from a meter to the head-end (`pushes.Lines`) --------------------------------------
+
+    def dialled(self, index: int) -> Session | None:
+        """The connection that a meter has dialled and that stands."""
+        return self._dial_ins.line(index)
+
+    async def connect(self, index: int, target: Target, *, tls: bool) -> trio.abc.Stream:
+        """
+        A new connection from a meter's own address.
+
+        Raises: OSError, trio.BrokenResourceError.
+        """
+        host = self._roster.host(index)
+        stream = await connect_from(host, target)
+        if not tls:
+            return stream
+        assert self._door.certificates is not None  # the settings ask for a folder
+        serial = self._roster.meter(index).identity.serial
+        context = self._door.certificates.meter_context(serial, IPv4Address(host), server=False)
+        safe = trio.SSLStream(stream, context, https_compatible=True)
+        try:
+            await safe.do_handshake()
+        except BaseException:
+            await trio.aclose_forcefully(safe)
+            raise
+        return safe
+
+    async def send_datagram(self, index: int, octets: bytes, target: Target) -> None:
+        """One datagram from a meter's own address. Raises: OSError: too long, or nowhere to go."""
+        if self._datagrams is None:
+            raise OSError("no socket for datagrams")
+        await self._datagrams.send(self._roster.host(index), octets, (target.host, target.port))
+
+    def _meter_by_datagram(self, host: str, sap: int) -> Meter | None:
+        called = self._roster.called(host, self.port)
+        if called is None or not called.band.reach.udp:
+            return None
+        place = called.band.reach.place(sap)
+        index = None if place is None else called.band.index_at(called.address, place)
+        if index is None:
+            return None
+        meter = self._roster.meter(index)
+        return None if meter.is_dark(self.pace.now()) else meter
+
+    # --- what it is made of --------------------------------------------------------------------
+
+    def _kind(self, group: Group) -> MeterKind:
+        settings = self.settings
+        reach = group.reach or settings.reach
+        hdlc = settings.hdlc if reach.transport is None else reach.transport is Transport.HDLC
+        return MeterKind(
+            seed=settings.seed,
+            zone=group.zone,
+            security=settings.security if group.security is None else Security(group.security),
+            max_receive_pdu_size=group.pdu or settings.max_receive_pdu_size,
+            profile_days=group.profile_days or settings.profile_days,
+            now=self.pace.now,
+            next_challenge=self._next_challenge,
+            first_counter=self._first_counter,
+            hdlc=hdlc,
+            quirks=settings.quirks,
+            faults=self.faults,
         )
 
-    def _meter_record(self, index: int) -> Mapping[str, Any]:
-        settings = self.settings
-        identity = Identity.of(settings.seed, index)
-        if settings.port_base is None:
-            address, port = str(settings.network.address(index)), self.port
-        else:
-            address, port = _LOOPBACK_HOST, settings.port_base + index
-        ciphered = settings.security is Security.GMAC
-        secret = settings.security.secret(identity)
-        return {
-            "serial": identity.serial,
-            "system_title": identity.system_title.hex(),
-            "address": address,
-            "port": port,
-            "transport": "hdlc" if settings.hdlc else "wrapper",
-            "client_sap": MANAGEMENT_SAP,
-            "server_sap": SERVER_SAP,
-            "mechanism": settings.security.value,
-            "suite": 0,
-            "secret": None if secret is None else secret.hex(),
-            "ek": identity.encryption_key.hex() if ciphered else None,
-            "ak": identity.authentication_key.hex() if ciphered else None,
-            "model": settings.model,
-            "timezone": settings.zone.key,
-        }
-
-
-async def _open_lo_listener(port: int) -> trio.SocketListener:
-    """A wildcard socket that only the machine itself can reach."""
-    device_option = getattr(socket, "SO_BINDTODEVICE", None)
-    if device_option is None:
-        raise FleetError("one address per meter needs Linux: use --port-base")
-    listening = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Before bind: an ordinary user may bind a socket to a device that has none (Linux 5.7).
-        listening.setsockopt(socket.SOL_SOCKET, device_option, b"lo")
-        await listening.bind(("0.0.0.0", port))  # noqa: S104 - the device is lo
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise FleetError(f"port {port} on the device lo: {error.strerror}") from error
-    return trio.SocketListener(listening)
-
-
-async def _open_port_listener(port: int) -> trio.SocketListener:
-    try:
-        [listener] = await trio.open_tcp_listeners(port, host=_LOOPBACK_HOST, backlog=_BACKLOG)
-    except OSError as error:
-        raise FleetError(f"port {port} on {_LOOPBACK_HOST}: {error.strerror}") from error
-    return listener
+    def _told(self, index: int, summary: SessionSummary, outcome: str) -> None:
+        """One session has ended."""
+        self.journal.note(
+            "session",
+            self.pace.now(),
+            self._roster.meter(index).identity.serial,
+            sap=summary.sap,
+            mechanism=summary.mechanism,
+            reads=summary.reads,
+            outcome=outcome,
+        )

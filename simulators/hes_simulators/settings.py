@@ -1,0 +1,110 @@
+"""What a fleet looks like: frozen, made once, passed in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from hes_protocol.models import ModelPush
+from hes_protocol.quirks import STANDARD, Quirks
+from hes_simulators.addresses import DEFAULT_NETWORK, MeterNetwork
+from hes_simulators.household_meter import MODEL
+from hes_simulators.meter import Security
+from hes_simulators.reach import Reach
+from hes_simulators.scenario.population import Population
+
+DEFAULT_PORT: Final = 4159
+
+
+class FleetError(Exception):
+    """The fleet cannot start; the text says what to do."""
+
+
+@attrs.frozen(kw_only=True)
+class FleetSettings:
+    """
+    What a fleet looks like.
+
+    Args:
+        meters: how many; unused with `population`.
+        network: their addresses; unused with `port_base`.
+        port: of every address; 0 lets the system choose one.
+        port_base: where not None, meter i listens on 127.0.0.1, port base + i, instead.
+        security: of the management client.
+        max_receive_pdu_size: of the meters, octets; answers above it come in blocks.
+        profile_days: depth of the load profile's buffer.
+        seed: all curves and keys follow from it.
+        zone: of the meters; one with the European summer time rule.
+        hdlc: whether they speak HDLC over TCP instead of the wrapper.
+        model: their model's name. quirks: what that does otherwise than the standard.
+        idle_timeout_s: a client that sends no whole APDU for so long is dropped.
+        max_connections: more at once are closed unheard.
+        population: meters of several makes; None: all are of `model`.
+        reach: how they are reached and speak up, where a group of `population` says nothing.
+        pushes: what all of them push; None: each what its model says.
+        tls_folder: where the certificates are, or will be made, of meters that speak TLS.
+        max_dials: the most connections that are being opened by meters at a time.
+        max_pushes: the most pushes that wait to be sent; more are dropped and counted.
+        push_timeout_s: how long a push may take from the connection to its confirmation.
+    Raises: NetworkError, FleetError: more meters than addresses or ports.
+    """
+
+    meters: int = 1
+    network: MeterNetwork = attrs.field(factory=lambda: MeterNetwork(DEFAULT_NETWORK))
+    port: int = DEFAULT_PORT
+    port_base: int | None = None
+    security: Security = Security.GMAC
+    max_receive_pdu_size: int = 512
+    profile_days: int = 7
+    seed: int = 1
+    zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo("Europe/Berlin"))
+    hdlc: bool = False
+    model: str = MODEL
+    quirks: Quirks = STANDARD
+    idle_timeout_s: float = 60.0
+    max_connections: int = 8192
+    population: Population | None = None
+    reach: Reach = attrs.field(factory=Reach)
+    pushes: tuple[ModelPush, ...] | None = None
+    tls_folder: Path | None = None
+    max_dials: int = 64
+    max_pushes: int = 20_000
+    push_timeout_s: float = 10.0
+
+    def __attrs_post_init__(self) -> None:
+        if self.port_base is None:
+            self.network.address(self.addresses - 1)
+        elif self.port_base + self.addresses - 1 > 0xFFFF:
+            raise FleetError(f"{self.addresses} ports from {self.port_base} end above 65535")
+        if self.tls_folder is None and any(map(_speaks_tls, self.reaches)):
+            raise FleetError("TLS needs a folder for certificates")
+
+    @property
+    def count(self) -> int:
+        """How many meters there are."""
+        return self.meters if self.population is None else len(self.population)
+
+    @property
+    def addresses(self) -> int:
+        """How many addresses (or ports) they have: those of a concentrator share one."""
+        if self.population is None:
+            return -(-self.meters // self.reach.meters_per_address)
+        return sum(
+            -(-group.count // (group.reach or self.reach).meters_per_address)
+            for group in self.population.groups
+        )
+
+    @property
+    def reaches(self) -> tuple[Reach, ...]:
+        """Of each group."""
+        if self.population is None:
+            return (self.reach,)
+        return tuple(group.reach or self.reach for group in self.population.groups)
+
+
+def _speaks_tls(reach: Reach) -> bool:
+    dials = reach.dial_in is not None and reach.dial_in.tls
+    return reach.tls or reach.push_tls or dials
