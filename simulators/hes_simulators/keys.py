@@ -11,16 +11,17 @@ protocol's server looks them up at an AARQ, so they hold from the next associati
 under way, in which the change was confirmed, goes on as it began. Rule 2: an invocation counter
 belongs to a key: with another encryption key the client's counters begin anew, under another
 `counter_id`; the meter's own never go back. Rule 3: what differs from the seed is in the meter's
-state, in the security context of the client (`context_of`), and nowhere else.
+state, in the security context of the client (`context_of`), and nowhere else. Rule 4: a client
+called "pre-established" (no AARQ; pushes and broadcasts) has the main client's keys and counters.
 
 Source: IEC 62056-5-3, "Security suites", "keys"; IEC 62056-6-2, class_id 64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -42,6 +43,7 @@ _CLASS_ASSOCIATION: Final = 15
 _KEY_OCTETS: Final = 16
 _GENERATION: Final = 1 << 16  # above every SAP
 _MAIN_CLIENT: Final = "management"
+_PRE_ESTABLISHED: Final = "pre-established"
 
 # What a security context keeps, by name.
 _SECRET, _POLICY, _GENERATION_NAME = "secret", "policy", "generation"
@@ -73,9 +75,14 @@ def secured(client: ModelClient, mechanism: Mechanism) -> ModelClient:
     return attrs.evolve(client, mechanism=mechanism, protection=protection)
 
 
+def is_ciphering(client: ModelClient) -> bool:
+    """Whether a client has keys at all: else its association knows no ciphering."""
+    return client.mechanism is Mechanism.HLS_GMAC or bool(client.protection)
+
+
 @attrs.frozen
 class Keys:
-    """One client's keys of suite 0, 16 octets each; `broadcast` and `master` as all have them."""
+    """One client's keys of suite 0, 16 octets each."""
 
     encryption: bytes = attrs.field(repr=False)
     authentication: bytes = attrs.field(repr=False)
@@ -83,54 +90,97 @@ class Keys:
     master: bytes = attrs.field(repr=False)
 
 
-def seeded_keys(identity: Identity, client: ModelClient, *, main: bool) -> Keys:
-    """The keys of a fresh meter; the main client's are those of its identity."""
-    own = "" if main else f"/{client.sap}"
-    return Keys(
-        encryption=identity.encryption_key if main else _derived(identity, f"ek{own}"),
-        authentication=identity.authentication_key if main else _derived(identity, f"ak{own}"),
-        broadcast=_derived(identity, f"gbek{own}"),
-        master=_derived(identity, f"kek{own}"),
-    )
+class Keyring:
+    """The secrets and keys of one meter as its clients' next associations go by them."""
 
+    def __init__(
+        self, identity: Identity, state: MeterState, clients: Iterable[ModelClient]
+    ) -> None:
+        self._identity, self._state = identity, state
+        self._main_sap = main_client(clients).sap
 
-def current_keys(identity: Identity, state: MeterState, client: ModelClient, *, main: bool) -> Keys:
-    """The keys that a client's next association is made with."""
-    seeded, context = seeded_keys(identity, client, main=main), context_of(client.sap)
+    @classmethod
+    def of(cls, meter: Meter) -> Keyring:
+        """Of a meter."""
+        return cls(meter.identity, meter.state, meter.clients.values())
 
-    def kept(key_id: KeyId, key: bytes) -> bytes:
-        changed: bytes = state.peek(context, _KEY_NAMES[key_id], key)
-        return changed
+    def context(self, client: ModelClient) -> Obis:
+        """Where the state keeps a client's keys and policy."""
+        return context_of(self._sap(client))
 
-    return Keys(
-        encryption=kept(KeyId.GLOBAL_UNICAST_ENCRYPTION, seeded.encryption),
-        authentication=kept(KeyId.AUTHENTICATION, seeded.authentication),
-        broadcast=kept(KeyId.GLOBAL_BROADCAST_ENCRYPTION, seeded.broadcast),
-        master=kept(KeyId.MASTER, seeded.master),
-    )
+    def keys(self, client: ModelClient) -> Keys:
+        """The keys, seeded or transferred."""
+        context = self.context(client)
 
+        def key(key_id: KeyId, purpose: str, of_identity: bytes | None = None) -> bytes:
+            kept: bytes | None = self._state.peek(context, _KEY_NAMES[key_id])
+            if kept is not None:
+                return kept
+            if self._sap(client) == self._main_sap and of_identity is not None:
+                return of_identity
+            return _derived(self._identity, f"{purpose}/{self._sap(client)}")
 
-def secret_of(
-    identity: Identity, state: MeterState, client: ModelClient, *, main: bool
-) -> bytes | None:
-    """The password or HLS secret of a client's next association; None where it needs none."""
-    if client.mechanism not in NEED_SECRET:
-        return None
-    seeded = identity.hls_secret if main else _derived(identity, f"secret/{client.sap}")
-    if client.mechanism is Mechanism.LLS:
-        seeded = LLS_SECRET
-    secret: bytes = state.peek(context_of(client.sap), _SECRET, seeded)
-    return secret
+        return Keys(
+            key(KeyId.GLOBAL_UNICAST_ENCRYPTION, "ek", self._identity.encryption_key),
+            key(KeyId.AUTHENTICATION, "ak", self._identity.authentication_key),
+            key(KeyId.GLOBAL_BROADCAST_ENCRYPTION, "gbek"),
+            key(KeyId.MASTER, "kek"),
+        )
 
+    def secret(self, client: ModelClient) -> bytes | None:
+        """The password or HLS secret; None where the mechanism needs none."""
+        if client.mechanism not in NEED_SECRET:
+            return None
+        secret: bytes | None = self._state.peek(context_of(client.sap), _SECRET)
+        if secret is not None:
+            return secret
+        if client.mechanism is Mechanism.LLS:
+            return LLS_SECRET
+        main = client.sap == self._main_sap
+        return self._identity.hls_secret if main else _derived(self._identity, f"hls/{client.sap}")
 
-def policy_of(state: MeterState, client: ModelClient) -> Protection:
-    """The least protection of a client's next association: the model's, or what was activated."""
-    return Protection(state.peek(context_of(client.sap), _POLICY, int(client.protection)))
+    def policy(self, client: ModelClient) -> Protection:
+        """The least protection: the model's, or what was activated since."""
+        return Protection(self._state.peek(self.context(client), _POLICY, int(client.protection)))
 
+    def counter_id(self, client: ModelClient) -> int:
+        """Under which number the state counts the client's APDUs (rule 2)."""
+        generation: int = self._state.peek(self.context(client), _GENERATION_NAME, 0)
+        return self._sap(client) + _GENERATION * generation
 
-def is_ciphering(client: ModelClient) -> bool:
-    """Whether a client has keys at all: else its association knows no ciphering."""
-    return client.mechanism is Mechanism.HLS_GMAC or bool(client.protection)
+    def rules(self, kind: MeterKind, client: ModelClient) -> ServerAssociation:
+        """
+        What the protocol's server goes by.
+
+        Raises: LocalProtocolError: a client that asks for what this suite does not have.
+        """
+        quirks = kind.quirks
+        hls_object = quirks.hls_object.get(client.sap)
+        standing = client.name == _PRE_ESTABLISHED
+        keys = self.keys(client) if is_ciphering(client) else None
+        return ServerAssociation(
+            client_sap=client.sap,
+            mechanism=client.mechanism,
+            secret=self.secret(client),
+            hls_object=(
+                REPLY_TO_HLS if hls_object is None else Method(_CLASS_ASSOCIATION, hls_object, 1)
+            ),
+            encryption_key=None if keys is None else keys.encryption,
+            authentication_key=None if keys is None else keys.authentication,
+            broadcast_key=keys.broadcast if keys is not None and standing else None,
+            minimum_protection=self.policy(client),
+            max_receive_pdu_size=kind.max_receive_pdu_size,
+            conformance=client.conformance,
+            same_proof_counter=quirks.counter_reuse,
+            pre_established=standing,
+            empty_system_title=quirks.empty_system_title,
+            no_rlrq=quirks.no_rlrq,
+            counter_id=self.counter_id(client),
+        )
+
+    def _sap(self, client: ModelClient) -> int:
+        """Whose keys they are (rule 4)."""
+        return self._main_sap if client.name == _PRE_ESTABLISHED else client.sap
 
 
 def associations(
@@ -142,68 +192,42 @@ def associations(
     Raises: LocalProtocolError: a client that asks for what this suite does not have.
     """
     known = tuple(clients)
-    main = main_client(known)
-    return {
-        client.sap: _association(kind, identity, state, client, main=client is main)
-        for client in known
-    }
+    keyring = Keyring(identity, state, known)
+    return {client.sap: keyring.rules(kind, client) for client in known}
 
 
-def change(meter: Meter, client: ModelClient, **changes: Any) -> None:
+def change(
+    meter: Meter,
+    client: ModelClient,
+    *,
+    secret: bytes | None = None,
+    policy: Protection | None = None,
+    keys: Mapping[KeyId, bytes] | None = None,
+    keep_counters: bool = False,
+) -> None:
     """
-    Keep what was changed in a client's context, and let its next association go by it.
+    Keep what was changed, and let the next associations go by it.
 
-    Args: changes: `secret` (octets), `policy` (`Protection`), `keys` ({KeyId: 16 octets}),
-        `keep_counters` (with an encryption key: True where the model lets counters go on).
+    Args: keys: 16 octets each. keep_counters: where the model's counters go on with another key.
     """
-    kept = meter.state.of(context_of(client.sap))
-    if "secret" in changes:
-        kept[_SECRET] = changes["secret"]
-    if "policy" in changes:
-        kept[_POLICY] = int(changes["policy"])
-    keys = changes.get("keys", {})
-    kept |= {_KEY_NAMES[key_id]: key for key_id, key in keys.items()}
-    if KeyId.GLOBAL_UNICAST_ENCRYPTION in keys and not changes.get("keep_counters", False):
-        kept[_GENERATION_NAME] = kept.get(_GENERATION_NAME, 0) + 1
-    meter.associations[client.sap] = _association(
-        meter.kind, meter.identity, meter.state, client, main=is_main(meter, client)
-    )
-
-
-def is_main(meter: Meter, client: ModelClient) -> bool:
-    """Whether a client has the keys of the meter's identity."""
-    return main_client(meter.clients.values()).sap == client.sap
+    keyring, state = Keyring.of(meter), meter.state
+    if secret is not None:
+        state.of(context_of(client.sap))[_SECRET] = secret
+    if policy is not None:
+        state.of(keyring.context(client))[_POLICY] = int(policy)
+    if keys:
+        kept = state.of(keyring.context(client))
+        kept |= {_KEY_NAMES[key_id]: key for key_id, key in keys.items()}
+        if KeyId.GLOBAL_UNICAST_ENCRYPTION in keys and not keep_counters:
+            kept[_GENERATION_NAME] = kept.get(_GENERATION_NAME, 0) + 1
+    for other in meter.clients.values():
+        if other is client or keyring.context(other) == keyring.context(client):
+            meter.associations[other.sap] = keyring.rules(meter.kind, other)
 
 
 def client_counter(meter: Meter, client_sap: int) -> int:
     """The highest invocation counter accepted of a client under its present key, 0 for none."""
     return meter.state.counters.get(meter.associations[client_sap].counter_id, 0)
-
-
-def _association(
-    kind: MeterKind, identity: Identity, state: MeterState, client: ModelClient, *, main: bool
-) -> ServerAssociation:
-    quirks, sap = kind.quirks, client.sap
-    hls_object = quirks.hls_object.get(sap)
-    ciphering = is_ciphering(client)
-    keys = current_keys(identity, state, client, main=main) if ciphering else None
-    return ServerAssociation(
-        client_sap=sap,
-        mechanism=client.mechanism,
-        secret=secret_of(identity, state, client, main=main),
-        hls_object=(
-            REPLY_TO_HLS if hls_object is None else Method(_CLASS_ASSOCIATION, hls_object, 1)
-        ),
-        encryption_key=None if keys is None else keys.encryption,
-        authentication_key=None if keys is None else keys.authentication,
-        minimum_protection=policy_of(state, client),
-        max_receive_pdu_size=kind.max_receive_pdu_size,
-        conformance=client.conformance,
-        same_proof_counter=quirks.counter_reuse,
-        empty_system_title=quirks.empty_system_title,
-        no_rlrq=quirks.no_rlrq,
-        counter_id=sap + _GENERATION * state.peek(context_of(sap), _GENERATION_NAME, 0),
-    )
 
 
 def _derived(identity: Identity, purpose: str) -> bytes:

@@ -1,0 +1,220 @@
+"""
+Class 111, account: the balance of a prepayment meter, and the load that hangs on it.
+
+Owns attributes and methods; what they say is `accounting`'s. A `LivingClass`: when no credit is
+left the load is cut.
+
+Source: IEC 62056-6-2, class_id 111, "Payment metering".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hes_protocol.axdr import Data, DataTag, array, structure
+from hes_protocol.models.objects import ModelObject
+from hes_protocol.server import Selection
+from hes_protocol.xdlms.results import DataAccessResult
+from hes_simulators.classes import accounting
+from hes_simulators.classes.accounting import Account, AccountStatus, CreditType
+from hes_simulators.classes.answering import (
+    OBJECT_UNDEFINED,
+    READ_WRITE_DENIED,
+    SCOPE_VIOLATED,
+    Refused,
+    bits,
+    double_long,
+    enum,
+    invoking,
+    nothing,
+    octets,
+    unsigned,
+    writing,
+)
+from hes_simulators.classes.settings_of import Setting
+
+if TYPE_CHECKING:
+    from hes_simulators.meter import Meter
+
+_MONETARY: Final = 2
+_NEVER: Final = bytes.fromhex("ffffffffffffffffff800000")
+_MOST_PERCENT: Final = 100
+_MOST_CREDITS: Final = 4
+_WRITABLE: Final = {
+    7: accounting.CLEARANCE,
+    16: accounting.LOW_CREDIT,
+    17: accounting.NEXT_CREDIT,
+    18: Setting("max_provision", DataTag.LONG_UNSIGNED, 0, 0, 0xFFFF),
+    19: Setting("max_provision_period", DataTag.DOUBLE_LONG, 0, 0),
+}
+
+
+class AccountClass:
+    """Class_id 111."""
+
+    def read(
+        self, meter: Meter, one: ModelObject, index: int, selection: Selection | None, sap: int
+    ) -> Data | DataAccessResult:
+        """Attributes 2 to 19."""
+        if selection is not None:
+            return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+        if index in _WRITABLE:
+            return _WRITABLE[index].data(meter, one)
+        account = Account(meter, one)
+        lists = {9: account.credits, 10: [charge.one for charge in account.charges]}
+        if index in lists:
+            return array(*(octets(member.obis.octets) for member in lists[index]))
+        match index:
+            case 2:
+                mode = accounting.ACCOUNT_MODE.data(meter, one)
+                return structure(mode, enum(account.status))
+            case 11:
+                return _collected_from(account)
+            case 12:
+                return _paid_into(account)
+            case 13 | 14:
+                kept: bytes = account.kept.get(f"at-{index}", _NEVER)
+                return octets(kept)
+            case 15:
+                return _currency(meter, one)
+        return _of_balance(account, index)
+
+    @writing
+    def write(
+        self,
+        meter: Meter,
+        one: ModelObject,
+        index: int,
+        data: Data,
+        selection: Selection | None,
+        sap: int,
+    ) -> None:
+        """Thresholds and provision."""
+        setting = _WRITABLE.get(index)
+        if setting is None:
+            raise Refused(READ_WRITE_DENIED)
+        if selection is not None:
+            raise Refused(SCOPE_VIOLATED)
+        meter.state.of(one.obis)[setting.name] = setting.check(data)
+        if Account(meter, one).is_opened:
+            Account(meter, one).refresh(meter.now_us)
+
+    @invoking
+    def invoke(
+        self, meter: Meter, one: ModelObject, method_index: int, data: Data | None, sap: int
+    ) -> None:
+        """1 activate_account, 2 close_account, 3 reset_account."""
+        if not 1 <= method_index <= 3:
+            raise Refused(OBJECT_UNDEFINED)
+        nothing(data)
+        account = Account(meter, one)
+        match method_index, account.status:
+            case 1, AccountStatus.NEW:
+                account.settle(meter.now_us)
+                _become(meter, one, AccountStatus.ACTIVE)
+            case 2, AccountStatus.ACTIVE:
+                account.settle(meter.now_us)
+                _become(meter, one, AccountStatus.CLOSED)
+            case 3, AccountStatus.CLOSED:
+                account.settle(meter.now_us)
+                for credit in account.credits:
+                    account.put(credit, 0)
+                _become(meter, one, AccountStatus.NEW)
+            case _:
+                raise Refused  # an account is new, then active, then closed, in this order
+        account.refresh(meter.now_us)
+
+    def due_us(self, meter: Meter, one: ModelObject, after_us: int, until_us: int) -> int | None:
+        """When credit runs low or out."""
+        return Account(meter, one).due_us(after_us, until_us)
+
+    def happen(self, meter: Meter, one: ModelObject, at_us: int) -> None:
+        """It has."""
+        Account(meter, one).refresh(at_us)
+
+
+def available_credit(meter: Meter) -> int:
+    """What is left in the meter's account now, 0 for a meter without."""
+    account = Account.of(meter)
+    return 0 if account is None else account.balance(meter.now_us).available
+
+
+def _become(meter: Meter, one: ModelObject, status: AccountStatus) -> None:
+    kept = meter.state.of(one.obis)
+    kept[accounting.ACCOUNT_STATUS.name] = int(status)
+    stamped = {AccountStatus.ACTIVE: "at-13", AccountStatus.CLOSED: "at-14"}.get(status)
+    if stamped is not None:
+        kept[stamped] = accounting.stamp(meter, meter.now_us)
+
+
+def _of_balance(account: Account, index: int) -> Data | DataAccessResult:
+    """Attributes that say how much there is."""
+    meter, at_us = account.meter, account.meter.now_us
+    match index:
+        case 3:
+            in_use = account.balance(at_us).in_use
+            priority = 0 if in_use is None else accounting.PRIORITY.of(meter, in_use.one)
+            return unsigned(priority)
+        case 4:
+            return _credit_status(account)
+        case 5:
+            return double_long(account.balance(at_us).available)
+        case 6:
+            overdrawn = account.balance(at_us).overdrawn
+            clearance = accounting.CLEARANCE.of(meter, account.one) if overdrawn else 0
+            return double_long(overdrawn + clearance)
+        case 8:
+            return double_long(sum(charge.remaining(at_us) for charge in account.charges))
+    return DataAccessResult.OBJECT_UNDEFINED
+
+
+def _credit_status(account: Account) -> Data:
+    """in_credit, low, next credit enabled, selectable, selected, selectable in use, out, -."""
+    meter, at_us = account.meter, account.meter.now_us
+    balance = account.balance(at_us)
+    low = balance.available <= accounting.LOW_CREDIT.of(meter, account.one)
+    statuses = {
+        accounting.status_of(account, share, balance)
+        for share in balance.shares
+        if accounting.TYPE.of(meter, share.one) == CreditType.EMERGENCY
+    }
+    return bits(
+        balance.in_use is not None,
+        low,
+        accounting.CreditStatus.ENABLED in statuses,
+        accounting.CreditStatus.SELECTABLE in statuses,
+        accounting.CreditStatus.SELECTED in statuses,
+        accounting.CreditStatus.IN_USE in statuses,
+        balance.in_use is None,
+        False,
+    )
+
+
+def _collected_from(account: Account) -> Data:
+    """credit_charge_configuration: every charge is collected from every credit, always."""
+    return array(
+        *(
+            structure(octets(credit.obis.octets), octets(charge.one.obis.octets), bits(*[True] * 3))
+            for credit in account.credits[:_MOST_CREDITS]
+            for charge in account.charges[:_MOST_CREDITS]
+        )
+    )
+
+
+def _paid_into(account: Account) -> Data:
+    """token_gateway_configuration: a token goes into the first credit, whole."""
+    return array(
+        *(
+            structure(octets(credit.obis.octets), unsigned(_MOST_PERCENT))
+            for credit in account.credits[:1]
+        )
+    )
+
+
+def _currency(meter: Meter, one: ModelObject) -> Data:
+    name = str(one.options.get("currency", "EUR")).encode()
+    return structure(
+        Data(DataTag.UTF8_STRING, name),
+        accounting.CURRENCY_SCALE.data(meter, one),
+        enum(_MONETARY),
+    )

@@ -1,0 +1,146 @@
+"""
+Class 112, credit: what an account draws on.
+
+Owns attributes and methods; amounts are reckoned by `accounting`. Token credits take what tokens
+bring; an emergency credit must be invoked, lends up to its preset amount, and is paid back first.
+
+Source: IEC 62056-6-2, class_id 112, "Payment metering".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hes_protocol.axdr import Data, DataTag
+from hes_protocol.models.objects import ModelObject
+from hes_protocol.server import Selection
+from hes_protocol.xdlms.results import DataAccessResult
+from hes_simulators.classes import accounting
+from hes_simulators.classes.accounting import Account, CreditStatus, CreditType
+from hes_simulators.classes.answering import (
+    OBJECT_UNDEFINED,
+    READ_WRITE_DENIED,
+    SCOPE_VIOLATED,
+    Refused,
+    bits,
+    double_long,
+    enum,
+    invoking,
+    nothing,
+    number,
+    octets,
+    writing,
+)
+
+if TYPE_CHECKING:
+    from hes_simulators.meter import Meter
+
+_NEVER: Final = bytes.fromhex("ffffffffffffffffff800000")
+_LONG: Final = (1 << 31) - 1
+_NUMBERS: Final = {
+    3: accounting.TYPE,
+    4: accounting.PRIORITY,
+    5: accounting.WARNING,
+    6: accounting.LIMIT,
+    9: accounting.PRESET,
+    10: accounting.AVAILABLE_FROM,
+}
+_WRITABLE: Final = frozenset({5, 6, 9, 10})
+
+
+class CreditClass:
+    """Class_id 112."""
+
+    def read(
+        self, meter: Meter, one: ModelObject, index: int, selection: Selection | None, sap: int
+    ) -> Data | DataAccessResult:
+        """Attributes 2 to 11."""
+        if selection is not None:
+            return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+        if index in _NUMBERS:
+            return _NUMBERS[index].data(meter, one)
+        match index:
+            case 2:
+                return double_long(_share(meter, one).amount)
+            case 7:
+                emergency = _is_emergency(meter, one)
+                # visual indication, confirmation, paid back, resettable, takes tokens
+                return bits(True, emergency, emergency, False, not emergency)
+            case 8:
+                return enum(_status(meter, one))
+            case 11:
+                return octets(_NEVER)
+        return DataAccessResult.OBJECT_UNDEFINED
+
+    @writing
+    def write(
+        self,
+        meter: Meter,
+        one: ModelObject,
+        index: int,
+        data: Data,
+        selection: Selection | None,
+        sap: int,
+    ) -> None:
+        """Thresholds, limit and preset amount."""
+        if index not in _WRITABLE:
+            raise Refused(READ_WRITE_DENIED)
+        if selection is not None:
+            raise Refused(SCOPE_VIOLATED)
+        value = _NUMBERS[index].check(data)
+        account = _account(meter)
+        account.settle(meter.now_us)
+        meter.state.of(one.obis)[_NUMBERS[index].name] = value
+        account.refresh(meter.now_us)
+
+    @invoking
+    def invoke(
+        self, meter: Meter, one: ModelObject, method_index: int, data: Data | None, sap: int
+    ) -> None:
+        """1 update_amount, 2 set_amount_to_value, 3 invoke_credit."""
+        account = _account(meter)
+        match method_index:
+            case 1:
+                change = number(data, DataTag.DOUBLE_LONG)
+                changed = _share(meter, one).amount + change
+                if not -_LONG <= changed <= _LONG:
+                    raise Refused
+                account.settle(meter.now_us)
+                account.put(one, changed)
+            case 2:
+                value = number(data, DataTag.DOUBLE_LONG)
+                account.settle(meter.now_us)
+                account.put(one, value)
+            case 3:
+                nothing(data)
+                if _status(meter, one) is not CreditStatus.SELECTABLE:
+                    raise Refused
+                account.settle(meter.now_us)
+                meter.state.of(one.obis)["selected"] = 1
+            case _:
+                raise Refused(OBJECT_UNDEFINED)
+        account.refresh(meter.now_us)
+
+
+def _is_emergency(meter: Meter, one: ModelObject) -> bool:
+    return accounting.TYPE.of(meter, one) == CreditType.EMERGENCY
+
+
+def _account(meter: Meter) -> Account:
+    """Raises: Refused: the model has credits and no account."""
+    account = Account.of(meter)
+    if account is None:
+        raise Refused
+    return account
+
+
+def _share(meter: Meter, one: ModelObject) -> accounting.Share:
+    balance = _account(meter).balance(meter.now_us)
+    return next(share for share in balance.shares if share.one.obis == one.obis)
+
+
+def _status(meter: Meter, one: ModelObject) -> CreditStatus:
+    account = _account(meter)
+    balance = account.balance(meter.now_us)
+    share = next(share for share in balance.shares if share.one.obis == one.obis)
+    return accounting.status_of(account, share, balance)
