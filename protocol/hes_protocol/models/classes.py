@@ -63,7 +63,7 @@ def _class(
 
 
 _TABLE: Final = (
-    _class(1, "data", 0, "value", settable=(2,), options="longest_octets"),
+    _class(1, "data", 0, "value", settable=(2,), options="longest_octets client"),
     _class(3, "register", 0, "value scaler_unit", "reset"),
     _class(4, "extended register", 0, "value scaler_unit status capture_time", "reset"),
     _class(
@@ -117,7 +117,7 @@ _TABLE: Final = (
         " image_transfer_enabled image_transfer_status image_to_activate_info",
         "image_transfer_initiate image_block_transfer image_verify image_activate",
         settable=(5,),
-        options="block_octets reboot_s",
+        options="block_octets verify_s reboot_s",
     ),
     _class(
         20,
@@ -154,7 +154,7 @@ _TABLE: Final = (
         " randomisation_start_interval number_of_retries repetition_delay",
         "push",
         settable=(2, 3, 4, 5, 6, 7),
-        options="destination retries repetition_delay_s random_s",
+        options="destination",
     ),
     _class(63, "status mapping", 0, "status_word mapping_table", settable=(3,)),
     _class(
@@ -163,7 +163,7 @@ _TABLE: Final = (
         0,
         "security_policy security_suite client_system_title server_system_title",
         "security_activate global_key_transfer",
-        options="client",
+        options="client keep_counters",
     ),
     _class(
         70,
@@ -206,7 +206,8 @@ _TABLE: Final = (
         " next_credit_available_threshold max_provision max_provision_period",
         "activate_account close_account reset_account",
         settable=(7, 11, 12, 13, 14, 15, 16, 17, 18, 19),
-        options="mode status currency currency_scale low_credit credits charges gateway",
+        options="mode status currency currency_scale low_credit next_credit clearance_threshold"
+        " max_provision max_provision_period credits charges gateway",
     ),
     _class(
         112,
@@ -216,7 +217,7 @@ _TABLE: Final = (
         " credit_status preset_credit_amount credit_available_threshold period",
         "update_amount set_amount_to_value invoke_credit",
         settable=(3, 4, 5, 6, 7, 9, 10, 11),
-        options="amount type priority warning limit preset",
+        options="amount type priority warning limit preset available_from every_s",
     ),
     _class(
         113,

@@ -4,7 +4,8 @@ Inheritance of model files: what an heir's tables change in its parent's, before
 Rule 1: [meter] and each [client.NAME] are changed key by key. Rule 2: an object has its identity
 in (class_id, obis), a profile, a push setup and an alarm in their obis, an event log in its name;
 one that the parent has is changed key by key, `events`, `bits`, `options` and `attributes` within
-it, too; with `remove = true` it is gone. Rule 3: the order is the parent's, then what is new.
+it, too; with `remove = true` it is gone, with `replace = true` nothing of it stays. Rule 3: the
+order is the parent's, then what is new.
 """
 
 from __future__ import annotations
@@ -72,9 +73,11 @@ def _over(old: Tables, new: Tables, where: str) -> Tables:
         if table.flag("remove", default=False):
             if found.pop(key, None) is None:
                 table.refuse("remove", "there is none in what this model inherits")
-        else:
-            found[key] = _changed(found.get(key, {}), changes)
-            found[key].pop("remove", None)
+            continue
+        old_row = {} if table.flag("replace", default=False) else found.get(key, {})
+        found[key] = _changed(old_row, changes)
+        for word in ("remove", "replace"):
+            found[key].pop(word, None)
     return found
 
 

@@ -159,7 +159,7 @@ def _clients(where: str, rows: Rows) -> dict[int, ModelClient]:
     found: dict[int, ModelClient] = {}
     for name, row in rows.clients.items():
         table = Table(f"{where}: client {name}", row)
-        sap = table.integer("sap", 1, 0x7FFF)
+        sap = table.integer("sap", 0, 0x7FFF)
         if sap in found:
             table.refuse("sap", f"{sap} is that of {found[sap].name}")
         found[sap] = ModelClient(
@@ -228,19 +228,20 @@ class _ObjectReader:
     def add_code(self, name: str, row: Mapping[str, Any]) -> ModelEventLog:
         """The object with the last code of a table [[event_log]], and what goes into the log."""
         table = Table(f"{self._where}: event_log {name}", row)
-        code = table.obis("code")
-        tag = table.read("type", read_tag, "unsigned")
-        readers = table.read("access", self._access)["r"]
-        attribute = ModelAttribute(index=_VALUE, source="event_code", tag=tag, read=readers)
-        one = ModelObject(
-            class_id=_DATA,
-            version=0,
-            obis=code,
-            clients=readers,
-            attributes={_VALUE: attribute},
-            options={"log": name},
-        )
-        self._add(one, table)
+        code = table.obis_or_none("code")
+        if code is not None:
+            tag = table.read("type", read_tag, "unsigned")
+            readers = table.read("access", self._access)["r"]
+            attribute = ModelAttribute(index=_VALUE, source="event_code", tag=tag, read=readers)
+            one = ModelObject(
+                class_id=_DATA,
+                version=0,
+                obis=code,
+                clients=readers,
+                attributes={_VALUE: attribute},
+                options={"log": name},
+            )
+            self._add(one, table)
         return ModelEventLog(
             name=name,
             obis=table.obis("obis"),
@@ -250,7 +251,7 @@ class _ObjectReader:
 
     def add_log(self, log: ModelEventLog, row: Mapping[str, Any]) -> None:
         """The profile of a table [[event_log]]."""
-        capture = [_CLOCK, f"{_DATA}/{log.code_obis}"]
+        capture = [_CLOCK] if log.code_obis is None else [_CLOCK, f"{_DATA}/{log.code_obis}"]
         table = Table(f"{self._where}: event_log {log.name}", {"capture": capture, **row})
         for key in ("name", "code", "type", "events"):
             table.get(key, None)
@@ -296,8 +297,6 @@ class _ObjectReader:
     def add_push(self, obis: Obis, row: Mapping[str, Any]) -> ModelPush:
         """A table [[push_setup]]; `resolved_push` adds its objects."""
         table = Table(f"{self._where}: push_setup {obis}", row)
-        own = ("name", "objects", "every_s", "offset_s", "on", "form", "protection", "transport",
-               "client", "preamble")  # fmt: skip
         on = table.texts("on")
         for event in on:
             _known_event(table, "on", event)
@@ -315,9 +314,12 @@ class _ObjectReader:
             transport=table.member("transport", Transport, Transport.WRAPPER),
             client_sap=self._clients[client],
             preamble=table.read("preamble", read_constant) if "preamble" in table else None,
+            window_s=table.number("window_s", 0, 0xFFFF, 0),
+            confirmed=table.flag("confirmed", default=False),
+            retries=table.integer("retries", 0, 255, 0),
+            retry_delay_s=table.number("retry_delay_s", 0, 0xFFFF, 5),
         )
-        for key in own:
-            table.get(key, None)
+        table.get("objects", None)
         self._pushed[obis] = table
         self._add(self._object(table, CLASSES[CLASS_PUSH_SETUP], obis, ("obis",)), table)
         return push

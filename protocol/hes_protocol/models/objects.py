@@ -109,11 +109,8 @@ METER_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "tamper_count": "tamper events so far (cover, magnet)",
         "programming_count": "writes of clients so far",
         "battery_hours": "battery use so far, hours",
-        "message": "a text for the customer, as written by a client",
-        "metering_point": "a name that a client writes, empty at first",
         "alarm_descriptor": "the alarm register's bits that were set since they were last sent",
         "credit": "what is left to use (prepayment), in the currency's scale",
-        "mbus_id": "identification number of the device on an M-Bus channel",
     }
 )
 """
@@ -222,10 +219,7 @@ SOURCE_TAGS: Final[Mapping[str, DataTag]] = MappingProxyType(
         "tariff": DataTag.UNSIGNED,
         "disconnect_state": DataTag.BOOLEAN,
         "billing_at": DataTag.OCTET_STRING,
-        "message": DataTag.OCTET_STRING,
-        "metering_point": DataTag.OCTET_STRING,
         "credit": DataTag.DOUBLE_LONG,
-        "mbus_id": DataTag.OCTET_STRING,
     }
 )
 """How a source is sent where a file gives no type; all others as double-long-unsigned."""
@@ -327,14 +321,15 @@ EVENTS: Final[Mapping[str, str]] = MappingProxyType(
 @attrs.frozen(kw_only=True)
 class ModelEventLog:
     """
-    One event log: the profile `obis`, the object `code_obis` that holds the last code, the codes.
+    One event log: the profile `obis`, the object `code_obis` that holds the last code (None for a
+    log of one kind of event, which has no codes), the codes.
 
     `codes` by event name: an event that is not there does not go into this log.
     """
 
     name: str
     obis: Obis
-    code_obis: Obis
+    code_obis: Obis | None
     codes: Mapping[str, int]
 
 
@@ -372,13 +367,15 @@ class PushForm(StrEnum):
 
     BARE: values in the order of the list. DESCRIBED: the list of objects, then values. NAMED: a
     structure of logical_name, value, and for a register scaler_unit, for each object. FLAT:
-    logical_name and value by turns in one structure.
+    logical_name and value by turns in one structure. FLAT_SCALED: one structure in which a register
+    is its logical_name, value and scaler_unit, anything else its value alone.
     """
 
     BARE = "bare"
     DESCRIBED = "described"
     NAMED = "named"
     FLAT = "flat"
+    FLAT_SCALED = "flat_scaled"
 
 
 class Transport(StrEnum):
