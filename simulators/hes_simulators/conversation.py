@@ -24,6 +24,7 @@ from hes_protocol.server import (
     ContinueNeeded,
     GetRequested,
     NotificationConfirmed,
+    Notify,
     Server,
     ServerAssociation,
     ServerEvent,
@@ -86,6 +87,15 @@ class Conversation:
         while (event := server.next_event()) is not None:
             reply = self._reply(event)
             yield b"" if reply is None else server.send(reply)
+
+    def push(self, notify: Notify) -> tuple[bytes, ...]:
+        """
+        What goes out for a push: it, or what a fault makes of it.
+
+        Raises: LocalProtocolError: no such client, or no room for it on this transport.
+        """
+        octets = self.server.send(notify)
+        return self.meter.kind.faults.pushes(self.meter.identity, octets)
 
     def when_confirmed(self, long_invoke_id: int, call: Callable[[], None]) -> None:
         """Call once when the client has confirmed the push of that number."""

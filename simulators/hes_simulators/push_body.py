@@ -12,10 +12,14 @@ from datetime import datetime
 from typing import Final
 
 from hes_protocol.axdr import Data, DataTag, array, structure
+from hes_protocol.axdr.decoder import decode_all
 from hes_protocol.cosem import CaptureObject, Obis
+from hes_protocol.cosem.objects import Attribute
 from hes_protocol.models import ModelPush, PushForm, Transport
 from hes_protocol.security.control import Protection
+from hes_protocol.server import GetRequested
 from hes_protocol.xdlms import DataNotification
+from hes_simulators.household_meter import MANAGEMENT_SAP
 from hes_simulators.local_time import cosem_time
 from hes_simulators.meter import Meter, Security
 
@@ -80,21 +84,28 @@ def _values(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
             # The list itself, as its own first value.
             yield array(*(other.to_data() for other in objects))
         else:
-            yield meter.capture(one)
+            yield _held(meter, one)
 
 
 def _named(meter: Meter, one: CaptureObject) -> Data:
-    members = [_name(one), meter.capture(one)]
+    members = [_name(one), _held(meter, one)]
     if one.class_id in _REGISTERS and one.attribute_index == 2:
-        members.append(meter.capture(CaptureObject(one.class_id, one.obis, 3)))
+        members.append(_held(meter, CaptureObject(one.class_id, one.obis, 3)))
     return structure(*members)
 
 
 def _by_turns(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
     for one in objects:
         yield _name(one)
-        yield meter.capture(one)
+        yield _held(meter, one)
 
 
 def _name(one: CaptureObject) -> Data:
     return Data(DataTag.OCTET_STRING, one.obis.octets)
+
+
+def _held(meter: Meter, one: CaptureObject) -> Data:
+    """What an attribute holds, whoever may read it; null where the meter has none such."""
+    attribute = Attribute(one.class_id, one.obis, one.attribute_index)
+    result = meter.get(GetRequested(0, attribute, None, MANAGEMENT_SAP))
+    return decode_all(result.octets) if result.octets else Data(DataTag.NULL_DATA, None)

@@ -76,6 +76,10 @@ class NoLineError(Exception):
     """The meter has no way to the head-end now."""
 
 
+class DarkError(Exception):
+    """The meter has no power."""
+
+
 class Pushes:
     """
     The pushes of a fleet.
@@ -211,15 +215,17 @@ class Pushes:
             outcome = "failed"
         except NoLineError:
             outcome = "no line"
+        except DarkError:
+            outcome = "dark"
         except Exception:  # noqa: BLE001 - the sender's edge: others go on
             serial = self._roster.meter(push.index).identity.serial
             _log.exception("sim_push_crashed", serial=serial, push=str(push.setup.obis))
             push.attempts = push.setup.retries + 1
             outcome = "failed"
         else:
-            outcome = "sent" if octets else "dark"
+            outcome = "sent" if octets else "kept back"
         self._tell(push, octets, target, outcome)
-        if outcome == "sent":
+        if outcome in ("sent", "kept back"):
             self._counters.pushes_sent += 1
         elif outcome == "dark":
             self._counters.pushes_dropped += 1
@@ -229,10 +235,10 @@ class Pushes:
             self._counters.pushes_failed += 1
 
     async def _attempt(self, push: Push, target: Target) -> int:
-        """Returns: how many octets were sent; 0: the meter has no power."""
+        """Returns: how many octets were sent; 0: a fault keeps them back. Raises: DarkError."""
         meter, at = self._roster.meter(push.index), self._now()
         if push.reason != LAST_GASP and meter.is_dark(at):
-            return 0
+            raise DarkError
         meter.advance(at)
         if push.notification is None:
             self._numbers[push.index] += 1
@@ -246,9 +252,11 @@ class Pushes:
         band, sap = self._roster.band(index), self._roster.server_sap(index)
         if transport is Transport.UDP:
             talk = Conversation(meter, SessionSummary(), linked(link_of(transport, sap)))
-            octets = talk.server.send(notify)
-            await self._lines.send_datagram(index, octets, target)
-            return len(octets)
+            sent = 0
+            for octets in talk.push(notify):
+                await self._lines.send_datagram(index, octets, target)
+                sent += len(octets)
+            return sent
         dial_in = band.reach.dial_in
         if dial_in is not None and transport is band.transport and push.reason != LAST_GASP:
             line = self._lines.dialled(index)

@@ -85,11 +85,11 @@ class Session:
         """
         Send what nobody asked for, between the answers.
 
-        Returns: how many octets it took.
+        Returns: how many octets went out; 0 where a fault keeps the push back.
         Raises: LocalProtocolError: no such client. trio.BrokenResourceError, ClosedResourceError:
             the connection is not there any more.
         """
-        octets = self._conversation.server.send(notify)
+        octets = b"".join(self._conversation.push(notify))
         await self._write(octets)
         return len(octets)
 
