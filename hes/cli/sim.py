@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 from contextlib import ExitStack
-from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,24 +15,13 @@ import trio
 
 from hes import logs
 from hes.cli.sim_replay import replay
-from hes.models import models
+from hes.cli.sim_show import Show, open_show
 from hes.settings import load
-from hes_protocol.models import Model
-from hes_simulators import (
-    Fleet,
-    FleetError,
-    FleetSettings,
-    MeterNetwork,
-    NetworkError,
-    Security,
-    StartsError,
-    TruthLog,
-    next_start,
-)
+from hes_simulators import Fleet, FleetError, StartsError
 from hes_simulators.fleet import DEFAULT_PORT
 from hes_simulators.household_meter import MODEL
 
-# The names of contracts.md; what cannot be simulated yet is refused, not imitated.
+# The names of contracts.md.
 _MECHANISMS: Final = ("none", "lls", "md5", "sha1", "gmac", "sha256", "ecdsa")
 
 
@@ -46,7 +34,7 @@ sim.add_command(replay)
 
 
 @sim.command()
-@click.option("--meters", type=click.IntRange(1), required=True, help="How many meters.")
+@click.option("--meters", type=click.IntRange(1), help="How many meters.")
 @click.option(
     "--network",
     default="127.16.0.0/16",
@@ -64,7 +52,7 @@ sim.add_command(replay)
     type=click.Choice(_MECHANISMS),
     default="gmac",
     show_default=True,
-    help="Of the management client.",
+    help="Of the management client, where the model leaves it open.",
 )
 @click.option("--suite", type=click.Choice(("0", "1", "2")), default="0", show_default=True)
 @click.option(
@@ -74,12 +62,7 @@ sim.add_command(replay)
     show_default=True,
     help="The meters' max_receive_pdu_size, octets.",
 )
-@click.option(
-    "--model",
-    default=MODEL,
-    show_default=True,
-    help="One of config/models that is, or inherits from, this one.",
-)
+@click.option("--model", default=MODEL, show_default=True, help="One of `hes sim models`.")
 @click.option("--hdlc", is_flag=True, help="HDLC over TCP instead of the wrapper.")
 @click.option(
     "--profile-days",
@@ -88,12 +71,45 @@ sim.add_command(replay)
     show_default=True,
     help="Depth of the load profile's buffer.",
 )
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--scenario", help="A scenario by name or file.")
+@click.option("--seed", type=int, help="All chance follows from it.  [default: the scenario's, 1]")
+@click.option("--scenario", help="By name (demo, city, bad-day) or file: who, and what happens.")
+@click.option(
+    "--pace",
+    "factor",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Seconds of the meters in a real one; 1440 is a day in a minute.",
+)
+@click.option(
+    "--from",
+    "from_",
+    metavar="TIME",
+    help="The meters' time at the start, RFC 3339; with --pace it runs until it is now.",
+)
+@click.option("--ahead", is_flag=True, help="Run on into the future, instead of real time.")
+@click.option(
+    "--head-end",
+    metavar="HOST:PORT",
+    default="127.0.0.1:4059",
+    show_default=True,
+    help="Whom meters call and push to.",
+)
 @click.option(
     "--truth-log",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write every captured row, as JSON lines.",
+    help="Write what really happens, as JSON lines.",
+)
+@click.option(
+    "--truth-history/--no-truth-history",
+    default=True,
+    show_default=True,
+    help="Whether the truth log begins with what the buffers hold at the start.",
+)
+@click.option(
+    "--truth-megabytes",
+    type=click.IntRange(1),
+    help="Set a truth log that has grown so large aside, and begin another.",
 )
 @click.option(
     "--keys-out",
@@ -103,33 +119,14 @@ sim.add_command(replay)
 @click.pass_context
 def run(context: click.Context, /, **options: Any) -> None:
     """Run a fleet of simulated meters until Ctrl-C."""
-    _refuse_unsupported(options)
-    try:
-        fleet_settings = FleetSettings(
-            meters=options["meters"],
-            network=MeterNetwork(IPv4Network(options["network"])),
-            port=options["port"],
-            port_base=options["port_base"],
-            security=Security(options["security"]),
-            max_receive_pdu_size=options["pdu"],
-            profile_days=options["profile_days"],
-            seed=options["seed"],
-            hdlc=options["hdlc"],
-            model=options["model"],
-            quirks=_simulated(options["model"]).quirks,
-        )
-    except (NetworkError, FleetError, ValueError) as error:
-        raise click.UsageError(str(error)) from None
     settings = load().settings
     logs.configure(settings.log, "sim")
     _raise_file_limit()
     failure: BaseException | None = None
     try:
-        start_number = next_start(settings.data_path / "sim", fleet_settings.seed)
-        fleet = Fleet(fleet_settings, start_number=start_number)
         with ExitStack() as stack:
-            truth = _truth_log(fleet, options["truth_log"], stack)
-            trio.run(_run, fleet, truth, options["keys_out"])
+            show = open_show(options, settings.data_path / "sim", stack)
+            trio.run(_run, show, options["keys_out"])
     except* (FleetError, StartsError, OSError) as group:
         failure = group
     while isinstance(failure, BaseExceptionGroup):
@@ -139,39 +136,18 @@ def run(context: click.Context, /, **options: Any) -> None:
     context.exit(0)
 
 
-def _refuse_unsupported(options: dict[str, Any]) -> None:
-    """Name what is in the contract and not built yet, rather than do something else."""
-    if options["security"] not in {member.value for member in Security}:
-        raise click.UsageError(f"--security {options['security']} is not supported yet")
-    if options["suite"] != "0":
-        raise click.UsageError(f"--suite {options['suite']} is not supported yet")
-    if options["scenario"]:
-        raise click.UsageError("--scenario is not supported yet")
-
-
-def _simulated(name: str) -> Model:
-    """
-    The model of this name.
-
-    Raises: UsageError: there is none, or it is no simulated meter's.
-    """
-    known = {model.name: model for model in models()}
-    simulated = {heir for heir, model in known.items() if heir == MODEL or model.inherits == MODEL}
-    if name not in simulated:
-        raise click.UsageError(f"--model {name} is none of {', '.join(sorted(simulated))}")
-    return known[name]
-
-
-async def _run(fleet: Fleet, truth: TruthLog | None, keys_out: Path | None) -> None:
+async def _run(show: Show, keys_out: Path | None) -> None:
     """Serve until SIGINT or SIGTERM; ready when every meter answers and every file is written."""
     async with trio.open_nursery() as nursery:
         await nursery.start(_cancel_on_signal, nursery.cancel_scope)
-        if truth is not None:
-            await nursery.start(truth.run)
-        await nursery.start(fleet.serve)
+        for task in show.before:
+            await nursery.start(task)
+        await nursery.start(show.fleet.serve)
         if keys_out is not None:
-            await trio.to_thread.run_sync(_write_keys, fleet, keys_out)
-        click.echo(_ready_line(fleet), err=True)
+            await trio.to_thread.run_sync(_write_keys, show.fleet, keys_out)
+        click.echo(_ready_line(show), err=True)
+        for task in show.after:
+            await nursery.start(task)
 
 
 async def _cancel_on_signal(
@@ -181,13 +157,6 @@ async def _cancel_on_signal(
         task_status.started()
         async for _ in signals:
             scope.cancel()
-
-
-def _truth_log(fleet: Fleet, path: Path | None, stack: ExitStack) -> TruthLog | None:
-    if path is None:
-        return None
-    file = stack.enter_context(path.open("w", encoding="utf-8"))
-    return TruthLog(fleet.all_meters, file, fleet.kind.now, fleet.settings.profile_days)
 
 
 def _write_keys(fleet: Fleet, path: Path) -> None:
@@ -200,12 +169,15 @@ def _write_keys(fleet: Fleet, path: Path) -> None:
     beside.replace(path)
 
 
-def _ready_line(fleet: Fleet) -> str:
+def _ready_line(show: Show) -> str:
+    fleet = show.fleet
     settings = fleet.settings
     if settings.port_base is None:
         where = f"on {settings.network.network}, port {fleet.port}"
     else:
         where = f"on 127.0.0.1, ports from {settings.port_base}"
+    if show.scenario is not None:
+        return f"ready: {settings.count} meters {where}, scenario {show.scenario.title}"
     return f"ready: {settings.meters} meters {where}, security {settings.security}"
 
 

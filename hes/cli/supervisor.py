@@ -57,10 +57,17 @@ class Options:
     """What the command line said."""
 
     meters: int
-    seed: int
+    scenario: str | None
+    seed: int | None
+    truth_log: Path | None
     data: Path | None
     port: int | None
     simulated_port: int
+
+    @property
+    def simulates(self) -> bool:
+        """Whether there is a simulated fleet."""
+        return bool(self.meters or self.scenario)
 
 
 @attrs.define
@@ -198,7 +205,7 @@ class Supervisor:
         stack.callback(database.close)
         wiring.migrate(database, settings)
         processes = list(self._processes(environment))
-        if self._options.meters:
+        if self._options.simulates:
             fleet = self._fleet(environment)
             stack.callback(fleet.stop)
             fleet.start()
@@ -238,7 +245,7 @@ class Supervisor:
         }
         networks = (*self._settings.collector.allowed_networks,)
         demo: dict[str, str] = {}
-        if self._options.meters:
+        if self._options.simulates:
             demo = {
                 "HES_COLLECTOR_ALLOWED_NETWORKS": ",".join((*networks, _DEMO_NETWORK)),
                 "HES_COLLECTOR_READ_EVERY_S": "60",
@@ -268,20 +275,32 @@ class Supervisor:
 
     @property
     def _fleet_file(self) -> Path:
-        return self._data / "sim" / f"meters-{self._options.meters}-{self._options.seed}.jsonl"
+        options = self._options
+        who = options.meters if options.scenario is None else Path(options.scenario).stem
+        seed = "" if options.seed is None else f"-{options.seed}"
+        return self._data / "sim" / f"meters-{who}{seed}.jsonl"
 
     def _fleet(self, environment: Mapping[str, str]) -> _Process:
         self._fleet_file.parent.mkdir(parents=True, exist_ok=True)
         self._fleet_file.unlink(missing_ok=True)
-        arguments = (
+        options, collector = self._options, self._settings.collector
+        arguments = [
             "sim", "run",
-            "--meters", str(self._options.meters),
-            "--seed", str(self._options.seed),
             "--network", _DEMO_NETWORK,
-            "--port", str(self._options.simulated_port),
+            "--port", str(options.simulated_port),
+            "--head-end", f"127.0.0.1:{collector.listen_port}",
             "--security", "gmac",
             "--keys-out", str(self._fleet_file),
-        )  # fmt: skip
+        ]  # fmt: skip
+        said = {
+            "--meters": options.meters or None,
+            "--scenario": options.scenario,
+            "--seed": options.seed,
+            "--truth-log": options.truth_log,
+        }
+        for option, value in said.items():
+            if value is not None:
+                arguments += [option, str(value)]
         return self._process("sim", arguments, environment)
 
     def _import_fleet(self, fleet: _Process, settings: Settings, database: Database) -> None:

@@ -15,7 +15,15 @@ import click
     show_default=True,
     help="How many meters to simulate.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated fleet.")
+@click.option("--scenario", help="Simulate this: by name (demo, city, bad-day), or a file.")
+@click.option(
+    "--seed", type=int, help="Seed of the simulated fleet.  [default: the scenario's, or 1]"
+)
+@click.option(
+    "--truth-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what the simulated meters really do, as JSON lines.",
+)
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
@@ -35,13 +43,36 @@ import click
     show_default=True,
     help="Port of the simulated meters, one on a machine.",
 )
-def up(meters: int, seed: int, data: Path | None, port: int | None, simulated_port: int) -> None:
+def up(
+    meters: int,
+    scenario: str | None,
+    seed: int | None,
+    truth_log: Path | None,
+    data: Path | None,
+    port: int | None,
+    simulated_port: int,
+) -> None:
     """
     Start database, Redis, collector, API and console, and a simulated fleet.
 
     The console answers on 127.0.0.1. A second start finds its data again.
     """
     from hes.cli.supervisor import Options, Supervisor
+    from hes.scenarios import ScenarioNotFoundError, scenario_file
 
-    options = Options(meters=meters, seed=seed, data=data, port=port, simulated_port=simulated_port)
+    if scenario is not None:
+        try:
+            # The fleet runs elsewhere: a name by which it finds the file from there, too.
+            scenario = str(scenario_file(scenario).resolve())
+        except ScenarioNotFoundError as error:
+            raise click.UsageError(str(error)) from None
+    options = Options(
+        meters=meters,
+        scenario=scenario,
+        seed=seed,
+        truth_log=truth_log,
+        data=data,
+        port=port,
+        simulated_port=simulated_port,
+    )
     raise SystemExit(Supervisor(options).run())

@@ -71,7 +71,9 @@ def truth(folder: Path) -> dict[Key, int]:
     held: dict[Key, int] = {}
     for line in (folder / "truth.jsonl").read_text().splitlines():
         row = json.loads(line)
-        at = datetime.fromisoformat(row["captured_at"])
+        if row["kind"] != "captured":
+            continue
+        at = datetime.fromisoformat(row["at"])
         for obis, value in row["values"].items():
             held[row["serial"], obis, at] = value
     return held

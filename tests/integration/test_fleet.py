@@ -215,9 +215,10 @@ async def test_command_line(tmp_path: Path, stop: signal.Signals) -> None:
         }  # fmt: skip
         energy, _ = await read(records[4])
         assert energy.value > 0
-        lines = truth.read_text().splitlines()
-        assert len(lines) == 5 * 7 * 96
-        assert json.loads(lines[-1])["serial"] == "HES00000005"
+        lines = [json.loads(line) for line in truth.read_text().splitlines()]
+        captured = [line for line in lines if line["kind"] == "captured"]
+        assert len(captured) == 5 * 7 * 96
+        assert captured[-1]["serial"] == "HES00000005"
     finally:
         process.send_signal(stop)
         output, errors = process.communicate(timeout=10)
@@ -254,9 +255,15 @@ async def test_command_line_hdlc(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("--meters", "1", "--security", "ecdsa"), "ecdsa is not supported yet"),
-        (("--meters", "1", "--model", "kaifa-ma"), "kaifa-ma is none of hes-household"),
+        (("--meters", "1", "--model", "kaifa-ma"), "kaifa-ma is none of "),
         (("--meters", "1", "--suite", "1"), "--suite 1 is not supported yet"),
-        (("--meters", "1", "--scenario", "demo"), "--scenario is not supported yet"),
+        (("--scenario", "nowhere"), "'nowhere' is neither a file *.toml nor one of"),
+        (("--scenario", "demo", "--hdlc"), "--hdlc is for --meters"),
+        (("--pace", "2"), "--meters says how many, or --scenario who"),
+        (("--meters", "1", "--pace", "0"), "a pace of 0.0 is none"),
+        (("--meters", "1", "--from", "2999-01-01T00:00:00Z"), "is in the future"),
+        (("--meters", "1", "--from", "2026-01-01T00:00:00"), "--from needs its offset"),
+        (("--scenario", "demo", "--head-end", "nowhere"), "--head-end nowhere"),
         (("--meters", "255", "--network", "127.1.1.0/24"), "room for 254"),
         (("--meters", "1", "--network", "10.0.0.0/8"), "not inside 127.0.0.0/8"),
         (("--meters", "9", "--port-base", "65530"), "end above 65535"),

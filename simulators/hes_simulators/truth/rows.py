@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
@@ -21,12 +21,17 @@ from hes_simulators.load_profile import (
     AVERAGE_POWER,
     EXPORT_ENERGY,
     IMPORT_ENERGY,
+    LOAD_PROFILE,
     PROFILE_STATUS,
     VOLTAGE_L1,
     held_slots,
     profile_status,
 )
 from hes_simulators.meter import Meter
+from hes_simulators.truth.journal import FileJournal, rfc3339
+
+if TYPE_CHECKING:
+    from hes_simulators.scenario.pace import Pace
 
 _OBIS: Final = tuple(
     map(str, (PROFILE_STATUS, IMPORT_ENERGY, EXPORT_ENERGY, AVERAGE_POWER, VOLTAGE_L1))
@@ -40,11 +45,18 @@ class TruthRow:
     serial: str
     captured_at: datetime
     values: dict[str, int]
+    profile: str = str(LOAD_PROFILE)
 
     def to_json(self) -> str:
         """One line of a truth log, without the line's end."""
-        at = self.captured_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-        return json.dumps({"serial": self.serial, "captured_at": at, "values": self.values})
+        line = {
+            "kind": "captured",
+            "at": rfc3339(self.captured_at),
+            "serial": self.serial,
+            "profile": self.profile,
+            "values": self.values,
+        }
+        return json.dumps(line, separators=(",", ":"))
 
 
 def rows(meter: Meter, from_: datetime, to: datetime) -> Iterator[TruthRow]:
@@ -59,50 +71,50 @@ def rows(meter: Meter, from_: datetime, to: datetime) -> Iterator[TruthRow]:
 
 class TruthLog:
     """
-    Writes the rows of many meters to a file, as JSON lines.
+    Writes the rows of many meters to a journal, each once it is captured.
 
     Args:
         meters: gives the meters whose rows are written.
-        file: open for writing text; closed by the caller.
-        now: the meters' clock, aware UTC.
-        depth_days: depth of their buffers.
+        journal: takes the lines.
+        pace: the meters' time.
+        history: whether it begins with what the buffers hold.
     """
 
     def __init__(
         self,
         meters: Callable[[], Iterable[Meter]],
-        file: TextIO,
-        now: Callable[[], datetime],
-        depth_days: int,
+        journal: FileJournal,
+        pace: Pace,
+        *,
+        history: bool = True,
     ) -> None:
         self._meters = meters
-        self._file = file
-        self._now = now
-        self._depth_days = depth_days
+        self._journal = journal
+        self._pace = pace
+        self._history = history
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write what the buffers hold, report started, then write each row once it is captured."""
-        at = self._now()
+        at = self._pace.now()
         end_slot = captured_slots(at)
-        for meter in self._meters():
-            held = held_slots(meter.curve, at, self._depth_days)
-            self._write(meter, held)
-            await trio.lowlevel.checkpoint()
-        self._file.flush()
+        if self._history:
+            for meter in self._meters():
+                self._write(meter, held_slots(meter.curve, at, meter.kind.profile_days))
+                await trio.lowlevel.checkpoint()
+        self._journal.flush()
         task_status.started()
         while True:
-            next_row_s = (end_slot + 1) * SLOT_S
-            await trio.sleep(max(next_row_s - self._now().timestamp(), 0.0))
-            captured = range(end_slot, captured_slots(self._now()))
+            await self._pace.sleep_until(datetime.fromtimestamp((end_slot + 1) * SLOT_S, UTC))
+            captured = range(end_slot, captured_slots(self._pace.now()))
             for meter in self._meters():
                 self._write(meter, captured)
                 await trio.lowlevel.checkpoint()
-            self._file.flush()
+            self._journal.flush()
             end_slot = captured.stop
 
     def _write(self, meter: Meter, slots: range) -> None:
         intervals = meter.curve.intervals(slots.start, slots.stop)
-        self._file.writelines(row.to_json() + "\n" for row in _rows(meter, intervals))
+        self._journal.lines(row.to_json() for row in _rows(meter, intervals))
 
 
 def _rows(meter: Meter, intervals: Intervals) -> Iterator[TruthRow]:

@@ -1,0 +1,188 @@
+"""
+From the options of `hes sim run` to a fleet with its pace, its timeline and its truth log.
+
+Owns what the options mean and which of them exclude each other. Runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import click
+
+from hes.models import models
+from hes.scenarios import ScenarioNotFoundError, scenario_file
+from hes_protocol.models import Model
+from hes_simulators import (
+    Fleet,
+    FleetError,
+    FleetSettings,
+    MeterNetwork,
+    NetworkError,
+    Security,
+    next_start,
+)
+from hes_simulators.household_meter import MODEL
+from hes_simulators.reach import Target
+from hes_simulators.scenario.director import Director
+from hes_simulators.scenario.errors import ScenarioError
+from hes_simulators.scenario.file import Scenario, parse_scenario
+from hes_simulators.scenario.pace import Pace, PaceError, pace
+from hes_simulators.truth import FileJournal, Journal, NullJournal, TruthLog
+
+_MEGABYTE: Final = 1_000_000
+_DEFAULT_SEED: Final = 1
+# What a scenario says itself, so that an option beside it would be heard by nobody.
+_SAID_BY_SCENARIO: Final = {"model": "--model", "hdlc": "--hdlc"}
+
+Task = Callable[..., Awaitable[Any]]
+
+
+@attrs.frozen
+class Show:
+    """
+    A fleet and all that runs with it.
+
+    `before` are tasks that start before it is ready, `after` those that start then.
+    """
+
+    fleet: Fleet
+    scenario: Scenario | None
+    before: Sequence[Task]
+    after: Sequence[Task]
+
+
+def open_show(options: Mapping[str, Any], folder: Path, stack: ExitStack) -> Show:
+    """
+    Make it.
+
+    Args: options: of `hes sim run`. folder: where starts are counted. stack: closes the truth log.
+    Raises: click.UsageError: an option that means nothing. StartsError, OSError: as `next_start`.
+    """
+    scenario = _scenario(options)
+    settings = _settings(options, scenario, folder)
+    clock = _pace(options)
+    journal: Journal = NullJournal()
+    before: list[Task] = []
+    file = None
+    if options["truth_log"] is not None:
+        megabytes = options["truth_megabytes"]
+        most = None if megabytes is None else megabytes * _MEGABYTE
+        file = stack.enter_context(FileJournal(options["truth_log"], max_octets=most))
+        journal = file
+        before.append(file.run)
+    start_number = next_start(folder, settings.seed)
+    fleet = Fleet(settings, start_number=start_number, now=clock.now, pace=clock, journal=journal)
+    if file is not None:
+        rows = TruthLog(fleet.all_meters, file, clock, history=options["truth_history"])
+        before.append(rows.run)
+    after: list[Task] = []
+    if scenario is not None:
+        for rule in scenario.faults:
+            fleet.faults.add(rule)
+        director = Director(fleet, scenario.timeline, clock, faults=fleet.faults, journal=journal)
+        after.append(director.run)
+    return Show(fleet, scenario, before, after)
+
+
+def head_end(text: str) -> Target:
+    """
+    `HOST:PORT`, an IPv4 address.
+
+    Raises: click.UsageError: it is none.
+    """
+    host, _, port = text.rpartition(":")
+    try:
+        return Target(host, int(port))
+    except ValueError as error:
+        raise click.UsageError(f"--head-end {text}: {error}") from None
+
+
+def _scenario(options: Mapping[str, Any]) -> Scenario | None:
+    if options["scenario"] is None:
+        if options["meters"] is None:
+            raise click.UsageError("--meters says how many, or --scenario who they are")
+        return None
+    context = click.get_current_context(silent=True)
+    for name, option in _SAID_BY_SCENARIO.items():
+        source = context.get_parameter_source(name) if context is not None else None
+        if source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option} is for --meters: a scenario says it of its own")
+    try:
+        path = scenario_file(options["scenario"])
+        return parse_scenario(
+            path.read_text(encoding="utf-8"),
+            path.name,
+            models=[model.name for model in models() if model.simulated],
+            seed=options["seed"],
+            meters=options["meters"],
+            head_end=head_end(options["head_end"]),
+        )
+    except (ScenarioError, ScenarioNotFoundError, UnicodeDecodeError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Path) -> FleetSettings:
+    if options["security"] not in {member.value for member in Security}:
+        raise click.UsageError(f"--security {options['security']} is not supported yet")
+    if options["suite"] != "0":
+        raise click.UsageError(f"--suite {options['suite']} is not supported yet")
+    seed = options["seed"]
+    if seed is None:
+        seed = _DEFAULT_SEED if scenario is None else scenario.seed
+    try:
+        return FleetSettings(
+            meters=options["meters"] or 1,
+            network=MeterNetwork(IPv4Network(options["network"])),
+            port=options["port"],
+            port_base=options["port_base"],
+            security=Security(options["security"]),
+            max_receive_pdu_size=options["pdu"],
+            profile_days=options["profile_days"],
+            seed=seed,
+            hdlc=options["hdlc"],
+            model=options["model"],
+            quirks=_simulated(options["model"]).quirks,
+            population=None if scenario is None else scenario.population,
+            tls_folder=folder / "tls",
+        )
+    except (NetworkError, FleetError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _pace(options: Mapping[str, Any]) -> Pace:
+    from_ = None
+    if options["from_"] is not None:
+        try:
+            from_ = datetime.fromisoformat(options["from_"])
+        except ValueError:
+            raise click.UsageError(f"--from {options['from_']} is no time (RFC 3339)") from None
+        if from_.tzinfo is None:
+            raise click.UsageError("--from needs its offset from UTC, `Z` or `+01:00`")
+    try:
+        return pace(options["factor"], from_, ahead=options["ahead"])
+    except PaceError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _simulated(name: str) -> Model:
+    """
+    The model of this name.
+
+    Raises: UsageError: there is none, or no meter of it can be simulated.
+    """
+    known = {model.name: model for model in models()}
+    simulated = {
+        heir
+        for heir, model in known.items()
+        if model.simulated or heir == MODEL or model.inherits == MODEL
+    }
+    if name not in simulated:
+        raise click.UsageError(f"--model {name} is none of {', '.join(sorted(simulated))}")
+    return known[name]
