@@ -1,30 +1,94 @@
 """
 The calendar of the people around a meter: local hour and weekday of every UTC quarter-hour.
 
-Owns tables that all sources of one zone share. People get up by the local clock, the sun does not.
+Owns tables that all sources of one zone share. People get up by the local clock, the sun does not;
+a UTC day may lie in two local ones, and over a change of summer time its hours jump.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
+import attrs
 import numpy as np
 
 from hes_simulators.energy.grid import DAY_S, SLOT_S, SLOTS_PER_DAY
-from hes_simulators.randomness import FloatArray
+from hes_simulators.randomness import FloatArray, Int64Array
+
+SATURDAY: Final = 5
+SUNDAY: Final = 6
+
+_MIDDLES_S: Final = np.arange(SLOTS_PER_DAY) * SLOT_S + SLOT_S // 2
 
 
-@lru_cache(maxsize=64)
+@attrs.frozen(eq=False)
+class LocalSlots:
+    """
+    Local time in the middle of each of one UTC day's 96 slots.
+
+    `hours` is the hour of day, 0..24; `weekdays` counts from Monday, 0.
+    """
+
+    hours: FloatArray
+    weekdays: Int64Array
+
+
+def by_local_day(
+    zone: ZoneInfo, days: Int64Array, make: Callable[[LocalSlots], FloatArray]
+) -> FloatArray:
+    """
+    What `make` gives for the local time of each of n UTC days, n x 96.
+
+    Days that are alike (weekday, offset of the clock) share one `LocalSlots`, and `make` sees each
+    of those once: habits of a year cost as much as habits of two weeks.
+    """
+    made: dict[LocalSlots, FloatArray] = {}  # by identity
+    rows = []
+    for day in days.tolist():
+        local = local_day(zone, day)
+        row = made.get(local)
+        if row is None:
+            row = made[local] = make(local)
+        rows.append(row)
+    return np.array(rows).reshape(-1, SLOTS_PER_DAY)
+
+
+@lru_cache(maxsize=4096)
+def local_day(zone: ZoneInfo, day: int) -> LocalSlots:
+    """The local time of one UTC day."""
+    start = datetime.fromtimestamp(day * DAY_S, UTC)
+    offset_s, next_offset_s = (_offset_s(zone, start + timedelta(days=days)) for days in (0, 1))
+    if offset_s == next_offset_s:
+        return _steady_day(offset_s, day % 7)
+    offsets_s = [_offset_s(zone, start + timedelta(seconds=s)) for s in _MIDDLES_S.tolist()]
+    return _local(np.array(offsets_s), day % 7)
+
+
 def local_hours(zone: ZoneInfo, day: int) -> FloatArray:
     """The local hour of day, 0..24, in the middle of each slot of a UTC day."""
-    start = datetime.fromtimestamp(day * DAY_S, UTC)
-    middles = [start + timedelta(seconds=SLOT_S * (slot + 0.5)) for slot in range(SLOTS_PER_DAY)]
-    hours = np.array([_hour_of(middle.astimezone(zone)) for middle in middles])
+    return local_day(zone, day).hours
+
+
+@lru_cache(maxsize=1024)
+def _steady_day(offset_s: int, day_of_seven: int) -> LocalSlots:
+    return _local(np.array(offset_s), day_of_seven)
+
+
+def _local(offsets_s: Int64Array, day_of_seven: int) -> LocalSlots:
+    days, seconds = np.divmod(_MIDDLES_S + offsets_s, DAY_S)
+    hours = seconds // 3600 + seconds // 60 % 60 / 60 + seconds % 60 / 3600
+    # 1970-01-01 was a Thursday.
+    weekdays = (day_of_seven + 3 + days) % 7
     hours.setflags(write=False)
-    return hours
+    weekdays.setflags(write=False)
+    return LocalSlots(hours, weekdays)
 
 
-def _hour_of(local: datetime) -> float:
-    return local.hour + local.minute / 60 + local.second / 3600
+def _offset_s(zone: ZoneInfo, at: datetime) -> int:
+    offset = at.astimezone(zone).utcoffset()
+    assert offset is not None  # an IANA zone has one
+    return int(offset.total_seconds())

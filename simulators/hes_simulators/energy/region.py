@@ -1,12 +1,26 @@
 """
 Regions: the place, the weather and the grid that the meters of one town share.
+
+Owns one weather a day for everybody (neighbours' curves move together, as real ones do) and the
+frequency; not what a meter makes of them. Pure functions of (seed, name, time).
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 import attrs
+import numpy as np
+
+from hes_simulators.energy.grid import SLOTS_PER_DAY
+from hes_simulators.energy.places import Place, place_of
+from hes_simulators.energy.sky import DAYS_PER_YEAR
+from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key, uniform
+
+_SECOND_US = 1_000_000
+# The latitude at which seasons have the strength that the curves were fitted with.
+_FITTED_LATITUDE = 51.0
 
 
 @attrs.frozen
@@ -14,13 +28,13 @@ class Storm:
     """
     Bad weather on the UTC days `first_day` <= day < `end_day` (days since 1970-01-01).
 
-    `darkness` of the clear sky's yield is lost (0..1); it is `chill_k` colder than it would be.
+    Of the sun's yield `darkness` (0..1) is lost, and it is `chill_k` colder than it would be.
     """
 
     first_day: int
     end_day: int
-    darkness: float = 0.9
-    chill_k: float = 6.0
+    darkness: float = 0.7
+    chill_k: float = 5.0
 
 
 @attrs.frozen
@@ -29,6 +43,7 @@ class Region:
     What all meters of a region share.
 
     `name` tells regions of one seed apart, which have weathers of their own; `storms` come on top.
+    `place` is that of the zone unless given; `nominal_dv` (0.1 V) and `nominal_mhz` are the grid's.
     """
 
     seed: int
@@ -37,3 +52,68 @@ class Region:
     storms: tuple[Storm, ...] = ()
     nominal_dv: int = 2300
     nominal_mhz: int = 50_000
+    place: Place = attrs.field(
+        default=attrs.Factory(lambda self: place_of(self.zone), takes_self=True)
+    )
+
+    @cached_property
+    def season(self) -> float:
+        """How much seasons matter: 1 in middle Europe, 0 on the equator, negative in the south."""
+        return float(np.clip(self.place.latitude / _FITTED_LATITUDE, -1.0, 1.0))
+
+    def clearness(self, days: Int64Array) -> FloatArray:
+        """
+        How much of the clear sky's yield each day gets, up to 1: low in runs, lower in winter.
+
+        Args: days: since 1970-01-01.
+        """
+        key = self._weather_key
+        # Weather keeps: each day shares half of its luck with the day before.
+        luck = 0.5 * (uniform(key, days) + uniform(key, days - 1))
+        summer = -np.cos(2 * np.pi * (days - 10) / DAYS_PER_YEAR) * self.season
+        share: FloatArray = np.clip(luck * (1.1 + 0.25 * summer), 0.12, 1.0)
+        for storm in self.storms:
+            share *= np.where(_within(storm, days), 1.0 - storm.darkness, 1.0)
+        return share
+
+    def temperature(self, days: Int64Array) -> FloatArray:
+        """The mean outside temperature of each day, °C."""
+        latitude = self.place.latitude
+        yearly = 30.0 - 0.0075 * latitude**2
+        summer = -np.cos(2 * np.pi * (days - 20) / DAYS_PER_YEAR)
+        # Mild and cold spells last days; a clear sky warms the summer and cools the winter.
+        spell = sum(normal(self._temperature_key, days - back) for back in range(3))
+        clear = (self.clearness(days) - 0.5) * summer * self.season
+        found = yearly + 0.19 * latitude * summer + 2.0 * spell + 4.0 * clear
+        for storm in self.storms:
+            found -= np.where(_within(storm, days), storm.chill_k, 0.0)
+        return np.asarray(found)
+
+    def temperature_in_day(self, days: Int64Array) -> FloatArray:
+        """The outside temperature of each slot, °C, n x 96: warmest in the afternoon."""
+        solar_hours = (np.arange(SLOTS_PER_DAY) + 0.5) / 4 + self.place.longitude / 15.0
+        swing = np.cos(2 * np.pi * (solar_hours - 15.0) / 24.0)
+        mean, clear = self.temperature(days), self.clearness(days)
+        return mean[:, None] + (1.2 + 3.5 * clear)[:, None] * swing
+
+    def frequency_mhz(self, at_us: Int64Array) -> Int64Array:
+        """The grid's frequency at each moment; the same everywhere, another every four seconds."""
+        slow = normal(stream_key(self.seed, "frequency"), at_us // (60 * _SECOND_US))
+        fast = normal(stream_key(self.seed, "frequency-fast"), at_us // (4 * _SECOND_US))
+        return np.rint(self.nominal_mhz + 12.0 * slow + 4.0 * fast).astype(np.int64)
+
+    @cached_property
+    def _weather_key(self) -> int:
+        return stream_key(self.seed, "weather", *self._named)
+
+    @cached_property
+    def _temperature_key(self) -> int:
+        return stream_key(self.seed, "temperature", *self._named)
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        return (self.name,) if self.name else ()
+
+
+def _within(storm: Storm, days: Int64Array) -> FloatArray:
+    return np.asarray((days >= storm.first_day) & (days < storm.end_day))

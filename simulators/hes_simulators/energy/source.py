@@ -14,31 +14,24 @@ Rule 3: energy flows evenly within a quarter-hour, and a register shows whole un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from functools import lru_cache
+from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
-import attrs
-
+from hes_simulators.energy.generation import SolarPlant
+from hes_simulators.energy.heating import GasMeter, HeatPump
+from hes_simulators.energy.households import household
+from hes_simulators.energy.installation import GAS, WATER, Installation
+from hes_simulators.energy.layout import electricity, volume
+from hes_simulators.energy.metered import MeteredSource
+from hes_simulators.energy.premises import Shop, StreetLight
 from hes_simulators.energy.region import Region
 from hes_simulators.energy.tariff import Tariff
+from hes_simulators.energy.voltage import VoltageEvent
+from hes_simulators.energy.water import WaterMeter
 from hes_simulators.randomness import Int64Array
-
-
-@attrs.frozen
-class VoltageEvent:
-    """
-    A sag or swell: from `from_us` <= t < `to_us` the voltage of `phases` is `per_mille` of normal.
-
-    Moments are microseconds since 1970 UTC. Loads draw the same power, so the current rises in a
-    sag. Source: EN 50160, supply voltage dips and swells.
-    """
-
-    from_us: int
-    to_us: int
-    per_mille: int
-    phases: tuple[int, ...] = (1, 2, 3)
 
 
 class Source(Protocol):
@@ -92,7 +85,7 @@ def source(
     *,
     tariff: Tariff | None = None,
     region: Region | None = None,
-) -> Source:
+) -> MeteredSource:
     """
     The source behind meter `index`.
 
@@ -106,4 +99,44 @@ def source(
         region: place, weather and grid that meters share; `Region(seed, zone)` unless given.
     Raises: ValueError: unknown kind, number of phases or rates, or a tariff with more rates.
     """
-    raise NotImplementedError
+    try:
+        installation, flow = _INSTALLATIONS[kind]
+    except KeyError:
+        raise ValueError(f"no kind {kind!r} among {', '.join(KINDS)}") from None
+    if phases not in (1, 3):
+        raise ValueError(f"{phases} phases, not 1 or 3")
+    if tariff is None:
+        tariff = _usual_tariff(rates)
+    elif tariff.rates != rates:
+        raise ValueError(f"a tariff of {tariff.rates} rates for a meter of {rates}")
+    return MeteredSource(
+        seed=seed,
+        index=index,
+        region=_usual_region(seed, zone) if region is None else region,
+        layout=volume(flow) if flow else electricity(phases, rates),
+        tariff=tariff if not flow else _usual_tariff(1),
+        install=installation,
+    )
+
+
+@lru_cache(maxsize=64)
+def _usual_region(seed: int, zone: ZoneInfo) -> Region:
+    return Region(seed, zone)
+
+
+@lru_cache(maxsize=8)
+def _usual_tariff(rates: int) -> Tariff:
+    return Tariff.of(rates)
+
+
+_INSTALLATIONS: Final[Mapping[str, tuple[Callable[[int, int, Region], Installation], str]]] = {
+    "household": (household, ""),
+    "shop": (Shop, ""),
+    "solar": (SolarPlant, ""),
+    "heat_pump": (HeatPump, ""),
+    "street_light": (StreetLight, ""),
+    "gas": (GasMeter, GAS),
+    "water": (WaterMeter, WATER),
+}
+
+KINDS: Final = tuple(_INSTALLATIONS)

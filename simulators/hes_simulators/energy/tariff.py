@@ -1,26 +1,99 @@
 """
 Tariffs: which rate counts when, by the local clock.
+
+Owns switching times of a week, and which rate each quarter-hour of a UTC day belongs to. Not the
+activity calendar of a meter (class_id 20), which says the same to clients.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
 import attrs
+import numpy as np
+import numpy.typing as npt
+
+from hes_simulators.energy.calendar import SATURDAY, SUNDAY, local_day
+from hes_simulators.energy.quantity import MAX_RATES
+from hes_simulators.randomness import Int64Array
+
+Switches = tuple[tuple[float, int], ...]
+"""(local hour, rate) pairs, the first of hour 0."""
+
+BandArray = npt.NDArray[np.int8]
+"""The rate of each slot, counted from 0: a band."""
+
+_DAY_AND_NIGHT: Final[Switches] = ((0, 2), (6, 1), (22, 2))
+_QUARTERS_PER_DAY: Final = 96
 
 
 @attrs.frozen
 class Tariff:
     """
-    A week's switching times: `workday`, `saturday`, `sunday` are (local hour, rate) pairs.
+    A week's switching times, by day: pairs of a local hour (in steps of 0.25) and a rate from 1 on.
 
-    Each day begins with the pair of hour 0; hours are quarters (0.25 steps), rates count from 1.
+    Raises: ValueError: a day that does not begin at 0, hours out of order or off the grid, rates
+        outside 1..`rates`.
     """
 
     rates: int
-    workday: tuple[tuple[float, int], ...]
-    saturday: tuple[tuple[float, int], ...]
-    sunday: tuple[tuple[float, int], ...]
+    workday: Switches
+    saturday: Switches
+    sunday: Switches
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.rates <= MAX_RATES:
+            raise ValueError(f"{self.rates} rates, not 1 to {MAX_RATES}")
+        for switches in (self.workday, self.saturday, self.sunday):
+            hours = [hour for hour, _ in switches]
+            on_grid = all(0 <= hour < 24 and hour * 4 == int(hour * 4) for hour in hours)
+            if hours[:1] != [0] or hours != sorted(set(hours)) or not on_grid:
+                raise ValueError(f"switching hours {hours} are no day's")
+            if not all(1 <= rate <= self.rates for _, rate in switches):
+                raise ValueError(f"a rate outside 1..{self.rates}")
 
     @classmethod
     def of(cls, rates: int) -> Tariff:
-        """The usual tariff of so many rates (1..8)."""
-        raise NotImplementedError
+        """
+        The usual tariff of so many rates: two are day (1) and night or weekend (2); more cut each
+        day into as many pieces of one length, as the time zones of IS 15959 do.
+
+        Raises: ValueError: not 1..8.
+        """
+        if rates == 2:
+            return cls(2, _DAY_AND_NIGHT, ((0, 2),), ((0, 2),))
+        pieces = tuple(
+            (piece * _QUARTERS_PER_DAY // rates / 4, piece + 1) for piece in range(rates)
+        )
+        return cls(rates, pieces, pieces, pieces)
+
+
+def bands(tariff: Tariff, zone: ZoneInfo, days: Int64Array) -> BandArray:
+    """The band of each slot of n UTC days, n x 96."""
+    return np.array([bands_of_day(tariff, zone, day) for day in days.tolist()], np.int8).reshape(
+        -1, _QUARTERS_PER_DAY
+    )
+
+
+@lru_cache(maxsize=4096)
+def bands_of_day(tariff: Tariff, zone: ZoneInfo, day: int) -> BandArray:
+    """The band of each of a UTC day's 96 slots; shared, not to be written."""
+    local = local_day(zone, day)
+    # In the middle of a slot, so that a zone of whole quarters off UTC is exact.
+    quarters = (local.hours * 4).astype(np.int64)
+    found = _week(tariff)[local.weekdays, quarters]
+    found.setflags(write=False)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _week(tariff: Tariff) -> BandArray:
+    """The band of each local quarter-hour of a week from Monday on, 7 x 96."""
+    week = np.zeros((7, _QUARTERS_PER_DAY), np.int8)
+    for weekday in range(7):
+        switches = {SATURDAY: tariff.saturday, SUNDAY: tariff.sunday}.get(weekday, tariff.workday)
+        for hour, rate in switches:
+            week[weekday, int(hour * 4) :] = rate - 1
+    return week

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hes_simulators.energy.curves import LoadModel
 from hes_simulators.energy.grid import SLOTS_PER_DAY, captured_slots, first_slot_at
-from hes_simulators.energy.households import day_energy, household
+from hes_simulators.energy.households import DayEnergy, Household, household
+from hes_simulators.energy.region import Region
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOVEMBER_21 = datetime(2026, 11, 21, tzinfo=UTC)
@@ -26,8 +27,12 @@ def model(seed: int = 1) -> LoadModel:
     return LoadModel(seed, BERLIN)
 
 
+def home_of(index: int, seed: int = 1) -> Household:
+    return household(seed, index, Region(seed, BERLIN))
+
+
 def solar_index(solar: bool, seed: int = 1) -> int:
-    return next(i for i in range(100) if (household(seed, i).solar_wp > 0) is solar)
+    return next(i for i in range(100) if (home_of(i, seed).solar_wp > 0) is solar)
 
 
 def test_same_seed_same_curve_in_any_order() -> None:
@@ -57,7 +62,7 @@ def test_register_is_start_value_plus_every_interval(index: int) -> None:
     assert (used >= 0).all()
     assert (fed >= 0).all()
     assert np.array_equal(used * 4, rows.power_w)
-    energy = day_energy(1, index, home, home.installed_day, WINTER_DAY // SLOTS_PER_DAY)
+    energy = home.day_energy(np.arange(home.installed_day, WINTER_DAY // SLOTS_PER_DAY))
     assert np.array_equal(used.reshape(-1, SLOTS_PER_DAY).sum(axis=1), energy.bought_wh)
     assert np.array_equal(fed.reshape(-1, SLOTS_PER_DAY).sum(axis=1), energy.sold_wh)
 
@@ -105,7 +110,7 @@ def test_solar_exports_by_day_in_summer_and_only_with_a_roof() -> None:
 
 
 def test_some_meters_have_a_roof() -> None:
-    roofs = sum(household(1, i).solar_wp > 0 for i in range(1000))
+    roofs = sum(home_of(i).solar_wp > 0 for i in range(1000))
     assert 250 < roofs < 350
 
 
@@ -122,14 +127,11 @@ def test_a_fleet_lives_plausibly() -> None:
 
 
 def test_winter_needs_more_than_summer_and_summer_generates_more() -> None:
-    days_winter = [
-        day_energy(1, i, household(1, i), WINTER_DAY // 96, WINTER_DAY // 96 + 30)
-        for i in range(50)
-    ]
-    days_summer = [
-        day_energy(1, i, household(1, i), SUMMER_DAY // 96, SUMMER_DAY // 96 + 30)
-        for i in range(50)
-    ]
+    def month(first_slot: int) -> list[DayEnergy]:
+        days = first_slot // SLOTS_PER_DAY + np.arange(30)
+        return [home_of(index).day_energy(days) for index in range(50)]
+
+    days_winter, days_summer = month(WINTER_DAY), month(SUMMER_DAY)
     assert sum(d.load_wh.sum() for d in days_winter) > sum(d.load_wh.sum() for d in days_summer)
     assert 4 * sum(d.made_wh.sum() for d in days_winter) < sum(d.made_wh.sum() for d in days_summer)
 
@@ -137,7 +139,7 @@ def test_winter_needs_more_than_summer_and_summer_generates_more() -> None:
 def test_habits_keep_to_the_local_clock() -> None:
     """Curves come an hour earlier in UTC once summer time begins (2026-03-29)."""
     loads = model()
-    without_roof = [i for i in range(120) if household(1, i).solar_wp == 0]
+    without_roof = [i for i in range(120) if home_of(i).solar_wp == 0]
 
     def mean_day(first: datetime) -> np.ndarray:
         start = captured_slots(first)

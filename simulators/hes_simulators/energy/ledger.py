@@ -1,0 +1,278 @@
+"""
+Ledgers: the whole numbers of one installation, by stream, day and slot.
+
+Owns the division of what an installation uses among rates and phases, the reactive and apparent
+energy that goes with it, and what is remembered of the days asked for last. Does not own moments
+within a slot, nor names of quantities: see `metered`.
+
+An idle ledger holds nothing; one that was asked holds two days of the streams asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from hes_simulators.energy.division import among_banded_slots, among_parts
+from hes_simulators.energy.grid import SLOTS_PER_DAY
+from hes_simulators.energy.installation import EXPORT, IMPORT, Installation, slots_of
+from hes_simulators.energy.layout import Layout
+from hes_simulators.energy.region import Region
+from hes_simulators.energy.tariff import BandArray, Tariff, bands, bands_of_day
+from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key, uniform
+
+SumArray = npt.NDArray[np.int32]
+
+# Today and yesterday are read again and again, older days once.
+_DAYS_KEPT: Final = 2
+# Registers are added up from here on, this many days before the one asked for.
+_ANCHOR_DAYS: Final = 30
+# Shapes are computed for so many days at once: arrays of some 50 kB, which stay in a cache.
+_DAYS_AT_ONCE: Final = 64
+# Where a band has energy but the day's shape nothing, for its typical shape had: almost nothing.
+_TRACE: Final = 1e-6
+
+_NOTHING: Final[SumArray] = np.zeros(SLOTS_PER_DAY + 1, np.int32)
+_NOTHING.setflags(write=False)
+
+
+@attrs.define(eq=False)
+class Day:
+    """
+    One UTC day of a ledger.
+
+    `openings` are the registers at its start and `totals` what they grow by, both by stream and
+    band; `sums` the running sums within the day of each stream computed so far, 97 from 0 on;
+    `voltages` likewise by phase, 96 (0.1 V).
+    """
+
+    number: int
+    openings: Int64Array
+    totals: Int64Array
+    bands: BandArray | None
+    sums: dict[int, SumArray] = attrs.field(factory=dict)
+    voltages: dict[int, Int64Array] = attrs.field(factory=dict)
+
+    def in_band(self, sums: SumArray, band: int) -> SumArray:
+        """Of running sums, what was counted in one band."""
+        if self.bands is None:
+            return sums
+        grown = np.where(self.bands == band, np.diff(sums), 0)
+        return np.concatenate(([0], np.cumsum(grown))).astype(np.int32)
+
+
+@attrs.define(eq=False)
+class Ledger:
+    """What the streams of `layout` count; streams are numbers of `layout.streams`."""
+
+    seed: int
+    index: int
+    region: Region
+    installation: Installation
+    layout: Layout
+    tariff: Tariff
+    _days: dict[int, Day] = attrs.field(factory=dict, init=False)
+    _anchor: tuple[int, Int64Array] | None = attrs.field(default=None, init=False)
+
+    @property
+    def first_day(self) -> int:
+        """The day at whose start the registers hold their start values."""
+        return self.installation.installed_day
+
+    def day(self, number: int) -> Day:
+        """One UTC day, not before the first."""
+        return self._days.get(number) or self.days([number])[0]
+
+    def days(self, numbers: list[int]) -> list[Day]:
+        """Many UTC days, in order, none twice and none before the first."""
+        missing = [number for number in numbers if number not in self._days]
+        if not missing:
+            return [self._days[number] for number in numbers]
+        found = {number: self._days[number] for number in numbers if number in self._days}
+        for first in range(0, len(missing), _DAYS_AT_ONCE):
+            opened = self._open(missing[first : first + _DAYS_AT_ONCE])
+            found |= {day.number: day for day in opened}
+        for number in missing[-_DAYS_KEPT:]:
+            self._days[number] = found[number]
+        while len(self._days) > _DAYS_KEPT:
+            del self._days[next(iter(self._days))]
+        return [found[number] for number in numbers]
+
+    def sums(self, day: Day, stream: int) -> SumArray:
+        """The running sums of a stream within a day."""
+        found = day.sums.get(stream)
+        if found is None:
+            found = day.sums[stream] = self._derived(day, stream)
+        return found
+
+    # --- whole days -----------------------------------------------------------------------------
+
+    def _registers(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
+        """Openings and totals of the days `first` <= day < `end`: days x streams x bands."""
+        anchor = self._anchor
+        if anchor is None or anchor[0] > first:
+            anchor = (self.first_day, self._start())
+        totals = self._totals(np.arange(anchor[0], end))
+        sums = np.concatenate((anchor[1][None], totals)).cumsum(axis=0)
+        lag = first - anchor[0]
+        if self._anchor is None or lag > 2 * _ANCHOR_DAYS:
+            back = max(lag - _ANCHOR_DAYS, 0)
+            anchor = (anchor[0] + back, sums[back].copy())
+            self._anchor = anchor
+        return sums[lag:-1], totals[lag:]
+
+    def _start(self) -> Int64Array:
+        start = np.zeros((len(self.layout.streams), self.layout.rates), np.int64)
+        for flow in self.installation.flows:
+            # Calibrated in the first rate, on the first phase.
+            start[self._streams_of(flow)[0], 0] = self.installation.start(flow)
+        return start
+
+    def _totals(self, days: Int64Array) -> Int64Array:
+        """What each stream grows by in each day and band."""
+        here, layout = self.installation, self.layout
+        totals = np.zeros((len(days), len(layout.streams), layout.rates), np.int64)
+        by_flow = here.day_totals(days)
+        typical = here.typical(days) if layout.rates > 1 else {}
+        masks = self._masks(days)
+        for flow, whole in by_flow.items():
+            if not whole.any():
+                continue
+            banded = whole[:, None]
+            if layout.rates > 1:
+                weights = [(typical[flow] * mask).sum(axis=1) for mask in masks]
+                banded = among_parts(whole, np.stack(weights, axis=1))
+            streams = self._streams_of(flow)
+            if len(streams) == 1:
+                totals[:, streams[0]] = banded
+            else:
+                parts = among_parts(banded, self._phase_shares(flow, days)[:, None, :])
+                totals[:, streams] = np.moveaxis(parts, 2, 1)
+            if flow in (IMPORT, EXPORT):
+                self._add_reactive(totals, flow, banded, days)
+        return totals
+
+    def _masks(self, days: Int64Array) -> list[BandArray]:
+        if self.layout.rates == 1:
+            return []
+        found = bands(self.tariff, self.region.zone, days)
+        return [found == band for band in range(self.layout.rates)]
+
+    def _add_reactive(
+        self, totals: Int64Array, flow: str, banded: Int64Array, days: Int64Array
+    ) -> None:
+        """Reactive and apparent energy of each day by the day's power factor."""
+        inductive, capacitive, apparent = _COMPANIONS[flow]
+        tan = self._tan_phi(days)
+        names = self.layout.streams
+        for name in (inductive, capacitive):
+            reactive = np.rint(banded * tan[name][:, None])
+            totals[:, names.index(name)] = reactive.astype(np.int64)
+        net = tan[inductive] - tan[capacitive]
+        whole = np.rint(banded * np.sqrt(1.0 + net**2)[:, None])
+        totals[:, names.index(apparent)] = whole.astype(np.int64)
+
+    def _tan_phi(self, days: Int64Array) -> dict[str, FloatArray]:
+        """Reactive per active energy of each day, by quadrant."""
+        kind = self.installation.electrical
+        own = 0.75 + 0.5 * uniform(self._key("tan-phi"), np.arange(4))
+        mood = np.exp(0.15 * normal(self._key("tan-phi-day"), days))
+        return {
+            "q1": kind.q1 * own[0] * mood,
+            "q2": kind.q2 * own[1] * mood,
+            "q3": kind.q3 * own[2] / mood,
+            "q4": kind.q4 * own[3] / mood,
+        }
+
+    def _phase_shares(self, flow: str, days: Int64Array) -> FloatArray:
+        """How the energy of each day spreads over the phases, days x phases, of any scale."""
+        imbalance = self._imbalance(flow)
+        own = normal(self._key(f"phases-{flow}"), np.arange(3))
+        daily = normal(self._key(f"phases-{flow}-day"), days[:, None] * 3 + np.arange(3))
+        shares: FloatArray = np.exp(imbalance * (own + 0.3 * daily))
+        return shares
+
+    def _imbalance(self, flow: str) -> float:
+        # Inverters that feed feed all phases alike.
+        return self.installation.electrical.imbalance if flow == IMPORT else 0.02
+
+    # --- within days ----------------------------------------------------------------------------
+
+    def _open(self, numbers: list[int]) -> list[Day]:
+        """Days with the sums of all that the installation itself uses or feeds."""
+        openings, totals = self._registers(numbers[0], numbers[-1] + 1)
+        days = np.array(numbers)
+        chosen = days - numbers[0]
+        openings, totals = openings[chosen], totals[chosen]
+        opened = [
+            Day(number, openings[row].copy(), totals[row].copy(), self._bands_of(number))
+            for row, number in enumerate(numbers)
+        ]
+        shapes = self.installation.shapes(days)
+        if self.layout.rates > 1:
+            typical = self.installation.typical(days)
+            shapes = {flow: shape + _TRACE * typical[flow] for flow, shape in shapes.items()}
+        for flow, shape in shapes.items():
+            for stream in self._streams_of(flow):
+                self._divide(opened, stream, self._phase_weights(flow, stream, shape, days))
+        return opened
+
+    def _divide(self, opened: list[Day], stream: int, weights: FloatArray) -> None:
+        """Put the sums of one stream into each of some days, by weights days x 96."""
+        totals = np.array([day.totals[stream] for day in opened])
+        if not totals.any():
+            for day in opened:
+                day.sums[stream] = _NOTHING
+            return
+        banded = np.array([0 if day.bands is None else day.bands for day in opened], np.int8)
+        sums = among_banded_slots(totals, weights, banded)
+        for day, row in zip(opened, sums, strict=True):
+            held = np.zeros(SLOTS_PER_DAY + 1, np.int32)
+            held[1:] = row
+            held.setflags(write=False)
+            day.sums[stream] = held
+
+    def _phase_weights(
+        self, flow: str, stream: int, shape: FloatArray, days: Int64Array
+    ) -> FloatArray:
+        if len(self._streams_of(flow)) == 1:
+            return shape
+        scatter = normal(self._key(f"phases-{self.layout.streams[stream]}"), slots_of(days))
+        weights: FloatArray = shape * np.exp(0.6 * self._imbalance(flow) * scatter)
+        return weights
+
+    def _derived(self, day: Day, stream: int) -> SumArray:
+        """Reactive and apparent energy go with the active energy of each slot."""
+        name = self.layout.streams[stream]
+        flow = next(flow for flow, names in _COMPANIONS.items() if name in names)
+        active = np.diff(sum(self.sums(day, one) for one in self._streams_of(flow)))
+        inductive, capacitive, apparent = _COMPANIONS[flow]
+        if name == apparent:
+            place = self.layout.streams.index
+            net = np.diff(self.sums(day, place(inductive)) - self.sums(day, place(capacitive)))
+            weights = np.hypot(active, net)
+        else:
+            slots = slots_of(np.array([day.number]))[0]
+            weights = active * (0.7 + 0.6 * uniform(self._key(name), slots))
+        self._divide([day], stream, weights[None])
+        return day.sums[stream]
+
+    def _bands_of(self, number: int) -> BandArray | None:
+        if self.layout.rates == 1:
+            return None
+        return bands_of_day(self.tariff, self.region.zone, number)
+
+    def _streams_of(self, flow: str) -> list[int]:
+        return [n for n, name in enumerate(self.layout.streams) if name.split("-l")[0] == flow]
+
+    def _key(self, name: str) -> int:
+        return stream_key(self.seed, self.index, "ledger", name)
+
+
+_COMPANIONS: Final = {
+    IMPORT: ("q1", "q4", "import-va"),
+    EXPORT: ("q2", "q3", "export-va"),
+}

@@ -1,0 +1,277 @@
+"""
+Metered sources: registers and momentary values at any moment, from a ledger of slots.
+
+Owns interpolation within a slot and what is measured beside energy: power, voltage, current, power
+factor. All of it follows from the ledger's whole numbers, so that it agrees with the registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+import numpy as np
+
+from hes_simulators.energy.grid import SLOT_S, SLOTS_PER_DAY
+from hes_simulators.energy.installation import Installation, installed_at, slots_of
+from hes_simulators.energy.layout import Layout, Sum
+from hes_simulators.energy.ledger import Day, Ledger
+from hes_simulators.energy.region import Region
+from hes_simulators.energy.tariff import Tariff, bands_of_day
+from hes_simulators.energy.voltage import VoltageEvent
+from hes_simulators.randomness import Int64Array, normal, stream_key
+
+_SLOT_US: Final = SLOT_S * 1_000_000
+_DAY_US: Final = SLOTS_PER_DAY * _SLOT_US
+_SLOTS_PER_HOUR: Final = 3600 // SLOT_S
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+@attrs.define(eq=False)
+class MeteredSource:
+    """
+    A source; make it with `source`.
+
+    `install` gives what stands behind it, when it is first asked: a source that nobody asks costs
+    nothing but its name.
+    """
+
+    seed: int
+    index: int
+    region: Region
+    layout: Layout
+    tariff: Tariff
+    install: Callable[[int, int, Region], Installation]
+    voltage_events: Sequence[VoltageEvent] = ()
+    _ledger: Ledger | None = attrs.field(default=None, init=False)
+
+    @property
+    def installed_at(self) -> datetime:
+        """See `Source`."""
+        return installed_at(self.ledger.first_day)
+
+    @property
+    def installation(self) -> Installation:
+        """What stands behind the meter."""
+        return self.ledger.installation
+
+    @property
+    def quantities(self) -> frozenset[str]:
+        """See `Source`."""
+        return self.layout.quantities
+
+    @property
+    def ledger(self) -> Ledger:
+        """The numbers that everything else is made from."""
+        if self._ledger is None:
+            here = self.install(self.seed, self.index, self.region)
+            self._ledger = Ledger(
+                self.seed, self.index, self.region, here, self.layout, self.tariff
+            )
+        return self._ledger
+
+    def total(self, quantity: str, at_us: int) -> int:
+        """See `Source`."""
+        wanted, ledger = self.layout.sums[quantity], self.ledger
+        at_us = max(at_us, ledger.first_day * _DAY_US)
+        slot, into_us = divmod(at_us, _SLOT_US)
+        number, row = divmod(slot, SLOTS_PER_DAY)
+        day = ledger.day(number)
+        value = 0
+        for stream in wanted.streams:
+            sums = ledger.sums(day, stream)
+            if wanted.band is not None:
+                sums = day.in_band(sums, wanted.band)
+            before = int(sums[row])
+            value += before + (int(sums[row + 1]) - before) * into_us // _SLOT_US
+            value += _opening(day, stream, wanted.band)
+        return value
+
+    def totals(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """See `Source`."""
+        wanted, ledger = self.layout.sums[quantity], self.ledger
+        at_us = np.maximum(at_us, ledger.first_day * _DAY_US)
+        slots, into_us = np.divmod(at_us, _SLOT_US)
+        rows = _Rows.of(ledger, slots)
+        values = np.zeros(len(at_us), np.int64)
+        for stream in wanted.streams:
+            before, after = rows.edges(stream, wanted.band)
+            values += before + (after - before) * into_us // _SLOT_US
+            openings = [_opening(day, stream, wanted.band) for day in rows.days]
+            values += np.array(openings, np.int64)[rows.places]
+        return values
+
+    def measured(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """See `Source`."""
+        if quantity not in self.layout.momentary:
+            raise KeyError(quantity)
+        return _METHODS[quantity](_Moments(self, at_us))
+
+    def momentary(self, quantity: str, at: datetime) -> int:
+        """See `Source`."""
+        return int(self.measured(quantity, np.array([(at - _EPOCH) // _MICROSECOND]))[0])
+
+    def rate(self, at_us: int) -> int:
+        """See `Source`."""
+        number, row = divmod(at_us // _SLOT_US, SLOTS_PER_DAY)
+        return int(bands_of_day(self.tariff, self.region.zone, number)[row]) + 1
+
+
+def _opening(day: Day, stream: int, band: int | None) -> int:
+    return int(day.openings[stream].sum() if band is None else day.openings[stream, band])
+
+
+@attrs.frozen(eq=False)
+class _Rows:
+    """Slots of a ledger: of slot i, `days[places[i]]` is the day and `rows[i]` its number there."""
+
+    ledger: Ledger
+    days: list[Day]
+    places: Int64Array
+    rows: Int64Array
+
+    @classmethod
+    def of(cls, ledger: Ledger, slots: Int64Array) -> _Rows:
+        numbers, rows = np.divmod(slots, SLOTS_PER_DAY)
+        if len(slots) == 1:
+            return cls(ledger, [ledger.day(int(numbers[0]))], np.zeros(1, np.int64), rows)
+        distinct, places = np.unique(numbers, return_inverse=True)
+        return cls(ledger, ledger.days(distinct.tolist()) if len(slots) else [], places, rows)
+
+    def edges(self, stream: int, band: int | None) -> tuple[Int64Array, Int64Array]:
+        """The running sums of a stream at each slot's start and end, within its day."""
+        tables = [self.ledger.sums(day, stream) for day in self.days]
+        if band is not None:
+            tables = [
+                day.in_band(table, band) for day, table in zip(self.days, tables, strict=True)
+            ]
+        table = np.array(tables, np.int64).reshape(-1, SLOTS_PER_DAY + 1)
+        return table[self.places, self.rows], table[self.places, self.rows + 1]
+
+
+class _Moments:
+    """What is measured at some moments; power is the average of the slot they lie in or end."""
+
+    def __init__(self, source: MeteredSource, at_us: Int64Array) -> None:
+        self.source = source
+        self.at_us = at_us
+        # The interval that ends now is still what power and voltage were measured in.
+        slots = (at_us - 1) // _SLOT_US
+        first_slot = source.ledger.first_day * SLOTS_PER_DAY
+        self._installed = slots >= first_slot
+        self._rows = _Rows.of(source.ledger, np.maximum(slots, first_slot))
+
+    def power(self, total: str) -> Int64Array:
+        """What a register would grow by in an hour."""
+        wanted: Sum = self.source.layout.sums[total]
+        grown = np.zeros(len(self.at_us), np.int64)
+        for stream in wanted.streams:
+            before, after = self._rows.edges(stream, wanted.band)
+            grown += after - before
+        return np.where(self._installed, grown * _SLOTS_PER_HOUR, 0)
+
+    def voltage(self, phase: int) -> Int64Array:
+        """0.1 V."""
+        source = self.source
+        tables = [_voltages(source, day, phase) for day in self._rows.days]
+        table = np.array(tables, np.int64).reshape(-1, SLOTS_PER_DAY)
+        found = table[self._rows.places, self._rows.rows]
+        found = np.where(self._installed, found, source.region.nominal_dv)
+        for event in source.voltage_events:
+            if phase in event.phases:
+                held = (self.at_us >= event.from_us) & (self.at_us < event.to_us)
+                found = np.where(held, found * event.per_mille // 1000, found)
+        return found
+
+    def power_factor(self) -> Int64Array:
+        """Per mille: active of apparent power, all phases together; 1000 where nothing flows."""
+        active, reactive = np.abs(self._net("w")), np.abs(self._net("var"))
+        apparent = np.hypot(active, reactive)
+        share = active / np.where(apparent > 0, apparent, 1.0)
+        return np.where(apparent > 0, np.rint(1000 * share), 1000).astype(np.int64)
+
+    def current(self, phase: int) -> Int64Array:
+        """0.01 A: the phase's power by its voltage and the power factor, as they are shown."""
+        return np.abs(self._signed_current(phase))
+
+    def neutral_current(self) -> Int64Array:
+        """0.01 A: what the phases, 120 degrees apart, leave over."""
+        phases = self.source.layout.phases
+        if len(phases) == 1:
+            return self.current(1)
+        one, two, three = (self._signed_current(phase).astype(np.float64) for phase in phases)
+        left = one**2 + two**2 + three**2 - one * two - two * three - three * one
+        return np.rint(np.sqrt(np.maximum(left, 0.0))).astype(np.int64)
+
+    def frequency(self) -> Int64Array:
+        """mHz."""
+        return self.source.region.frequency_mhz(self.at_us)
+
+    def _signed_current(self, phase: int) -> Int64Array:
+        active = self.power(f"import_wh_l{phase}") - self.power(f"export_wh_l{phase}")
+        factor, voltage = self.power_factor(), self.voltage(phase)
+        # W / (V * pf) with V in 0.1, pf and A in 0.001 and 0.01 of theirs.
+        divisor = factor * voltage
+        known = np.where(divisor > 0, divisor, 1)
+        current = np.where(divisor > 0, np.rint(active * 1_000_000 / known), 0.0)
+        return current.astype(np.int64)
+
+    def _net(self, unit: str) -> Int64Array:
+        return self.power(f"import_{unit}h") - self.power(f"export_{unit}h")
+
+
+def _voltages(source: MeteredSource, day: Day, phase: int) -> Int64Array:
+    """The voltage of each slot of a day: the grid's, less what the line loses to the load."""
+    found = day.voltages.get(phase)
+    if found is None:
+        found = day.voltages[phase] = _computed_voltages(source, day, phase)
+    return found
+
+
+def _computed_voltages(source: MeteredSource, day: Day, phase: int) -> Int64Array:
+    ledger, nominal_dv = source.ledger, source.region.nominal_dv
+    used_wh, fed_wh = (
+        np.diff(ledger.sums(day, source.layout.sums[f"{flow}_wh_l{phase}"].streams[0]))
+        for flow in ("import", "export")
+    )
+    names = ("voltage-day", "voltage")
+    if phase > 1:
+        names = (f"voltage-l{phase}-day", f"voltage-l{phase}")
+    days = np.array([day.number])
+    daily, slotwise = (stream_key(source.seed, source.index, name) for name in names)
+    kind = ledger.installation.electrical
+    voltage = (
+        2310
+        + 12 * normal(daily, days)
+        + 7 * normal(slotwise, slots_of(days)[0])
+        - kind.drop_dv * used_wh
+        + kind.rise_dv * fed_wh
+    ) * (nominal_dv / 2300)
+    bounds = nominal_dv * 9 // 10, nominal_dv * 11 // 10
+    return np.clip(np.rint(voltage), *bounds).astype(np.int16)
+
+
+def _methods() -> Mapping[str, Callable[[_Moments], Int64Array]]:
+    found: dict[str, Callable[[_Moments], Int64Array]] = {
+        "current_n_ca": _Moments.neutral_current,
+        "power_factor_pm": _Moments.power_factor,
+        "frequency_mhz": _Moments.frequency,
+    }
+    powers = [
+        (f"{d}_{unit}", f"{d}_{unit}h") for d in ("import", "export") for unit in ("w", "var", "va")
+    ]
+    for phase in (1, 2, 3):
+        powers += [(f"{d}_w_l{phase}", f"{d}_wh_l{phase}") for d in ("import", "export")]
+        found[f"voltage_l{phase}_dv"] = partial(_Moments.voltage, phase=phase)
+        found[f"current_l{phase}_ca"] = partial(_Moments.current, phase=phase)
+    for name, total in powers:
+        found[name] = partial(_Moments.power, total=total)
+    return MappingProxyType(found)
+
+
+_METHODS: Final = _methods()
