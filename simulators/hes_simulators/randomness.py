@@ -19,9 +19,14 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 
-_GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2: Final = np.uint64(0x94D049BB133111EB)
+_ONE, _GAMMA, _MIX_1, _MIX_2 = (
+    np.array(number, np.uint64)
+    for number in (1, 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+_SHIFT_1, _SHIFT_2, _SHIFT_3, _TO_53_BITS = (
+    np.array(shift, np.uint64) for shift in (30, 27, 31, 11)
+)
+_UNIT: Final = np.array(2.0**-53)
 _TWO_PI: Final = 2 * np.pi
 # The second number of a normal pair is drawn this far away, beyond every interval index.
 _PAIR_OFFSET: Final = 1 << 62
@@ -35,12 +40,23 @@ def stream_key(*names: str | int) -> int:
 
 def uniform(key: int, counters: Int64Array) -> FloatArray:
     """Numbers in [0, 1), one for each counter of the stream `key`."""
-    with np.errstate(over="ignore"):  # the arithmetic is modulo 2^64 by design
-        z = np.uint64(key) + (counters.astype(np.uint64) + np.uint64(1)) * _GAMMA
-        z = (z ^ (z >> np.uint64(30))) * _MIX_1
-        z = (z ^ (z >> np.uint64(27))) * _MIX_2
-        z ^= z >> np.uint64(31)
-    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    # In place and with constants that are arrays: half the time, and this is called often. Arrays
+    # wrap modulo 2^64, as they should, without a warning.
+    z = counters.astype(np.uint64)
+    np.add(z, _ONE, z)
+    np.multiply(z, _GAMMA, z)
+    np.add(z, np.uint64(key), z)
+    shifted = np.right_shift(z, _SHIFT_1)
+    np.bitwise_xor(z, shifted, z)
+    np.multiply(z, _MIX_1, z)
+    np.right_shift(z, _SHIFT_2, shifted)
+    np.bitwise_xor(z, shifted, z)
+    np.multiply(z, _MIX_2, z)
+    np.right_shift(z, _SHIFT_3, shifted)
+    np.bitwise_xor(z, shifted, z)
+    np.right_shift(z, _TO_53_BITS, z)
+    numbers: FloatArray = np.multiply(z, _UNIT)
+    return numbers
 
 
 def normal(key: int, counters: Int64Array) -> FloatArray:
