@@ -76,6 +76,8 @@ def body(meter: Meter, push: ModelPush) -> Data:
             return array(*before, *(_named(meter, one) for one in push.objects))
         case PushForm.FLAT:
             return structure(*before, *_by_turns(meter, push.objects))
+        case PushForm.FLAT_SCALED:
+            return structure(*before, *_scaled(meter, push.objects))
 
 
 def _values(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
@@ -92,6 +94,14 @@ def _named(meter: Meter, one: CaptureObject) -> Data:
     if one.class_id in _REGISTERS and one.attribute_index == 2:
         members.append(_held(meter, CaptureObject(one.class_id, one.obis, 3)))
     return structure(*members)
+
+
+def _scaled(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
+    for one in objects:
+        if one.class_id in _REGISTERS and one.attribute_index == 2:
+            yield from _named(meter, one).value
+        else:
+            yield meter.capture(one)
 
 
 def _by_turns(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:

@@ -121,5 +121,9 @@ class Context:
 
     def quirks_of(self, meter: Meter) -> Quirks:
         """What this meter does otherwise than the standard, as far as its model is known."""
-        model = self.models.get(meter.model or "")
+        model = self.model_of(meter)
         return STANDARD if model is None else model.quirks
+
+    def model_of(self, meter: Meter) -> Model | None:
+        """What is known of this meter's model; None where nothing is."""
+        return self.models.get(meter.model or "")

@@ -163,7 +163,7 @@ class ProfileReader:
         await self._keep(attrs.evolve(self._knowledge, profiles=profiles))
 
     async def _learn(self, exchange: Exchange) -> MeterKnowledge:
-        knowledge = await learn(exchange)
+        knowledge = await learn(exchange, self._context.model_of(self._lease.meter))
         await self._store_pushes()
         self._progress.learnt = True
         return await self._keep(knowledge)

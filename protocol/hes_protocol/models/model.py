@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from hes_protocol.cosem import Obis
+from hes_protocol.cosem import Obis, ScalerUnit, Unit
 from hes_protocol.models.layouts import PushLayout
 from hes_protocol.models.objects import (
     MeterTable,
@@ -51,6 +51,15 @@ class Model:
     def profiles(self) -> Mapping[Obis, ModelProfile]:
         """Those of the objects that are profiles."""
         return {one.obis: one for one in self.objects.values() if isinstance(one, ModelProfile)}
+
+    @property
+    def scaler_units(self) -> Mapping[tuple[int, Obis], ScalerUnit]:
+        """Scaler and unit of registers (class_id 3, 4, 5), by class_id and logical_name."""
+        return {
+            key: ScalerUnit(value.scaler, Unit.of(value.unit))
+            for key, one in self.objects.items()
+            if (value := one.attributes.get(2)) is not None and value.unit is not None
+        }
 
     def client(self, name: str) -> ModelClient:
         """

@@ -23,7 +23,7 @@ import attrs
 
 from hes_protocol.acse.names import Mechanism
 from hes_protocol.axdr import Data, DataTag
-from hes_protocol.cosem import CaptureObject, Obis, ScalerUnit, Unit
+from hes_protocol.cosem import CaptureObject, Obis
 from hes_protocol.security.control import Protection
 from hes_protocol.xdlms.results import DEFAULT_CONFORMANCE, Conformance
 
@@ -452,12 +452,3 @@ class MeterTable:
     maker_code: str = "HES"
     firmware: str = "1.0.0"
     channels: tuple[MeterChannel, ...] = ()
-
-
-def scaler_units(objects: Mapping[tuple[int, Obis], ModelObject]) -> dict[Obis, ScalerUnit]:
-    """Scaler and unit of the values (attribute 2) that have a unit, by logical_name."""
-    return {
-        one.obis: ScalerUnit(value.scaler, Unit.of(value.unit))
-        for one in objects.values()
-        if (value := one.attributes.get(2)) is not None and value.unit is not None
-    }
