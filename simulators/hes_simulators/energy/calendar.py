@@ -46,15 +46,10 @@ def by_local_day(
     Days that are alike (weekday, offset of the clock) share one `LocalSlots`, and `make` sees each
     of those once: habits of a year cost as much as habits of two weeks.
     """
-    made: dict[LocalSlots, FloatArray] = {}  # by identity
-    rows = []
-    for day in days.tolist():
-        local = local_day(zone, day)
-        row = made.get(local)
-        if row is None:
-            row = made[local] = make(local)
-        rows.append(row)
-    return np.array(rows).reshape(-1, SLOTS_PER_DAY)
+    kinds: dict[LocalSlots, int] = {}  # by identity
+    kind_of_day = [kinds.setdefault(local_day(zone, day), len(kinds)) for day in days.tolist()]
+    made: FloatArray = np.array([make(local) for local in kinds]).reshape(-1, SLOTS_PER_DAY)
+    return made[kind_of_day]
 
 
 @lru_cache(maxsize=4096)

@@ -51,16 +51,26 @@ class HeatPump(Routine):
         self.hot_water_wh = 3_000.0 + 7_000.0 * u[3]
         self.standby_w = 8.0 + 20.0 * u[4]
 
+    def expected_by_day(self, days: Int64Array) -> dict[str, FloatArray]:
+        """By the mean temperature of the day."""
+        outside = self.region.temperature(days)
+        heat_wh = 24 * self._heat_w(outside) + self.hot_water_wh
+        return {IMPORT: 24 * self.standby_w + heat_wh / self._performance(outside)}
+
     def expected(self, days: Int64Array) -> dict[str, FloatArray]:
         """Heat by the temperature of the hour, less of it by night."""
         outside = self.region.temperature_in_day(days)
-        performance = self.quality * np.clip(3.1 + 0.075 * outside, 1.6, 5.5)
-        setback = by_local_day(self.region.zone, days, _setback)
-        heat_w = self.loss_w_k * np.maximum(self.heat_limit_c - outside, 0.0) * setback
-        boiler = by_local_day(self.region.zone, days, _hot_water_by_pump)
-        return {
-            IMPORT: self.standby_w + (heat_w + self.hot_water_wh * boiler) / performance,
-        }
+        heat_w = self._heat_w(outside) * by_local_day(self.region.zone, days, _setback)
+        heat_w += self.hot_water_wh * by_local_day(self.region.zone, days, _hot_water_by_pump)
+        return {IMPORT: self.standby_w + heat_w / self._performance(outside)}
+
+    def _heat_w(self, outside: FloatArray) -> FloatArray:
+        heat: FloatArray = self.loss_w_k * np.maximum(self.heat_limit_c - outside, 0.0)
+        return heat
+
+    def _performance(self, outside: FloatArray) -> FloatArray:
+        performance: FloatArray = self.quality * np.clip(3.1 + 0.075 * outside, 1.6, 5.5)
+        return performance
 
     def scatter(self, flow: str, slots: Int64Array) -> FloatArray:
         """The compressor starts and stops, and now and then defrosts."""
@@ -83,13 +93,23 @@ class GasMeter(Routine):
         self.hot_water_dm3 = 150.0 + 650.0 * u[2]
         self.burns = 0.45 + 0.3 * u[3]
 
+    def expected_by_day(self, days: Int64Array) -> dict[str, FloatArray]:
+        """By the mean temperature of the day."""
+        heating = self._heating(self.region.temperature(days))
+        return {GAS: 24 * heating + self.hot_water_dm3}
+
     def expected(self, days: Int64Array) -> dict[str, FloatArray]:
-        """dm3 per hour."""
-        outside = self.region.temperature_in_day(days)
-        setback = by_local_day(self.region.zone, days, _setback)
-        heat_w = self.loss_w_k * np.maximum(self.heat_limit_c - outside, 0.0) * setback
+        """dm3 per hour, by the temperature of the hour, less of it by night."""
+        heating = self._heating(self.region.temperature_in_day(days))
+        heating *= by_local_day(self.region.zone, days, _setback)
         taps = by_local_day(self.region.zone, days, _hot_water_by_flame)
-        return {GAS: heat_w / _WH_PER_DM3 + self.hot_water_dm3 * taps}
+        return {GAS: heating + self.hot_water_dm3 * taps}
+
+    def _heating(self, outside: FloatArray) -> FloatArray:
+        """dm3 per hour."""
+        warmer_k = np.maximum(self.heat_limit_c - outside, 0.0)
+        volume: FloatArray = self.loss_w_k * warmer_k / _WH_PER_DM3
+        return volume
 
     def scatter(self, flow: str, slots: Int64Array) -> FloatArray:
         """The flame is on or off; a trace is left so that no day is without a shape."""

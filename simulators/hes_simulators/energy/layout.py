@@ -27,9 +27,14 @@ class Sum:
 
 @attrs.frozen(eq=False)
 class Layout:
-    """What sources of one medium, number of phases and of rates share."""
+    """
+    What sources of one medium, number of phases and of rates share.
+
+    `flows` are the streams, by number, over which each flow of the installation spreads: phases.
+    """
 
     streams: tuple[str, ...]
+    flows: Mapping[str, tuple[int, ...]]
     phases: tuple[int, ...]
     rates: int
     sums: Mapping[str, Sum]
@@ -63,13 +68,12 @@ def electricity(phases: int, rates: int) -> Layout:
         *("import-va", "export-va"),
     )
     number = {stream: place for place, stream in enumerate(streams)}
+    flows = {
+        flow: tuple(number[f"{flow}-l{phase}"] for phase in of_phases) for flow in (IMPORT, EXPORT)
+    }
     sums: dict[str, Sum] = {}
     for name, parts in _ENERGIES.items():
-        of = tuple(
-            number[stream]
-            for part in parts
-            for stream in ([part] if part in number else [f"{part}-l{p}" for p in of_phases])
-        )
+        of = tuple(place for part in parts for place in flows.get(part) or (number[part],))
         sums[name] = Sum(of)
         for rate in range(1, rates + 1):
             sums[f"{name}_r{rate}"] = Sum(of, rate - 1 if rates > 1 else None)
@@ -84,11 +88,11 @@ def electricity(phases: int, rates: int) -> Layout:
         for name, quantity in QUANTITIES.items()
         if not quantity.cumulative and not any(phase in name for phase in absent)
     )
-    return Layout(streams, of_phases, rates, sums, momentary)
+    return Layout(streams, flows, of_phases, rates, sums, momentary)
 
 
 @lru_cache(maxsize=2)
 def volume(flow: str) -> Layout:
     """A gas or water meter."""
     name = {GAS: "gas_dm3", WATER: "water_dm3"}[flow]
-    return Layout((flow,), (), 1, {name: Sum((0,))}, frozenset())
+    return Layout((flow,), {flow: (0,)}, (), 1, {name: Sum((0,))}, frozenset())

@@ -128,7 +128,7 @@ class Ledger:
         start = np.zeros((len(self.layout.streams), self.layout.rates), np.int64)
         for flow in self.installation.flows:
             # Calibrated in the first rate, on the first phase.
-            start[self._streams_of(flow)[0], 0] = self.installation.start(flow)
+            start[self.layout.flows[flow][0], 0] = self.installation.start(flow)
         return start
 
     def _totals(self, days: Int64Array) -> Int64Array:
@@ -145,7 +145,7 @@ class Ledger:
             if layout.rates > 1:
                 weights = [(typical[flow] * mask).sum(axis=1) for mask in masks]
                 banded = among_parts(whole, np.stack(weights, axis=1))
-            streams = self._streams_of(flow)
+            streams = self.layout.flows[flow]
             if len(streams) == 1:
                 totals[:, streams[0]] = banded
             else:
@@ -216,7 +216,7 @@ class Ledger:
             typical = self.installation.typical(days)
             shapes = {flow: shape + _TRACE * typical[flow] for flow, shape in shapes.items()}
         for flow, shape in shapes.items():
-            for stream in self._streams_of(flow):
+            for stream in self.layout.flows[flow]:
                 self._divide(opened, stream, self._phase_weights(flow, stream, shape, days))
         return opened
 
@@ -238,7 +238,7 @@ class Ledger:
     def _phase_weights(
         self, flow: str, stream: int, shape: FloatArray, days: Int64Array
     ) -> FloatArray:
-        if len(self._streams_of(flow)) == 1:
+        if len(self.layout.flows[flow]) == 1:
             return shape
         scatter = normal(self._key(f"phases-{self.layout.streams[stream]}"), slots_of(days))
         weights: FloatArray = shape * np.exp(0.6 * self._imbalance(flow) * scatter)
@@ -248,7 +248,7 @@ class Ledger:
         """Reactive and apparent energy go with the active energy of each slot."""
         name = self.layout.streams[stream]
         flow = next(flow for flow, names in _COMPANIONS.items() if name in names)
-        active = np.diff(sum(self.sums(day, one) for one in self._streams_of(flow)))
+        active = np.diff(sum(self.sums(day, one) for one in self.layout.flows[flow]))
         inductive, capacitive, apparent = _COMPANIONS[flow]
         if name == apparent:
             place = self.layout.streams.index
@@ -264,9 +264,6 @@ class Ledger:
         if self.layout.rates == 1:
             return None
         return bands_of_day(self.tariff, self.region.zone, number)
-
-    def _streams_of(self, flow: str) -> list[int]:
-        return [n for n, name in enumerate(self.layout.streams) if name.split("-l")[0] == flow]
 
     def _key(self, name: str) -> int:
         return stream_key(self.seed, self.index, "ledger", name)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 import numpy as np
+import numpy.typing as npt
 
 from hes_simulators.energy.grid import SLOT_S, SLOTS_PER_DAY
 from hes_simulators.energy.installation import Installation, installed_at, slots_of
@@ -49,6 +50,7 @@ class MeteredSource:
     install: Callable[[int, int, Region], Installation]
     voltage_events: Sequence[VoltageEvent] = ()
     _ledger: Ledger | None = attrs.field(default=None, init=False)
+    _latest: _Moments | None = attrs.field(default=None, init=False)
 
     @property
     def installed_at(self) -> datetime:
@@ -110,7 +112,7 @@ class MeteredSource:
         """See `Source`."""
         if quantity not in self.layout.momentary:
             raise KeyError(quantity)
-        return _METHODS[quantity](_Moments(self, at_us))
+        return _METHODS[quantity](self._moments(at_us))
 
     def momentary(self, quantity: str, at: datetime) -> int:
         """See `Source`."""
@@ -120,6 +122,19 @@ class MeteredSource:
         """See `Source`."""
         number, row = divmod(at_us // _SLOT_US, SLOTS_PER_DAY)
         return int(bands_of_day(self.tariff, self.region.zone, number)[row]) + 1
+
+    def forget(self) -> None:
+        """Let go of what was computed, some kilobytes; it is computed anew when asked for."""
+        self._ledger = self._latest = None
+
+    def _moments(self, at_us: Int64Array) -> _Moments:
+        """Of one moment usually many things are asked, which have much in common."""
+        if len(at_us) != 1:
+            return _Moments(self, at_us)
+        latest = self._latest
+        if latest is None or latest.at_us[0] != at_us[0]:
+            latest = self._latest = _Moments(self, at_us.copy())
+        return latest
 
 
 def _opening(day: Day, stream: int, band: int | None) -> int:
@@ -150,8 +165,15 @@ class _Rows:
             tables = [
                 day.in_band(table, band) for day, table in zip(self.days, tables, strict=True)
             ]
-        table = np.array(tables, np.int64).reshape(-1, SLOTS_PER_DAY + 1)
-        return table[self.places, self.rows], table[self.places, self.rows + 1]
+        return self.pick(tables, self.rows), self.pick(tables, self.rows + 1)
+
+    def pick(self, tables: Sequence[npt.NDArray[np.signedinteger]], rows: Int64Array) -> Int64Array:
+        """Of a table for each day the element of each slot."""
+        if not tables:
+            return np.zeros(0, np.int64)
+        if len(tables) == 1:
+            return tables[0][rows].astype(np.int64)
+        return np.array(tables, np.int64)[self.places, rows]
 
 
 class _Moments:
@@ -165,10 +187,16 @@ class _Moments:
         first_slot = source.ledger.first_day * SLOTS_PER_DAY
         self._installed = slots >= first_slot
         self._rows = _Rows.of(source.ledger, np.maximum(slots, first_slot))
+        self._powers: dict[str, Int64Array] = {}
 
     def power(self, total: str) -> Int64Array:
         """What a register would grow by in an hour."""
-        wanted: Sum = self.source.layout.sums[total]
+        found = self._powers.get(total)
+        if found is None:
+            found = self._powers[total] = self._power(self.source.layout.sums[total])
+        return found
+
+    def _power(self, wanted: Sum) -> Int64Array:
         grown = np.zeros(len(self.at_us), np.int64)
         for stream in wanted.streams:
             before, after = self._rows.edges(stream, wanted.band)
@@ -179,8 +207,7 @@ class _Moments:
         """0.1 V."""
         source = self.source
         tables = [_voltages(source, day, phase) for day in self._rows.days]
-        table = np.array(tables, np.int64).reshape(-1, SLOTS_PER_DAY)
-        found = table[self._rows.places, self._rows.rows]
+        found = self._rows.pick(tables, self._rows.rows)
         found = np.where(self._installed, found, source.region.nominal_dv)
         for event in source.voltage_events:
             if phase in event.phases:
@@ -188,6 +215,7 @@ class _Moments:
                 found = np.where(held, found * event.per_mille // 1000, found)
         return found
 
+    @cached_property
     def power_factor(self) -> Int64Array:
         """Per mille: active of apparent power, all phases together; 1000 where nothing flows."""
         active, reactive = np.abs(self._net("w")), np.abs(self._net("var"))
@@ -214,7 +242,7 @@ class _Moments:
 
     def _signed_current(self, phase: int) -> Int64Array:
         active = self.power(f"import_wh_l{phase}") - self.power(f"export_wh_l{phase}")
-        factor, voltage = self.power_factor(), self.voltage(phase)
+        factor, voltage = self.power_factor, self.voltage(phase)
         # W / (V * pf) with V in 0.1, pf and A in 0.001 and 0.01 of theirs.
         divisor = factor * voltage
         known = np.where(divisor > 0, divisor, 1)
@@ -259,7 +287,7 @@ def _computed_voltages(source: MeteredSource, day: Day, phase: int) -> Int64Arra
 def _methods() -> Mapping[str, Callable[[_Moments], Int64Array]]:
     found: dict[str, Callable[[_Moments], Int64Array]] = {
         "current_n_ca": _Moments.neutral_current,
-        "power_factor_pm": _Moments.power_factor,
+        "power_factor_pm": lambda moments: moments.power_factor,
         "frequency_mhz": _Moments.frequency,
     }
     powers = [

@@ -31,15 +31,24 @@ class WaterMeter(Routine):
         self.day_dm3 = (1 + int(u[0] * 5)) * (90.0 + 60.0 * u[1])
         self.garden_dm3 = 300.0 * u[2] if u[3] < 0.3 else 0.0
 
+    def expected_by_day(self, days: Int64Array) -> dict[str, FloatArray]:
+        """dm3."""
+        people, garden = self._amounts(days)
+        return {WATER: people + garden}
+
     def expected(self, days: Int64Array) -> dict[str, FloatArray]:
         """dm3 per hour."""
-        away = uniform(self.key("away"), (days + 3) // 7) < _AWAY_SHARE
-        present = np.where(away, _AWAY_USE, 1.0)[:, None]
-        warm_k = np.maximum(self.region.temperature(days) - _GARDEN_FROM_C, 0.0)
-        garden = by_local_day(self.region.zone, days, _evening)
+        people, garden = self._amounts(days)
         taps = by_local_day(self.region.zone, days, _taps)
-        watering = self.garden_dm3 * np.minimum(warm_k / 4.0, 1.0)[:, None] * garden
-        return {WATER: present * (self.day_dm3 * taps + watering)}
+        watering = by_local_day(self.region.zone, days, _evening)
+        return {WATER: people[:, None] * taps + garden[:, None] * watering}
+
+    def _amounts(self, days: Int64Array) -> tuple[FloatArray, FloatArray]:
+        """dm3 of each day: of people when they are at home, of the garden when it is warm."""
+        away = uniform(self.key("away"), (days + 3) // 7) < _AWAY_SHARE
+        people = self.day_dm3 * np.where(away, _AWAY_USE, 1.0)
+        warm_k = np.maximum(self.region.temperature(days) - _GARDEN_FROM_C, 0.0)
+        return people, self.garden_dm3 * np.minimum(warm_k / 4.0, 1.0)
 
     def scatter(self, flow: str, slots: Int64Array) -> FloatArray:
         """Most quarter-hours nobody turns a tap; a shower or a washing machine is a lot."""
