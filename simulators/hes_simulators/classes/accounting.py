@@ -182,8 +182,12 @@ class Charge:
         period_us = self.period_s * SECOND_US
         return at_us // period_us * period_us
 
-    def owed(self, at_us: int) -> Fraction:
-        """All that it was to collect until then."""
+    def owed(self, at_us: int, *, to_the_moment: bool = False) -> Fraction:
+        """
+        All that it was to collect until then.
+
+        Args: to_the_moment: also what was used since it collected last.
+        """
         since_us = self.kept.get("since_us")
         owed = Fraction(*self.kept.get("owed", (0, 1)))
         if self.type == ChargeType.PAYMENT:
@@ -192,7 +196,7 @@ class Charge:
             begin_us = since_us or microseconds(self.meter.source.installed_at)
             periods = (self.grid_us(at_us) - self.grid_us(begin_us)) // (self.period_s * SECOND_US)
             return owed + max(0, periods) * self._unit * sum(cost for _, cost in self.price.table)
-        until_us = self.grid_us(at_us)
+        until_us = at_us if to_the_moment else self.grid_us(at_us)
         if since_us is not None and until_us < since_us:
             return owed
         for rate, cost in self.price.table:
@@ -221,8 +225,8 @@ class Charge:
         return 0 if limit is None else limit - self.collected(at_us)
 
     def rebase(self, at_us: int, **changes: Any) -> None:
-        """What it has collected stays; from now on it goes by what is changed."""
-        owed, limit = self.owed(at_us), self.limit
+        """It collects what was used, and from now on goes by what is changed."""
+        owed, limit = self.owed(at_us, to_the_moment=True), self.limit
         if limit is not None:
             owed = min(owed, Fraction(limit))
         kept = self.meter.state.of(self.one.obis)
@@ -231,9 +235,9 @@ class Charge:
 
     def take(self, at_us: int, amount: int) -> int:
         """Collect an amount at once, as far as there is a debt; returns what was collected."""
+        self.rebase(at_us)
         before = self.collected(at_us)
         owed = self.owed(at_us) + amount
-        self.rebase(at_us)
         self.meter.state.of(self.one.obis)["owed"] = [owed.numerator, owed.denominator]
         return self.collected(at_us) - before
 
@@ -471,8 +475,7 @@ class Account:
 
 def status_of(account: Account, share: Share, balance: Balance) -> CreditStatus:
     """credit_status of one credit in a balance."""
-    meter, one = account.meter, share.one
-    in_use = balance.in_use
+    one, in_use = share.one, balance.in_use
     if share.usable:
         if in_use is not None and in_use.one.obis == one.obis:
             return CreditStatus.IN_USE
@@ -480,8 +483,14 @@ def status_of(account: Account, share: Share, balance: Balance) -> CreditStatus:
             return CreditStatus.EXHAUSTED
         return CreditStatus.SELECTED if share.room and in_use is not None else CreditStatus.ENABLED
     others = sum(max(0, other.amount) for other in balance.shares if other.usable)
-    offered = others <= AVAILABLE_FROM.of(meter, one) and share.amount > share.limit
+    offered = others <= available_from(account, one) and share.amount > share.limit
     return CreditStatus.SELECTABLE if offered else CreditStatus.ENABLED
+
+
+def available_from(account: Account, one: ModelObject) -> int:
+    """credit_available_threshold: where nothing else is set, what counts as low credit."""
+    kept: int | None = account.meter.state.peek(one.obis, AVAILABLE_FROM.name)
+    return LOW_CREDIT.of(account.meter, account.one) if kept is None else kept
 
 
 def is_metered(meter: Meter, rate: bytes) -> bool:

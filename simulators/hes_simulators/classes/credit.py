@@ -43,9 +43,10 @@ _NUMBERS: Final = {
     5: accounting.WARNING,
     6: accounting.LIMIT,
     9: accounting.PRESET,
-    10: accounting.AVAILABLE_FROM,
 }
-_WRITABLE: Final = frozenset({5, 6, 9, 10})
+_WRITABLE: Final = {
+    index: accounting.AVAILABLE_FROM if index == 10 else _NUMBERS[index] for index in (5, 6, 9, 10)
+}
 
 
 class CreditClass:
@@ -68,6 +69,8 @@ class CreditClass:
                 return bits(True, emergency, emergency, False, not emergency)
             case 8:
                 return enum(_status(meter, one))
+            case 10:
+                return double_long(accounting.available_from(_account(meter), one))
             case 11:
                 return octets(_NEVER)
         return DataAccessResult.OBJECT_UNDEFINED
@@ -87,10 +90,10 @@ class CreditClass:
             raise Refused(READ_WRITE_DENIED)
         if selection is not None:
             raise Refused(SCOPE_VIOLATED)
-        value = _NUMBERS[index].check(data)
+        value = _WRITABLE[index].check(data)
         account = _account(meter)
         account.settle(meter.now_us)
-        meter.state.of(one.obis)[_NUMBERS[index].name] = value
+        meter.state.of(one.obis)[_WRITABLE[index].name] = value
         account.refresh(meter.now_us)
 
     @invoking
