@@ -26,7 +26,7 @@ from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key
 
 SumArray = npt.NDArray[np.int32]
 
-# Today and yesterday are read again and again, older days once.
+# The newest day and the one asked for last: today is read again and again, older days seldom.
 _DAYS_KEPT: Final = 2
 # Registers are added up from here on, this many days before the one asked for.
 _ANCHOR_DAYS: Final = 30
@@ -97,8 +97,11 @@ class Ledger:
             found |= {day.number: day for day in opened}
         for number in missing[-_DAYS_KEPT:]:
             self._days[number] = found[number]
-        while len(self._days) > _DAYS_KEPT:
-            del self._days[next(iter(self._days))]
+        newest = max(self._days)  # today, as a rule, whatever is read of the past
+        for number in [number for number in self._days if number != newest]:
+            if len(self._days) <= _DAYS_KEPT:
+                break
+            del self._days[number]
         return [found[number] for number in numbers]
 
     def sums(self, day: Day, stream: int) -> SumArray:

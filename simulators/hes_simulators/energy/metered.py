@@ -217,11 +217,14 @@ class _Moments:
 
     @cached_property
     def power_factor(self) -> Int64Array:
-        """Per mille: active of apparent power, all phases together; 1000 where nothing flows."""
-        active, reactive = np.abs(self._net("w")), np.abs(self._net("var"))
-        apparent = np.hypot(active, reactive)
-        share = active / np.where(apparent > 0, apparent, 1.0)
-        return np.where(apparent > 0, np.rint(1000 * share), 1000).astype(np.int64)
+        """Per mille: active of apparent power, whichever way both flow; 1000 where nothing does."""
+        active, apparent = (
+            self.power(f"import_{unit}") + self.power(f"export_{unit}") for unit in ("wh", "vah")
+        )
+        share = active / np.where(apparent > 0, apparent, 1)
+        return np.where(apparent > 0, np.minimum(np.rint(1000 * share), 1000), 1000).astype(
+            np.int64
+        )
 
     def current(self, phase: int) -> Int64Array:
         """0.01 A: the phase's power by its voltage and the power factor, as they are shown."""
@@ -248,9 +251,6 @@ class _Moments:
         known = np.where(divisor > 0, divisor, 1)
         current = np.where(divisor > 0, np.rint(active * 1_000_000 / known), 0.0)
         return current.astype(np.int64)
-
-    def _net(self, unit: str) -> Int64Array:
-        return self.power(f"import_{unit}h") - self.power(f"export_{unit}h")
 
 
 def _voltages(source: MeteredSource, day: Day, phase: int) -> Int64Array:

@@ -74,6 +74,9 @@ class Source(Protocol):
     def rate(self, at_us: int) -> int:
         """Which rate is counted in just after a moment, from 1."""
 
+    def forget(self) -> None:
+        """Let go of what was computed, some kilobytes; it is computed anew when asked for."""
+
 
 def source(
     kind: str,
