@@ -14,12 +14,16 @@ import click
 import trio
 
 from hes import logs
+from hes.cli.sim_fault import fault
+from hes.cli.sim_models import sim_models
+from hes.cli.sim_proxy import proxy
 from hes.cli.sim_replay import replay
 from hes.cli.sim_show import Show, open_show
 from hes.settings import load
 from hes_simulators import Fleet, FleetError, StartsError
+from hes_simulators.faults.lines import ControlError
 from hes_simulators.fleet import DEFAULT_PORT
-from hes_simulators.household_meter import MODEL
+from hes_simulators.known_models import HOUSEHOLD as MODEL
 
 # The names of contracts.md.
 _MECHANISMS: Final = ("none", "lls", "md5", "sha1", "gmac", "sha256", "ecdsa")
@@ -30,7 +34,10 @@ def sim() -> None:
     """Simulated meters."""
 
 
+sim.add_command(sim_models)
 sim.add_command(replay)
+sim.add_command(fault)
+sim.add_command(proxy)
 
 
 @sim.command()
@@ -127,7 +134,7 @@ def run(context: click.Context, /, **options: Any) -> None:
         with ExitStack() as stack:
             show = open_show(options, settings.data_path / "sim", stack)
             trio.run(_run, show, options["keys_out"])
-    except* (FleetError, StartsError, OSError) as group:
+    except* (FleetError, StartsError, ControlError, OSError) as group:
         failure = group
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]

@@ -140,6 +140,13 @@ class ModelAttribute:
     read: frozenset[int] = frozenset()
     write: frozenset[int] = frozenset()
 
+    @property
+    def shown(self) -> str:
+        """The source as files write it, `average(import_w)`; empty where there is none."""
+        if self.source is None or self.statistic is Statistic.MOMENT:
+            return self.source or ""
+        return f"{self.statistic}({self.source})"
+
 
 @attrs.frozen(kw_only=True)
 class ModelObject:
