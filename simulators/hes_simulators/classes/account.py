@@ -133,12 +133,6 @@ class AccountClass:
         Account(meter, one).refresh(at_us)
 
 
-def available_credit(meter: Meter) -> int:
-    """What is left in the meter's account now, 0 for a meter without."""
-    account = Account.of(meter)
-    return 0 if account is None else account.balance(meter.now_us).available
-
-
 def _become(meter: Meter, one: ModelObject, status: AccountStatus) -> None:
     kept = meter.state.of(one.obis)
     kept[accounting.ACCOUNT_STATUS.name] = int(status)

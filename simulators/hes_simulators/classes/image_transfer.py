@@ -19,11 +19,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 from functools import lru_cache
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from hes_protocol.axdr import BitString, Data, DataTag, array, structure
-from hes_protocol.cosem import Obis
 from hes_protocol.errors import EncodingError
 from hes_protocol.models.objects import ModelObject
 from hes_protocol.server import Selection
@@ -154,25 +152,6 @@ class ImageTransfer:
             _end_verification(meter, one, at_us)
         else:
             _end_activation(meter, one, at_us)
-
-
-def firmware_version(meter: Meter) -> str:
-    """The version that runs: the model's, until an image was activated."""
-    table = meter.kind.model.meter
-    return meter.state.firmware or ("" if table is None else table.firmware)
-
-
-def firmware_signature(meter: Meter) -> bytes:
-    """The digest of the image that runs; of one that nobody transferred, of its version."""
-    for obis, kept in meter.state.objects.items():
-        if obis in _image_objects(meter) and "signature" in kept:
-            signature: bytes = kept["signature"]
-            return signature
-    return sha256(firmware_version(meter).encode()).digest()
-
-
-def _image_objects(meter: Meter) -> frozenset[Obis]:
-    return frozenset(obis for class_id, obis in meter.kind.model.objects if class_id == 18)
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -324,7 +303,7 @@ def _begin_activation(meter: Meter, one: ModelObject) -> None:
 def _end_activation(meter: Meter, one: ModelObject, at_us: int) -> None:
     """The meter is back: with the new version, or, where a fault says so, with the old one."""
     kept = meter.state.of(one.obis)
-    identifier, signature = kept.pop("ready")
+    identifier, _ = kept.pop("ready")
     kept["blocks"] = {}
     outcome = meter.kind.faults.image_outcome(meter.identity, kept["activations"])
     if outcome is not None:
@@ -333,6 +312,5 @@ def _end_activation(meter: Meter, one: ModelObject, at_us: int) -> None:
         meter.raise_event("firmware_failed", moment(at_us))
         return
     kept["status"] = int(Status.ACTIVATION_SUCCESSFUL)
-    kept["signature"] = signature
     meter.state.firmware = identifier.decode()
     meter.raise_event("firmware_activated", moment(at_us))
