@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import click
+import trio
 
+from hes.cli.sim_fault import control_path
 from hes.models import models
 from hes.scenarios import ScenarioNotFoundError, scenario_file
 from hes_protocol.models import Model
@@ -28,13 +31,16 @@ from hes_simulators import (
     Security,
     next_start,
 )
-from hes_simulators.household_meter import MODEL
+from hes_simulators.faults.control import Control
+from hes_simulators.known_models import HOUSEHOLD as MODEL
 from hes_simulators.reach import Target
 from hes_simulators.scenario.director import Director
 from hes_simulators.scenario.errors import ScenarioError
 from hes_simulators.scenario.file import Scenario, parse_scenario
 from hes_simulators.scenario.pace import Pace, PaceError, pace
-from hes_simulators.truth import FileJournal, Journal, NullJournal, TruthLog
+from hes_simulators.scenario.population import District, Group, Population
+from hes_simulators.truth import FileJournal, Journal, NullJournal
+from hes_simulators.truth.rows import TruthLog
 
 _MEGABYTE: Final = 1_000_000
 _DEFAULT_SEED: Final = 1
@@ -88,7 +94,26 @@ def open_show(options: Mapping[str, Any], folder: Path, stack: ExitStack) -> Sho
             fleet.faults.add(rule)
         director = Director(fleet, scenario.timeline, clock, faults=fleet.faults, journal=journal)
         after.append(director.run)
+    after.append(partial(_control, fleet, scenario, settings, folder))
     return Show(fleet, scenario, before, after)
+
+
+async def _control(
+    fleet: Fleet,
+    scenario: Scenario | None,
+    settings: FleetSettings,
+    folder: Path,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Where `hes sim fault` finds the fleet: a socket named after its port, known by now."""
+    if scenario is None:
+        group = Group(name=settings.model, model=settings.model, count=settings.meters)
+        people = Population([group], [District(name="Town")], settings.seed)
+    else:
+        people = scenario.population
+    control = Control(fleet, people, fleet.faults, fleet.pace, fleet.journal)
+    port = fleet.port if settings.port_base is None else settings.port_base
+    await control.run(control_path(folder, port), task_status)
 
 
 def head_end(text: str) -> Target:
@@ -119,7 +144,7 @@ def _scenario(options: Mapping[str, Any]) -> Scenario | None:
         return parse_scenario(
             path.read_text(encoding="utf-8"),
             path.name,
-            models=[model.name for model in models() if model.simulated],
+            models={model.name: model for model in models() if model.simulated},
             seed=options["seed"],
             meters=options["meters"],
             head_end=head_end(options["head_end"]),
@@ -129,7 +154,7 @@ def _scenario(options: Mapping[str, Any]) -> Scenario | None:
 
 
 def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Path) -> FleetSettings:
-    if options["security"] not in {member.value for member in Security}:
+    if options["security"] not in {None, *(member.value for member in Security)}:
         raise click.UsageError(f"--security {options['security']} is not supported yet")
     if options["suite"] != "0":
         raise click.UsageError(f"--suite {options['suite']} is not supported yet")
@@ -142,7 +167,7 @@ def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Pat
             network=MeterNetwork(IPv4Network(options["network"])),
             port=options["port"],
             port_base=options["port_base"],
-            security=Security(options["security"]),
+            security=None if options["security"] is None else Security(options["security"]),
             max_receive_pdu_size=options["pdu"],
             profile_days=options["profile_days"],
             seed=seed,

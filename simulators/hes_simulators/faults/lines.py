@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,7 +87,7 @@ async def ask(path: Path, command: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         with trio.fail_after(_ANSWER_S):
-            async with await trio.open_unix_socket(str(path)) as stream:
+            async with await _connect(path) as stream:
                 await _send(stream, command)
                 async for line in _lines(stream):
                     return _checked(json.loads(line))
@@ -113,8 +113,6 @@ def _checked(answer: Any) -> dict[str, Any]:
 
 
 async def _listen(path: Path) -> trio.socket.SocketType:
-    if len(os.fsencode(path)) > _MAX_PATH_OCTETS:
-        raise ControlError(f"{path} is too long for a socket: {_MAX_PATH_OCTETS} octets")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         await _remove_stale(path)
@@ -122,7 +120,8 @@ async def _listen(path: Path) -> trio.socket.SocketType:
         # Nobody else may connect at any moment: a chmod after bind would come too late.
         mask = os.umask(_OWNER_ONLY)
         try:
-            await listening.bind(os.fspath(path))
+            with _short(path) as name:
+                await listening.bind(name)
         except OSError:
             listening.close()
             raise
@@ -132,6 +131,24 @@ async def _listen(path: Path) -> trio.socket.SocketType:
     except OSError as error:
         raise ControlError(f"{path}: {error.strerror}") from error
     return listening
+
+
+async def _connect(path: Path) -> trio.SocketStream:
+    with _short(path) as name:
+        return await trio.open_unix_socket(name)
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """A name of the same socket that fits: its folder may stand deep in a tree."""
+    if len(os.fsencode(path)) <= _MAX_PATH_OCTETS:
+        yield os.fspath(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 def _inode(path: Path) -> int | None:
@@ -148,7 +165,7 @@ async def _remove_stale(path: Path) -> None:
     if not path.is_socket():  # noqa: ASYNC240
         raise ControlError(f"{path} is there, and no socket")
     try:
-        async with await trio.open_unix_socket(os.fspath(path)):
+        async with await _connect(path):
             pass
     except OSError:
         path.unlink()  # noqa: ASYNC240 - a socket file, gone at once

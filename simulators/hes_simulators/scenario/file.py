@@ -20,14 +20,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import time
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import attrs
 
+from hes_protocol.models import Model
+from hes_simulators.energy import KINDS
 from hes_simulators.faults import Meters, Rule
+from hes_simulators.meter import Security
 from hes_simulators.randomness import stream_key
 from hes_simulators.reach import DialIn, Greeting, Reach, Target
 from hes_simulators.scenario import tables
@@ -41,6 +44,7 @@ from hes_simulators.scenario.timeline import After, Choice, Daily, Happening, Ti
 MOST_METERS: Final = 65_000
 _LEAST_REPEAT_US: Final = SECOND_US
 _CLOCK_TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
+_DEFAULT: Final = ZoneInfo(DEFAULT_ZONE)
 _LOCAL: Final = Target("127.0.0.1")
 
 
@@ -65,7 +69,7 @@ def parse_scenario(
     text: str,
     name: str,
     *,
-    models: Collection[str] | None = None,
+    models: Mapping[str, Model] | None = None,
     seed: int | None = None,
     meters: int | None = None,
     head_end: Target = _LOCAL,
@@ -75,7 +79,8 @@ def parse_scenario(
 
     Args:
         text: of the file. name: of it, for errors and people.
-        models: the names that there are; None: any name is taken.
+        models: by name those that there are; None: any name is taken. What a file leaves out
+            (zone, whether meters listen, whether they push) is as the model has it.
         seed, meters: instead of what the file says; `meters` only where populations are shares.
         head_end: whom meters call and push to.
     Raises: ScenarioError: what is wrong, and where.
@@ -87,13 +92,15 @@ def parse_scenario(
     title = root.take("title", tables.text, name)
     own_seed = root.take("seed", tables.whole(0, 2**63 - 1), 1)
     seed = own_seed if seed is None else seed
-    zone = root.take("zone", tables.zone, ZoneInfo(DEFAULT_ZONE))
+    zone = root.take("zone", tables.zone, None)
     groups = _groups(root, zone, models, meters, head_end)
     districts = _unique([_district(one) for one in root.tables("district")], name, "district")
     population = Population(groups, districts or [District(name="Town")], seed)
     faults = _unique([_fault(one, population, seed) for one in root.tables("fault")], name, "fault")
     happenings = _unique(
-        [_happening(one, population, zone) for one in root.tables("timeline")], name, "timeline"
+        [_happening(one, population, zone or _DEFAULT) for one in root.tables("timeline")],
+        name,
+        "timeline",
     )
     root.end()
     return Scenario(
@@ -106,13 +113,33 @@ def parse_scenario(
     )
 
 
+def read_line(values: Mapping[str, Any], population: Population, seed: int) -> Timeline:
+    """
+    One line of a timeline that begins now, whoever asks for it while a fleet runs.
+
+    Args: values: as in a file, without `at` and `every`. seed: chance.
+    Raises: ScenarioError: as `parse_scenario`.
+    """
+    keys = Table("line", {"at": "+0s", **values})
+    return Timeline([_happening(keys, population, ZoneInfo("UTC"))], population, seed)
+
+
+def read_rule(values: Mapping[str, Any], population: Population, seed: int) -> Rule:
+    """
+    One rule for faults, as a table of `[[fault]]` says it.
+
+    Raises: ScenarioError: as `parse_scenario`.
+    """
+    return _fault(Table("fault", values), population, seed)
+
+
 # --- who ----------------------------------------------------------------------------------------
 
 
 def _groups(
     root: Table,
-    zone: ZoneInfo,
-    models: Collection[str] | None,
+    zone: ZoneInfo | None,
+    models: Mapping[str, Model] | None,
     wanted: int | None,
     head_end: Target,
 ) -> list[Group]:
@@ -152,36 +179,36 @@ def _apportioned(shares: Sequence[float], total: int) -> list[int]:
 
 
 def _group(
-    keys: Table, count: int, zone: ZoneInfo, models: Collection[str] | None, head_end: Target
+    keys: Table,
+    count: int,
+    zone: ZoneInfo | None,
+    models: Mapping[str, Model] | None,
+    head_end: Target,
 ) -> Group:
-    model = keys.take("model", tables.text)
-    if models is not None and model not in models:
-        raise keys.error("model", f"{model!r} is none of {', '.join(sorted(models))}")
+    name = keys.take("model", tables.text)
+    model = None if models is None else models.get(name)
+    if models is not None and model is None:
+        raise keys.error("model", f"{name!r} is none of {', '.join(sorted(models))}")
+    if zone is None:
+        table = None if model is None else model.meter
+        zone = _DEFAULT if table is None else ZoneInfo(table.zone)
     group = Group(
-        name=keys.take("name", tables.text, model),
-        model=model,
+        name=keys.take("name", tables.text, name),
+        model=name,
         count=count,
-        curve=keys.take("curve", tables.text, None),
+        curve=keys.take("curve", tables.one_of(*KINDS), None),
         zone=keys.take("zone", tables.zone, zone),
-        security=keys.take("security", tables.text, None),
+        security=keys.take("security", tables.one_of(*Security), None),
         profile_days=keys.take("profile_days", tables.whole(1, 366), None),
         pdu=keys.take("pdu", tables.whole(64, 65_535), None),
-        reach=_reach(keys, head_end),
+        reach=_reach(keys, model, head_end),
     )
     keys.end()
     return group
 
 
-_REACH_KEYS: Final = (
-    "listens", "tls", "udp", "meters_per_address", "one_session", "dial_in", "greeting",
-    "heartbeat", "push",
-)  # fmt: skip
-
-
-def _reach(keys: Table, head_end: Target) -> Reach | None:
-    """None where the file says nothing of it: as the fleet, or the model, does."""
-    if not any(key in keys for key in _REACH_KEYS):
-        return None
+def _reach(keys: Table, model: Model | None, head_end: Target) -> Reach:
+    """What the file says; what it leaves out as the model has it."""
     dials = keys.take("dial_in", tables.flag, False)
     greeting = keys.take("greeting", tables.one_of(*Greeting), None)
     heartbeat_us = keys.take("heartbeat", tables.span, None)
@@ -196,14 +223,16 @@ def _reach(keys: Table, head_end: Target) -> Reach | None:
             heartbeat_s=None if heartbeat_us is None else heartbeat_us / SECOND_US,
             tls=tls,
         )
+    listens = model is None or model.meter is None or model.meter.listens
+    pushes = model is not None and bool(model.pushes)
     return Reach(
-        listens=keys.take("listens", tables.flag, not dials),
+        listens=keys.take("listens", tables.flag, listens and not dials),
         tls=tls,
         udp=keys.take("udp", tables.flag, False),
         meters_per_address=keys.take("meters_per_address", tables.whole(1, 4096), 1),
         one_session=keys.take("one_session", tables.flag, False),
         dial_in=dial_in,
-        push_to=head_end if keys.take("push", tables.flag, False) else None,
+        push_to=head_end if keys.take("push", tables.flag, pushes) else None,
         push_tls=tls,
     )
 
