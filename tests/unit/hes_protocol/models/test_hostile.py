@@ -21,14 +21,16 @@ from hes_protocol.models.notation import (
 )
 
 TEXTS = tuple(path.read_text(encoding="utf-8") for path in Path("config/models").glob("*.toml"))
+[PARENT] = (text for text in TEXTS if text.startswith('name = "is-15959"'))
 LONGEST = tuple(
     text
     for text in TEXTS
-    if re.search('^name = "(idis-single-phase|is-15959.*)"', text, re.MULTILINE)
+    if re.search('^name = "(idis|is-15959)-single-phase"', text, re.MULTILINE)
 )
 VALUES = st.sampled_from(
     ("true", "-1", "1e300", "nan", "inf", '""', '"x"', "[]", "{}", "[[]]", "1979-05-27", "0",
-     '"\\u0000"', "99999999999999999999", '"0.0.1.0.0.255"', "{ array = [] }", '"enum 1"', '"rwx"', "[1, 2]")
+     '"\\u0000"', "99999999999999999999", '"0.0.1.0.0.255"', "{ array = [] }",
+     '"enum 1"', '"rwx"', "[1, 2]")
 )  # fmt: skip
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -58,7 +60,7 @@ def test_any_value_for_any_key_of_real_files(data: st.DataObject) -> None:
     places = [match.span(1) for match in re.finditer(r"= (.+)$", text, re.MULTILINE)]
     start, end = data.draw(st.sampled_from(places))
     changed = text[:start] + data.draw(VALUES) + text[end:]
-    read(tuple(changed if one is text else one for one in TEXTS))
+    read((changed, PARENT))
 
 
 @given(st.data())
@@ -68,7 +70,7 @@ def test_any_line_left_out_or_twice(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(lines) - 1))
     times = data.draw(st.sampled_from((0, 2)))
     changed = "\n".join(lines[:place] + lines[place : place + 1] * times + lines[place + 1 :])
-    read(tuple(changed if one is text else one for one in TEXTS))
+    read((changed, PARENT))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""The kept models: whole, and about things that simulated meters know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from hes.models import models
+from hes_protocol.axdr.data import INTEGER_TAGS
+from hes_protocol.cosem import Obis
+from hes_protocol.models import (
+    METER_SOURCES,
+    Model,
+    ModelAttribute,
+    ModelObject,
+    ModelProfile,
+    Statistic,
+    Transport,
+)
+from hes_protocol.models.notation import read_attribute_name
+from hes_simulators.energy import QUANTITIES
+
+BY_NAME = {model.name: model for model in models()}
+SIMULATED = [model for model in models() if model.simulated]
+WANTED = (
+    "hes-household", "hes-household-entry", "hes-household-odd", "idis-single-phase",
+    "idis-three-phase", "dsmr-smr5", "nordic-han", "austria-mbus-push", "is-15959-single-phase",
+    "prepayment",
+)  # fmt: skip
+
+each = pytest.mark.parametrize("model", SIMULATED, ids=lambda model: model.name)
+
+
+def values(model: Model) -> Iterator[tuple[ModelObject, ModelAttribute]]:
+    for one in model.objects.values():
+        for attribute in one.attributes.values():
+            yield one, attribute
+
+
+def test_those_that_were_asked_for_are_there() -> None:
+    assert set(WANTED) <= {model.name for model in SIMULATED}
+
+
+@each
+def test_each_names_its_source_and_what_it_is(model: Model) -> None:
+    assert len(model.source) > 20
+    assert model.about
+    assert model.meter is not None
+    ZoneInfo(model.meter.zone)
+    assert model.meter.kind == "electricity"
+
+
+@each
+def test_sources_are_known(model: Model) -> None:
+    for one, attribute in values(model):
+        if attribute.source is not None:
+            known = attribute.source in METER_SOURCES or attribute.source in QUANTITIES
+            assert known, f"{one.class_id}/{one.obis}/{attribute.index}: {attribute.source}"
+
+
+@each
+def test_quantities_have_their_unit_and_fit_their_type(model: Model) -> None:
+    """Phases and rates are those of the meter; no quantity is finer than its type can hold."""
+    assert model.meter is not None
+    for one, attribute in values(model):
+        quantity = QUANTITIES.get(attribute.source or "")
+        if quantity is None or attribute.statistic is Statistic.MAXIMUM_AT:
+            continue
+        where = f"{one.class_id}/{one.obis}"
+        assert attribute.unit == quantity.unit, where
+        assert attribute.tag in INTEGER_TAGS, where
+        assert attribute.scaler >= -3, where
+        if phase := re.search(r"_l([123])\b|_l([123])_", quantity.name):
+            assert int(phase.group(1) or phase.group(2)) <= model.meter.phases, where
+        if rate := re.search(r"_r(\d)$", quantity.name):
+            assert int(rate.group(1)) <= model.meter.rates, where
+
+
+@each
+def test_every_object_is_somebodys(model: Model) -> None:
+    for one in model.objects.values():
+        assert one.clients, f"{one.class_id}/{one.obis}"
+        assert one.clients <= set(model.clients)
+
+
+@each
+def test_meters_that_listen_have_what_a_client_needs(model: Model) -> None:
+    """An association of its own, its name, a clock; and what ciphers a counter to ask for."""
+    assert model.meter is not None
+    if not model.meter.listens:
+        assert model.pushes
+        return
+    seen = {one.obis for one in model.objects.values() if 16 in one.clients}
+    assert {Obis.parse("0.0.42.0.0.255"), Obis.parse("0.0.1.0.0.255")} <= seen
+    association = model.objects[15, Obis.parse("0.0.40.0.0.255")]
+    assert association.methods[1]
+    assert any(a.source == "client_counter" for one, a in values(model) if one.obis in seen)
+
+
+@each
+def test_what_options_name_is_there(model: Model) -> None:
+    for one in model.objects.values():
+        options = one.options
+        if "monitored" in options:
+            class_id, obis, index, _ = read_attribute_name(options["monitored"])
+            assert index in model.objects[class_id or 3, obis].attributes
+        if "script" in options:
+            scripts = model.objects[9, Obis.parse(options["script"])].options["scripts"]
+            assert 1 <= options["selector"] <= len(scripts)
+        if "client" in options:
+            assert model.client(options["client"])
+        for script in options.get("scripts", ()):
+            if script.startswith("push:"):
+                assert (40, Obis.parse(script.removeprefix("push:"))) in model.objects
+        for class_id, key in ((112, "credits"), (113, "charges")):
+            assert all(
+                (class_id, Obis.parse(obis)) in model.objects for obis in options.get(key, ())
+            )
+        if "channel" in options:
+            assert model.meter is not None
+            assert options["channel"] in {channel.channel for channel in model.meter.channels}
+
+
+@each
+def test_profiles_capture_a_clock_first_where_they_have_rows(model: Model) -> None:
+    for profile in model.profiles.values():
+        assert isinstance(profile, ModelProfile)
+        assert profile.capture_objects
+        if profile.on in ("period", "event"):
+            assert profile.capture_objects[0].class_id == 8, profile.obis
+
+
+@each
+def test_pushed_events_are_known_where_they_are_told(model: Model) -> None:
+    """A push that carries an alarm register is caused by what sets a bit of it, or is logged."""
+    logged = {event for log in model.events.logs.values() for event in log.codes}
+    set_bits = {event for alarm in model.events.alarms for event in alarm.bits}
+    for push in model.pushes:
+        assert push.every_s or push.on
+        assert set(push.on) <= logged | set_bits, push.name
+
+
+def test_the_nordic_lists_are_those_that_the_layouts_read() -> None:
+    lists = [tuple(c.obis for c in push.objects) for push in BY_NAME["nordic-han"].pushes]
+    layouts = {layout.objects for layout in BY_NAME["kaifa-ma"].push}
+    assert {len(one) for one in lists} == {1, 13, 18}
+    assert set(lists) <= layouts
+    assert all(push.transport is Transport.HDLC for push in BY_NAME["nordic-han"].pushes)
+    scalers = BY_NAME["nordic-han"].scaler_units
+    for layout in BY_NAME["kaifa-ma"].push:
+        for obis, (scaler, unit) in layout.scalers.items():
+            if (3, obis) in scalers:
+                told = scalers[3, obis]
+                assert (told.scaler, told.unit.code) == (scaler, unit), obis
+
+
+def test_quirks_and_objects_of_a_model_agree() -> None:
+    """Where a quirk says that the counter is, the model has it."""
+    for model in SIMULATED:
+        for sap in model.clients:
+            obis = model.quirks.counter_object.get(sap)
+            if obis is not None and model.meter is not None and model.meter.listens:
+                assert (1, obis) in model.objects, (model.name, sap)
