@@ -5,13 +5,22 @@ from __future__ import annotations
 from datetime import time
 from zoneinfo import ZoneInfo
 
+import attrs
 import pytest
 
-from hes_simulators.reach import Greeting, Target
+from hes_protocol.cosem import Obis
+from hes_protocol.models import Model
+from hes_protocol.models.objects import MeterTable, ModelPush
+from hes_simulators.reach import Greeting, Reach, Target
 from hes_simulators.scenario.actions import Storm, Tamper
 from hes_simulators.scenario.errors import ScenarioError
 from hes_simulators.scenario.file import parse_scenario
 from hes_simulators.scenario.timeline import After, Daily
+
+MODELS = {
+    name: Model(name=name, maker="-", source="-", meter=MeterTable(zone="Asia/Kolkata"))
+    for name in ("a", "b")
+}
 
 WHOLE = """
 title = "A small town"
@@ -66,12 +75,12 @@ meters = "1-3, 7"
 
 
 def test_a_whole_file() -> None:
-    scenario = parse_scenario(WHOLE, "town.toml", models=["a", "b"], head_end=Target("127.0.0.9"))
+    scenario = parse_scenario(WHOLE, "town.toml", models=MODELS, head_end=Target("127.0.0.9"))
     assert (scenario.title, scenario.seed, len(scenario.population)) == ("A small town", 5, 10)
     homes, far = scenario.population.groups
     assert (homes.count, far.count) == (8, 2)  # 7.5 and 2.5: the first of equal remainders
     assert homes.zone == ZoneInfo("Europe/Vienna")
-    assert homes.reach is None
+    assert homes.reach == Reach()
     assert far.zone == ZoneInfo("Europe/Helsinki")
     assert far.reach is not None
     assert far.reach.dial_in is not None
@@ -161,5 +170,21 @@ HEAD = '[[population]]\nname = "homes"\nmodel = "a"\ncount = 3\n'
 )
 def test_errors_say_where(text: str, error: str) -> None:
     with pytest.raises(ScenarioError) as raised:
-        parse_scenario(text, "f.toml", models=["a", "b"])
+        parse_scenario(text, "f.toml", models=MODELS)
     assert error in str(raised.value)
+
+
+def test_what_a_file_leaves_out_is_as_the_model_has_it() -> None:
+    pushing = attrs.evolve(
+        MODELS["a"],
+        meter=attrs.evolve(MODELS["a"].meter, listens=False),
+        pushes=(ModelPush(obis=Obis.parse("0.0.25.9.0.255"), every_s=5),),
+    )
+    scenario = parse_scenario(HEAD, "f.toml", models={"a": pushing}, head_end=Target("127.0.0.9"))
+    [group] = scenario.population.groups
+    assert group.zone == ZoneInfo("Asia/Kolkata")
+    assert group.reach == Reach(listens=False, push_to=Target("127.0.0.9"))
+    quiet = parse_scenario(f"{HEAD}push = false\n", "f.toml", models={"a": pushing})
+    assert quiet.population.groups[0].reach == Reach(listens=False)
+    elsewhere = parse_scenario(f'zone = "Europe/Oslo"\n{HEAD}', "f.toml", models=MODELS)
+    assert elsewhere.population.groups[0].zone == ZoneInfo("Europe/Oslo")
