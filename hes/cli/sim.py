@@ -57,26 +57,20 @@ sim.add_command(proxy)
 @click.option(
     "--security",
     type=click.Choice(_MECHANISMS),
-    default="gmac",
-    show_default=True,
-    help="Of the management client, where the model leaves it open.",
+    help="Of the management client.  [default: the model's]",
 )
 @click.option("--suite", type=click.Choice(("0", "1", "2")), default="0", show_default=True)
 @click.option(
     "--pdu",
     type=click.IntRange(64, 65535),
-    default=512,
-    show_default=True,
-    help="The meters' max_receive_pdu_size, octets.",
+    help="The meters' max_receive_pdu_size, octets.  [default: the model's]",
 )
 @click.option("--model", default=MODEL, show_default=True, help="One of `hes sim models`.")
 @click.option("--hdlc", is_flag=True, help="HDLC over TCP instead of the wrapper.")
 @click.option(
     "--profile-days",
     type=click.IntRange(1, 366),
-    default=7,
-    show_default=True,
-    help="Depth of the load profile's buffer.",
+    help="Depth of the load profile's buffer.  [default: the model's]",
 )
 @click.option("--seed", type=int, help="All chance follows from it.  [default: the scenario's, 1]")
 @click.option("--scenario", help="By name (demo, city, bad-day) or file: who, and what happens.")
@@ -185,7 +179,7 @@ def _ready_line(show: Show) -> str:
         where = f"on 127.0.0.1, ports from {settings.port_base}"
     if show.scenario is not None:
         return f"ready: {settings.count} meters {where}, scenario {show.scenario.title}"
-    return f"ready: {settings.meters} meters {where}, security {settings.security}"
+    return f"ready: {settings.meters} meters {where}, security {fleet.meter(0).kind.security}"
 
 
 def _raise_file_limit() -> None:
