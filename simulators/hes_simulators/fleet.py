@@ -22,6 +22,7 @@ from typing import Any, Final
 import trio
 
 from hes_protocol.models import ModelPush, Transport
+from hes_protocol.quirks import STANDARD
 from hes_simulators.agenda import by_the_meters, by_the_network
 from hes_simulators.conversation import SessionSummary
 from hes_simulators.counters import FleetCounters
@@ -29,6 +30,7 @@ from hes_simulators.datagrams import Datagrams
 from hes_simulators.dial_in import DialIns
 from hes_simulators.door import Door
 from hes_simulators.faults import FaultPlan
+from hes_simulators.known_models import simulated_model
 from hes_simulators.listeners import connect_from, open_listeners
 from hes_simulators.meter import Meter, MeterKind, Security
 from hes_simulators.pushes import Pushes
@@ -157,7 +159,7 @@ class Fleet:
         Raises: FleetError: an address or port cannot be used.
         """
         settings = self.settings
-        if settings.tls_folder is not None:
+        if settings.tls_folder is not None and settings.speaks_tls:
             make = partial(CertificateFolder, settings.tls_folder)
             self._door.certificates = await trio.to_thread.run_sync(make)
         listeners = await open_listeners(settings)
@@ -185,14 +187,15 @@ class Fleet:
     async def _open_datagrams(self) -> Datagrams | None:
         """The socket for datagrams, where anybody needs it; for answers at the meters' port."""
         answers = any(reach.udp for reach in self.settings.reaches)
-        if self.settings.port_base is not None:
-            if answers:
-                raise FleetError("meters that answer UDP need addresses of their own")
-            return None
         speaks = any(reach.push_to or reach.dial_in for reach in self.settings.reaches)
         if not (answers or speaks):
             return None
-        return await Datagrams.open(self.port if answers else 0, self.counters)
+        try:
+            return await Datagrams.open(self.port if answers else 0, self.counters)
+        except FleetError:
+            if answers:
+                raise
+            return None  # not on Linux: pushes by UDP fail and are counted
 
     # --- ways from a meter to the head-end (`pushes.Lines`) --------------------------------------
 
@@ -247,6 +250,7 @@ class Fleet:
         return MeterKind(
             seed=settings.seed,
             zone=group.zone,
+            model=simulated_model(group.model),
             security=settings.security if group.security is None else Security(group.security),
             max_receive_pdu_size=group.pdu or settings.max_receive_pdu_size,
             profile_days=group.profile_days or settings.profile_days,
@@ -254,8 +258,10 @@ class Fleet:
             next_challenge=self._next_challenge,
             first_counter=self._first_counter,
             hdlc=hdlc,
-            quirks=settings.quirks,
+            quirks=None if settings.quirks is STANDARD else settings.quirks,
             faults=self.faults,
+            load=group.curve,
+            journal=self.journal,
         )
 
     def _told(self, index: int, summary: SessionSummary, outcome: str) -> None:

@@ -30,21 +30,23 @@ class Identity:
     encryption_key: bytes = attrs.field(repr=False)
     authentication_key: bytes = attrs.field(repr=False)
     hls_secret: bytes = attrs.field(repr=False)
+    maker_code: str = MANUFACTURER
 
     @classmethod
-    def of(cls, seed: int, index: int) -> Identity:
-        """Meter `index` of the fleet `seed`."""
-        return cls(index, *(_key(seed, index, purpose) for purpose in ("ek", "ak", "hls")))
+    def of(cls, seed: int, index: int, maker_code: str = MANUFACTURER) -> Identity:
+        """Meter `index` of the fleet `seed`; `maker_code`: three letters of its model's maker."""
+        ek, ak, hls = (_key(seed, index, purpose) for purpose in ("ek", "ak", "hls"))
+        return cls(index, ek, ak, hls, maker_code)
 
     @property
     def serial(self) -> str:
         """Manufacturer and eight digits, as printed on the meter."""
-        return f"{MANUFACTURER}{self.index + 1:08d}"
+        return f"{self.maker_code}{self.index + 1:08d}"
 
     @property
     def system_title(self) -> bytes:
         """Three letters of the manufacturer, five octets of the serial number."""
-        return MANUFACTURER.encode() + (self.index + 1).to_bytes(5, "big")
+        return self.maker_code.encode() + (self.index + 1).to_bytes(5, "big")
 
     @property
     def logical_device_name(self) -> bytes:

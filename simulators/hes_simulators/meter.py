@@ -1,29 +1,30 @@
 """
-One simulated meter: what makes it this one, and its answers to what a client asks.
+One simulated meter: what makes it this one, what happens to it, and its answers to clients.
 
-Owns the meter's own invocation counter and the highest one that it accepted of each client; both
-live as long as the process, see `starts` for what happens between. Does not own sockets or
-associations under way: any number of connections may talk to one meter.
+Owns the order in which things happen (`advance`) and the rules of access; values are `values`',
+rows `captures`', attributes and methods those of `classes`. Does not own sockets or associations
+under way: any number of connections may talk to one meter.
+
+Rule 1: a meter is a function of time plus its state; what it was not asked for has cost nothing.
+Rule 2: whatever somebody does to it at a moment, first happens what was to happen until then.
+Rule 3: time does not go back; what comes with an earlier moment happens now.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, tzinfo
-from enum import StrEnum
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 import attrs
+import numpy as np
 
-from hes_protocol.acse.names import Mechanism
-from hes_protocol.axdr import Data
-from hes_protocol.cosem import Obis
-from hes_protocol.cosem.objects import Method
+from hes_protocol.axdr import NULL, Data, DataTag, decode_all, encode
+from hes_protocol.cosem import CaptureObject, Obis
 from hes_protocol.hdlc import HdlcAddress, HdlcServerLink, LinkParameters
-from hes_protocol.quirks import STANDARD, Quirks
-from hes_protocol.security.control import Protection
+from hes_protocol.models.objects import MeterTable, ModelClient, ModelObject, ModelPush
 from hes_protocol.server import (
     ActionRequested,
     ActionResult,
@@ -35,106 +36,52 @@ from hes_protocol.server import (
     SetRequested,
     SetResult,
 )
-from hes_protocol.settings import REPLY_TO_HLS
 from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
-from hes_simulators.energy.curves import Curve, LoadModel
-from hes_simulators.faults import Alter, FaultPlan, ServerParts, unaltered
-from hes_simulators.household_meter import MANAGEMENT_SAP, PUBLIC_SAP, SERVER_SAP, household_model
-from hes_simulators.identity import LLS_SECRET, Identity
-from hes_simulators.local_time import standard_clock
-from hes_simulators.objects import Context, ObjectModel
+from hes_simulators import keys
+from hes_simulators.billing import closings
+from hes_simulators.classes import CLASSES, PLAIN, Answer
+from hes_simulators.classes.accounting import Account
+from hes_simulators.classes.mbus import CLASS_ID as MBUS_CLIENT
+from hes_simulators.classes.mbus import period_s as mbus_period_s
+from hes_simulators.clock import SECOND_US, Face, MeterClock, microseconds, moment, standard_zone
+from hes_simulators.energy import Source, source
+from hes_simulators.events import log_event
+from hes_simulators.faults import Alter, ServerParts, unaltered
+from hes_simulators.identity import Identity
+from hes_simulators.kind import MECHANISMS, MeterKind, Security
+from hes_simulators.lockout import MeterGuard
+from hes_simulators.measuring import Measuring
 from hes_simulators.randomness import Int64Array
 from hes_simulators.state import ELECTRICITY, Cut, MeterState, Spans
 
 if TYPE_CHECKING:
-    from hes_protocol.models.objects import ModelPush
-    from hes_simulators.energy import Source
+    from hes_protocol.server import Selection
 
-# A request is never longer than this, even with a large PDU: no SET of big values yet.
+__all__ = [
+    "MECHANISMS",
+    "Cut",
+    "DuePush",
+    "Meter",
+    "MeterKind",
+    "Security",
+    "microseconds",
+    "moment",
+]
+
 _MAX_REQUEST_OCTETS: Final = 2048
-_CLASS_ASSOCIATION: Final = 15
 _LINK_OFFER: Final = LinkParameters(512, 512, 4, 4)
-
-
-class Security(StrEnum):
-    """How the management client is secured."""
-
-    NONE = "none"
-    LLS = "lls"
-    MD5 = "md5"
-    SHA1 = "sha1"
-    GMAC = "gmac"
-    SHA256 = "sha256"
-
-    def secret(self, identity: Identity) -> bytes | None:
-        """The password or HLS secret that a meter shares with the management client."""
-        if self in (Security.NONE, Security.GMAC):
-            return None
-        return LLS_SECRET if self is Security.LLS else identity.hls_secret
-
-
-MECHANISMS: Final = {
-    Security.NONE: Mechanism.NONE,
-    Security.LLS: Mechanism.LLS,
-    Security.MD5: Mechanism.HLS_MD5,
-    Security.SHA1: Mechanism.HLS_SHA1,
-    Security.GMAC: Mechanism.HLS_GMAC,
-    Security.SHA256: Mechanism.HLS_SHA256,
-}
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class MeterKind:
-    """
-    What all meters of a fleet share.
-
-    `now` is the meters' clock, aware UTC; `next_challenge` gives a fresh HLS challenge;
-    `first_counter` is where each meter's own invocation counter begins; `hdlc` that they speak
-    HDLC instead of the wrapper; `quirks` what their model does otherwise than the standard;
-    `faults` what goes wrong with which of them, changed while they run.
-    """
-
-    seed: int
-    zone: ZoneInfo
-    security: Security
-    max_receive_pdu_size: int
-    profile_days: int
-    now: Callable[[], datetime]
-    next_challenge: Callable[[], bytes]
-    first_counter: int
-    hdlc: bool = False
-    quirks: Quirks = STANDARD
-    faults: FaultPlan = attrs.field(
-        default=attrs.Factory(lambda self: FaultPlan(self.seed, self.now), takes_self=True)
-    )
-    loads: LoadModel = attrs.field(
-        default=attrs.Factory(lambda self: LoadModel(self.seed, self.zone), takes_self=True)
-    )
-    objects: ObjectModel = attrs.field(
-        default=attrs.Factory(
-            lambda self: household_model(self.profile_days, self.quirks), takes_self=True
-        )
-    )
-
-    @property
-    def clock_zone(self) -> tzinfo:
-        """In which the meters' clocks run, whatever the people around them live by."""
-        return standard_clock(self.zone) if self.quirks.standard_time else self.zone
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_US: Final = timedelta(microseconds=1)
-
-
-def microseconds(at: datetime) -> int:
-    """Whole microseconds since 1970 UTC, exactly."""
-    return (at - _EPOCH) // _US
-
-
-def moment(at_us: int) -> datetime:
-    """The inverse of `microseconds`."""
-    return _EPOCH + timedelta(microseconds=at_us)
+_CLOCK: Final = Obis.parse("0.0.1.0.0.255")
+_TIME_ZONE, _DST_ENABLED = 3, 8
+_MOST_PUSHES: Final = 64
+_MOST_EXTREMES: Final = 32
+# So far ahead is asked for what is due, that a meter which is read often need not ask again.
+_AHEAD_US: Final = 900 * SECOND_US
+# A clock without power runs on its reserve for so long (IDIS: at least a week).
+_CLOCK_RESERVE_US: Final = 7 * 86_400 * SECOND_US
+_DOUBTFUL: Final = 0x02
+_REBOOT: Final = "reboot"
+_DEFAULT_PERIOD_S: Final = 900
 
 
 @attrs.frozen
@@ -148,190 +95,506 @@ class DuePush:
 
 @attrs.define(eq=False)
 class Meter:
-    """Meter `identity` of its fleet; make it with `Meter.of`."""
+    """
+    Meter `identity` of its fleet; make it with `Meter.of`.
+
+    `now_us` is the last moment at which anybody looked at it; `pushes_due` what it wants to send.
+    """
 
     kind: MeterKind = attrs.field(repr=False)
     identity: Identity
-    curve: Curve = attrs.field(repr=False)
-    state: MeterState = attrs.field(factory=MeterState, init=False, repr=False)
+    state: MeterState = attrs.field(factory=MeterState, repr=False)
     now_us: int = attrs.field(default=0, init=False)
-    pushes_due: deque[DuePush] = attrs.field(factory=deque, init=False, repr=False)
-    client_counters: dict[int, int] = attrs.field(factory=dict, init=False)
-    written: dict[tuple[Obis, int], Data] = attrs.field(factory=dict, init=False, repr=False)
-    _next_counter: int = attrs.field(init=False)
-    _associations: dict[int, ServerAssociation] = attrs.field(init=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._next_counter = self.kind.first_counter
-        self._associations = _associations(self.kind, self.identity)
+    pushes_due: deque[DuePush] = attrs.field(
+        factory=lambda: deque(maxlen=_MOST_PUSHES), init=False, repr=False
+    )
+    extremes: dict[tuple[Any, ...], tuple[int, int]] = attrs.field(
+        factory=dict, init=False, repr=False
+    )
+    _associations: dict[int, ServerAssociation] | None = attrs.field(
+        default=None, init=False, repr=False
+    )
+    _measuring: Measuring | None = attrs.field(default=None, init=False, repr=False)
+    _time: MeterClock | None = attrs.field(default=None, init=False, repr=False)
+    _face: Face | None = attrs.field(default=None, init=False, repr=False)
+    # Until then nothing is due by itself; -1: not known.
+    _quiet_us: int = attrs.field(default=-1, init=False, repr=False)
+    _advancing: bool = attrs.field(default=False, init=False, repr=False)
 
     @classmethod
-    def of(cls, kind: MeterKind, index: int) -> Meter:
-        """Meter `index` of the fleet that `kind` describes."""
-        return cls(kind, Identity.of(kind.seed, index), kind.loads.curve(index))
+    def of(cls, kind: MeterKind, index: int, state: MeterState | None = None) -> Meter:
+        """Meter `index` of the fleet that `kind` describes; `state` as it was kept, else fresh."""
+        identity = Identity.of(kind.seed, index, kind.table.maker_code)
+        return cls(kind, identity, MeterState() if state is None else state)
 
-    # --- what happens to it ---------------------------------------------------------------------
+    # --- what it is -----------------------------------------------------------------------------
+
+    @property
+    def table(self) -> MeterTable:
+        """Its model's table [meter]."""
+        return self.kind.table
+
+    @property
+    def clients(self) -> Mapping[int, ModelClient]:
+        """Its clients by SAP."""
+        return self.kind.clients
+
+    @property
+    def server_sap(self) -> int:
+        """Its own SAP."""
+        return self.kind.table.server_sap
+
+    @property
+    def rates(self) -> int:
+        """How many rates it counts."""
+        return self.kind.table.rates
+
+    @property
+    def firmware(self) -> str:
+        """The version that runs."""
+        return self.state.firmware or self.kind.table.firmware
+
+    @property
+    def associations(self) -> dict[int, ServerAssociation]:
+        """The rules of its clients by SAP; see `keys.change`."""
+        if self._associations is None:
+            self._associations = keys.associations(
+                self.kind, self.identity, self.state, self.clients.values()
+            )
+        return self._associations
+
+    @property
+    def client_counters(self) -> dict[int, int]:
+        """The highest invocation counter that it accepted, by the association's counter_id."""
+        return self.state.counters
+
+    @property
+    def next_counter(self) -> int:
+        """The next invocation counter of its own."""
+        return max(self.state.next_counter or 0, self.kind.first_counter)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the load is switched on, power or not."""
+        spans = self.state.cuts.get(ELECTRICITY)
+        return spans is None or not spans.reasons - {Cut.OUTAGE}
+
+    # --- its time -------------------------------------------------------------------------------
+
+    @property
+    def time(self) -> MeterClock:
+        """Its clock."""
+        if self._time is None:
+            drift_ppb = self.kind.drift_ppb(self.identity.index)
+            self._time = MeterClock(self.installed_us, drift_ppb, self.state.clock_steps)
+        return self._time
+
+    @property
+    def face(self) -> Face:
+        """How its clock shows the time, as clients have set it."""
+        if self._face is None:
+            self._face = self._set_face()
+        return self._face
+
+    def refresh_face(self) -> None:
+        """A client has written the zone or the daylight saving."""
+        self._face = None
+
+    def _set_face(self) -> Face:
+        fresh, written = self.kind.face, self.state.written
+        zone, enabled = written.get((_CLOCK, _TIME_ZONE)), written.get((_CLOCK, _DST_ENABLED))
+        if zone is not None and -zone.value != self.kind.face.standard_offset_min(self.now_us):
+            return Face(timezone(timedelta(minutes=-zone.value)))
+        if enabled is not None and not enabled.value and fresh.deviation:
+            return Face(standard_zone(fresh.zone, self.now_us))
+        return fresh
+
+    def clock(self, at: datetime) -> datetime:
+        """What its clock shows at a true moment, drift and steps included; aware UTC."""
+        return moment(self.time.shown_us(microseconds(at)))
+
+    @property
+    def installed_us(self) -> int:
+        """When it was put up: from then on it measures."""
+        return microseconds(self.source.installed_at)
+
+    @property
+    def measuring_period_s(self) -> int:
+        """The capture period of its load profile."""
+        periods = (p.capture_period_s for p in self.kind.model.profiles.values())
+        return min((period for period in periods if period), default=_DEFAULT_PERIOD_S)
 
     def advance(self, to: datetime) -> None:
         """
-        Let everything happen that was to happen until then: billing, limiter, credit, in order.
+        Let everything happen that was to happen until then: limiter, schedules, credit, in order.
 
         Moments before the last one change nothing: a meter does not go back.
         """
-        self._advance_us(microseconds(to))
+        self.advance_us(microseconds(to))
+
+    def advance_us(self, to_us: int) -> int:
+        """The same by microseconds; returns the moment that is now."""
+        if self._advancing:
+            return self.now_us
+        state = self.state
+        if state.advanced_us is None:
+            state.advanced_us = min(self.kind.started_us, to_us)
+        to_us = max(to_us, state.advanced_us, self.now_us)
+        if len(self.kind.faults):
+            self._gain(to_us)
+        if to_us > self._quiet_us and self.kind.living:
+            self._advancing = True
+            try:
+                self._live(to_us)
+            finally:
+                self._advancing = False
+        state.advanced_us = self.now_us = to_us
+        return to_us
+
+    def _live(self, to_us: int) -> None:
+        after_us = self.state.advanced_us or 0
+        while True:
+            due = [
+                (at_us, place)
+                for place, (one, known) in enumerate(self.kind.living)
+                if (at_us := known.due_us(self, one, after_us, to_us + _AHEAD_US)) is not None
+            ]
+            first_us = min(due)[0] if due else to_us + _AHEAD_US + 1
+            if first_us > to_us:
+                self._quiet_us = first_us - 1
+                return
+            self.now_us = self.state.advanced_us = after_us = first_us
+            for at_us, place in due:
+                one, known = self.kind.living[place]
+                # What the first of them did may have called the others off.
+                if at_us == first_us and known.due_us(self, one, first_us - 1, first_us):
+                    known.happen(self, one, first_us)
+
+    def _gain(self, to_us: int) -> None:
+        """A faulty clock has jumped, or run away."""
+        gained_us = self.kind.faults.clock_gained_us(
+            self.identity.index, self.state.advanced_us, to_us
+        )
+        if gained_us:
+            self.time.set(to_us, self.time.shown_us(to_us) + gained_us)
+
+    def changed(self) -> None:
+        """Something is otherwise now: what is due by itself must be worked out again."""
+        self._quiet_us = -1
+
+    # --- what happens to it ---------------------------------------------------------------------
 
     def cut(self, why: Cut, at: datetime, medium: str = ELECTRICITY) -> None:
         """Nothing flows from now on; in an OUTAGE the meter is dark as well."""
-        at_us = self._advance_us(microseconds(at))
-        self.state.cuts.setdefault(medium, Spans()).begin(why, at_us)
+        at_us = self.advance_us(microseconds(at))
+        spans = self.state.cuts.setdefault(medium, Spans())
+        if why in spans.reasons:
+            return
         if why is Cut.OUTAGE:
+            self.event("power_down")
             self.state.dark.begin(why, at_us)
+        spans.begin(why, at_us)
+        self._tell_outage(why, on=True)
 
     def restore(self, why: Cut, at: datetime, medium: str = ELECTRICITY) -> None:
         """This reason to cut has gone; energy flows again when it was the last one."""
-        at_us = self._advance_us(microseconds(at))
-        if medium in self.state.cuts:
-            self.state.cuts[medium].end(why, at_us)
+        at_us = self.advance_us(microseconds(at))
+        spans = self.state.cuts.get(medium)
+        if spans is None or why not in spans.reasons:
+            return
+        since_us = self.state.dark.since_us
+        spans.end(why, at_us)
         if why is Cut.OUTAGE:
             self.state.dark.end(why, at_us)
+            self.event("power_up")
+            if since_us is not None and at_us - since_us > _CLOCK_RESERVE_US:
+                self.state.clock_status |= _DOUBTFUL
+                self.event("clock_invalid")
+        self._tell_outage(why, on=False)
 
     def is_dark(self, at: datetime) -> bool:
         """Whether it has no power, or is starting: connections close, nothing answers."""
-        return self.state.dark.covers(microseconds(at))
+        return bool(self.state.dark) and self.state.dark.covers(microseconds(at))
 
     def reboot(self, at: datetime, *, until: datetime) -> None:
-        """Dark from `at` to `until`, while energy flows on: nobody measures it meanwhile."""
-        raise NotImplementedError
+        """Dark from `at` to `until`, while energy flows on and is counted."""
+        at_us, until_us = microseconds(at), microseconds(until)
+        self.advance_us(
+            min(at_us, max(self.now_us, at_us)) if at_us <= self.now_us else self.now_us
+        )
+        self.state.dark.add(max(at_us, self.now_us), until_us)
+        self.event(_REBOOT)
 
     def raise_event(self, name: str, at: datetime, **facts: Any) -> None:
         """
-        Something happened that the model has a code for: logs, alarm bits, pushes, journal.
+        Something happened that the model may have a code for: logs, alarm bits, pushes, journal.
 
         Args: name: as the model's tables call it; one without a code there is only journaled.
-            facts: numbers that its log captures beside, by name of their source.
+            facts: whole numbers among them are kept with the rows of its logs.
         """
-        raise NotImplementedError
+        self.advance_us(microseconds(at))
+        self.event(name, **facts)
+
+    def event(self, name: str, **facts: Any) -> None:
+        """The same, now."""
+        log_event(self, name, self.now_us, facts)
+        self.changed()
+
+    def push(self, setup: ModelPush, reason: str, at_us: int) -> None:
+        """It wants to send this."""
+        self.pushes_due.append(DuePush(setup, reason, moment(at_us)))
+        self.kind.speaks_up(self)
+
+    def keep(self, one: ModelObject, index: int, data: Data) -> None:
+        """Keep what a client has written, over restarts; it was checked."""
+        self.state.written[one.obis, index] = data
+        self.event("parameters_changed")
+
+    def close_billing(self) -> None:
+        """Close the billing period, now."""
+        self.state.billings.append(self.now_us)
+        self.event("billing_reset")
+
+    def _tell_outage(self, why: Cut, *, on: bool) -> None:
+        self.changed()
+        self.kind.journal.note(
+            "outage", moment(self.now_us), self.identity.serial, on=on, why=why.value
+        )
 
     # --- what it measures -----------------------------------------------------------------------
 
     @property
+    def measuring(self) -> Measuring:
+        """What flows through it."""
+        if self._measuring is None:
+            self._measuring = Measuring(self._sources(), self.state)
+        return self._measuring
+
+    @property
     def source(self) -> Source:
         """What the installation behind it would use if nothing were ever cut off."""
-        raise NotImplementedError
+        return next(iter(self.measuring.sources.values()))
 
     def totals(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """
         What a register held at each moment: cumulative, native unit; cuts applied.
 
         Args: at_us: microseconds since 1970 UTC, true time, sorted.
+        Raises: KeyError: the meter does not measure it.
         """
-        raise NotImplementedError
+        return self.measuring.totals(quantity, at_us)
 
     def momentary(self, quantity: str, at: datetime) -> int:
-        """What is measured at a moment; nothing flows in a cut, no voltage in an outage."""
-        raise NotImplementedError
+        """
+        What is measured at a moment; nothing flows in a cut, no voltage in an outage.
 
-    def clock(self, at: datetime) -> datetime:
-        """What its clock shows at a true moment, drift and steps included; aware UTC."""
-        return at
+        Raises: KeyError: the meter does not measure it.
+        """
+        at_us = np.array([microseconds(at)], np.int64)
+        return int(self.measuring.measured(quantity, at_us)[0])
 
-    def _advance_us(self, to_us: int) -> int:
-        self.now_us = max(to_us, self.now_us)
-        return self.now_us
+    def closings(self, until_us: int) -> tuple[Int64Array, Int64Array]:
+        """When billing periods were closed: true and shown moments."""
+        return closings(self.kind.billing, self.time, self.state, until_us)
+
+    def heard_every_s(self, quantity: str) -> int:
+        """How often the device is heard that measures a quantity; 0: the meter does so itself."""
+        channels = self.table.channels
+        if not channels or not self.measuring.has(quantity):
+            return 0
+        medium = self.measuring.medium(quantity)
+        for channel in channels:
+            if channel.kind == medium:
+                for (class_id, obis), one in self.kind.model.objects.items():
+                    if class_id == MBUS_CLIENT and obis.octets[1] == channel.channel:
+                        return mbus_period_s(self, one, channel)
+                return channel.capture_period_s
+        return 0
+
+    def medium_of(self, one: ModelObject) -> str:
+        """What flows through a relay or valve: the medium of its channel, else electricity."""
+        for channel in self.table.channels:
+            if channel.channel == one.obis.octets[1]:
+                return channel.kind
+        return ELECTRICITY
+
+    def keep_extreme(self, key: tuple[Any, ...], found: tuple[int, int]) -> None:
+        """Remember a maximum or minimum that cost a month's work."""
+        if len(self.extremes) >= _MOST_EXTREMES:
+            self.extremes.pop(next(iter(self.extremes)))
+        self.extremes[key] = found
+
+    def _sources(self) -> dict[str, Source]:
+        kind, table = self.kind, self.kind.table
+        index, seed, zone = self.identity.index, kind.seed, kind.zone
+        sources: dict[str, Source] = {}
+        if table.kind == ELECTRICITY:
+            load = kind.load or table.load
+            sources[ELECTRICITY] = source(
+                load, seed, index, zone, table.phases or 1, table.rates, region=kind.region
+            )
+        else:
+            sources[table.kind] = source(table.kind, seed, index, zone, region=kind.region)
+        for channel in table.channels:
+            if channel.kind not in sources:
+                sources[channel.kind] = source(channel.kind, seed, index, zone, region=kind.region)
+        return sources
 
     # --- what it answers ------------------------------------------------------------------------
 
     def server(self, alter: Alter = unaltered) -> Server:
         """The protocol's side of a new connection to this meter, with what `alter` puts in."""
         parts = ServerParts(
-            associations=self._associations,
+            associations=self.associations,
             link=self._link(),
-            server_sap=SERVER_SAP,
+            server_sap=self.server_sap,
             system_title=self.identity.system_title,
             next_counter=self._draw_counter,
             next_challenge=self.kind.next_challenge,
-            client_counters=self.client_counters,
+            client_counters=self.state.counters,
+            broadcast_counters=self.state.broadcast_counters,
+            guard=MeterGuard(self),
         )
         return alter(parts).server()
+
+    def get(self, request: GetRequested) -> GetResult:
+        """Answer a GET."""
+        self.advance(self.kind.now())
+        wanted = request.attribute
+        answer = self._read(
+            wanted.class_id, wanted.obis, wanted.index, request.selection, request.client_sap
+        )
+        if isinstance(answer, DataAccessResult):
+            return GetResult(request.invoke_id, answer)
+        octets = answer if isinstance(answer, bytes) else encode(answer)
+        return GetResult(request.invoke_id, octets=octets)
+
+    def set(self, request: SetRequested) -> SetResult:
+        """Answer a SET; what is written lasts."""
+        self.advance(self.kind.now())
+        wanted, sap = request.attribute, request.client_sap
+        found = self.kind.served.find(wanted.class_id, wanted.obis, sap)
+        result = found if isinstance(found, DataAccessResult) else self._write(found, request)
+        self.changed()
+        self._tell("set", wanted.class_id, wanted.obis, wanted.index, sap, result)
+        return SetResult(request.invoke_id, result)
+
+    def action(self, request: ActionRequested) -> ActionResult:
+        """Answer an ACTION."""
+        self.advance(self.kind.now())
+        method, sap = request.method, request.client_sap
+        found = self.kind.served.find(method.class_id, method.obis, sap)
+        returned: Data | None = None
+        if isinstance(found, DataAccessResult):
+            result = ActionResultCode(found)
+        elif sap not in found.methods.get(method.index, ()):
+            result = ActionResultCode.READ_WRITE_DENIED
+        else:
+            result, returned = self.invoke(found, method.index, request.data, sap)
+        self._tell("action", method.class_id, method.obis, method.index, sap, result)
+        octets = b"" if returned is None else encode(returned)
+        return ActionResult(request.invoke_id, result, octets)
+
+    def invoke(
+        self, one: ModelObject, method_index: int, data: Data | None, sap: int
+    ) -> tuple[ActionResultCode, Data | None]:
+        """Invoke a method, whoever may: a client that was checked, or a script of the meter."""
+        known = CLASSES.get(one.class_id, PLAIN)
+        try:
+            return known.invoke(self, one, method_index, data, sap)
+        finally:
+            self.changed()
+
+    def value(self, one: ModelObject, index: int, sap: int) -> Answer:
+        """What an attribute holds now, whoever may read it."""
+        if index == 1:
+            return Data(DataTag.OCTET_STRING, one.obis.octets)
+        return CLASSES.get(one.class_id, PLAIN).read(self, one, index, None, sap)
+
+    def capture(self, column: CaptureObject) -> Data:
+        """What an attribute, or with data_index an element of it, holds now; null for none."""
+        one = self.kind.model.objects.get((column.class_id, column.obis))
+        if one is None:
+            return NULL
+        return decode_all(self.encoded(one, column.attribute_index, column.data_index))
+
+    def encoded(self, one: ModelObject, index: int, data_index: int) -> bytes:
+        """The same as octets."""
+        sap = self.kind.main_client.sap
+        if index != 1 and index not in one.attributes:
+            return encode(NULL)
+        answer = self.value(one, index, sap)
+        if isinstance(answer, DataAccessResult):
+            return encode(NULL)
+        octets = answer if isinstance(answer, bytes) else encode(answer)
+        if not data_index:
+            return octets
+        whole = decode_all(octets)
+        members = whole.value if isinstance(whole.value, tuple) else ()
+        return encode(members[data_index - 1] if data_index <= len(members) else NULL)
+
+    @property
+    def written_keys(self) -> AbstractSet[tuple[int, Obis]]:
+        """Objects with an attribute that a client wrote, as data."""
+        return {(1, obis) for obis, _ in self.state.written}
+
+    def credit_left(self, at_us: int) -> int:
+        """What is left to use of prepaid credit, in its currency's scale."""
+        account = Account.of(self)
+        return 0 if account is None else account.balance(at_us).available
+
+    def _read(
+        self, class_id: int, obis: Obis, index: int, selection: Selection | None, sap: int
+    ) -> Answer:
+        found = self.kind.served.find(class_id, obis, sap)
+        if isinstance(found, DataAccessResult):
+            return found
+        if index == 1:
+            if selection is not None:
+                return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+            return Data(DataTag.OCTET_STRING, obis.octets)
+        attribute = found.attributes.get(index)
+        if attribute is None:
+            return DataAccessResult.OBJECT_UNDEFINED
+        if sap not in attribute.read:
+            return DataAccessResult.READ_WRITE_DENIED
+        return CLASSES.get(class_id, PLAIN).read(self, found, index, selection, sap)
+
+    def _write(self, found: ModelObject, request: SetRequested) -> DataAccessResult:
+        wanted, sap = request.attribute, request.client_sap
+        if wanted.index == 1:
+            return DataAccessResult.READ_WRITE_DENIED
+        attribute = found.attributes.get(wanted.index)
+        if attribute is None:
+            return DataAccessResult.OBJECT_UNDEFINED
+        if sap not in attribute.write:
+            return DataAccessResult.READ_WRITE_DENIED
+        known = CLASSES.get(found.class_id, PLAIN)
+        return known.write(self, found, wanted.index, request.data, request.selection, sap)
+
+    def _tell(
+        self, what: str, class_id: int, obis: Obis, index: int, sap: int, result: object
+    ) -> None:
+        self.kind.journal.note(
+            "executed",
+            moment(self.now_us),
+            self.identity.serial,
+            what=what,
+            class_id=class_id,
+            obis=str(obis),
+            index=index,
+            sap=sap,
+            result=result,
+        )
 
     def _link(self) -> ServerLink:
         if self.kind.hdlc:
             return HdlcServerLink(
-                HdlcAddress(SERVER_SAP), _LINK_OFFER, max_apdu=_MAX_REQUEST_OCTETS
+                HdlcAddress(self.server_sap), _LINK_OFFER, max_apdu=_MAX_REQUEST_OCTETS
             )
-        return WrapperLink(SERVER_SAP, max_apdu=_MAX_REQUEST_OCTETS)
-
-    def get(self, request: GetRequested) -> GetResult:
-        """Answer a GET by the object model."""
-        answer = self._read(request)
-        if isinstance(answer, DataAccessResult):
-            return GetResult(request.invoke_id, answer)
-        return GetResult(request.invoke_id, octets=answer)
-
-    def set(self, request: SetRequested) -> SetResult:
-        """Answer a SET by the object model, and keep what is written as long as the process."""
-        wanted = request.attribute
-        found = self.kind.objects.find(wanted.class_id, wanted.obis, request.client_sap)
-        if isinstance(found, DataAccessResult):
-            return SetResult(request.invoke_id, found)
-        result = self.kind.objects.write(
-            found, wanted.index, request.data, whole=request.selection is None
-        )
-        if result is DataAccessResult.SUCCESS:
-            self.written[wanted.obis, wanted.index] = request.data
-        return SetResult(request.invoke_id, result)
-
-    def action(self, request: ActionRequested) -> ActionResult:
-        """Answer an ACTION: what the protocol does not answer itself, nobody may invoke."""
-        method = request.method
-        found = self.kind.objects.find(method.class_id, method.obis, request.client_sap)
-        if isinstance(found, DataAccessResult):
-            return ActionResult(request.invoke_id, ActionResultCode(found))
-        return ActionResult(request.invoke_id, ActionResultCode.READ_WRITE_DENIED)
-
-    def _read(self, request: GetRequested) -> bytes | DataAccessResult:
-        wanted, objects = request.attribute, self.kind.objects
-        found = objects.find(wanted.class_id, wanted.obis, request.client_sap)
-        if isinstance(found, DataAccessResult):
-            return found
-        context = Context(
-            identity=self.identity,
-            curve=self.curve,
-            zone=self.kind.clock_zone,
-            at=self.kind.now(),
-            association=self._associations[request.client_sap],
-            client_counters=self.client_counters,
-            written=self.written,
-        )
-        return objects.read(found, wanted.index, request.selection, context)
+        return WrapperLink(self.server_sap, max_apdu=_MAX_REQUEST_OCTETS)
 
     def _draw_counter(self) -> int:
-        counter = self._next_counter
-        self._next_counter += 1
+        counter = self.next_counter
+        self.state.next_counter = counter + 1
         return counter
-
-
-def _associations(kind: MeterKind, identity: Identity) -> dict[int, ServerAssociation]:
-    ciphered = kind.security is Security.GMAC
-    hls_object = kind.quirks.hls_object.get(MANAGEMENT_SAP)
-    management = ServerAssociation(
-        client_sap=MANAGEMENT_SAP,
-        mechanism=MECHANISMS[kind.security],
-        secret=kind.security.secret(identity),
-        hls_object=(
-            REPLY_TO_HLS if hls_object is None else Method(_CLASS_ASSOCIATION, hls_object, 1)
-        ),
-        encryption_key=identity.encryption_key if ciphered else None,
-        authentication_key=identity.authentication_key if ciphered else None,
-        minimum_protection=Protection.AUTHENTICATED_ENCRYPTED if ciphered else Protection.PLAIN,
-        max_receive_pdu_size=kind.max_receive_pdu_size,
-        same_proof_counter=kind.quirks.counter_reuse,
-        empty_system_title=kind.quirks.empty_system_title,
-        no_rlrq=kind.quirks.no_rlrq,
-    )
-    public = ServerAssociation(
-        client_sap=PUBLIC_SAP,
-        max_receive_pdu_size=kind.max_receive_pdu_size,
-        no_rlrq=kind.quirks.no_rlrq,
-    )
-    return {MANAGEMENT_SAP: management, PUBLIC_SAP: public}

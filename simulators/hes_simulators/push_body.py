@@ -12,16 +12,11 @@ from datetime import datetime
 from typing import Final
 
 from hes_protocol.axdr import Data, DataTag, array, structure
-from hes_protocol.axdr.decoder import decode_all
 from hes_protocol.cosem import CaptureObject, Obis
-from hes_protocol.cosem.objects import Attribute
 from hes_protocol.models import ModelPush, PushForm, Transport
 from hes_protocol.security.control import Protection
-from hes_protocol.server import GetRequested
 from hes_protocol.xdlms import DataNotification
-from hes_simulators.household_meter import MANAGEMENT_SAP
-from hes_simulators.local_time import cosem_time
-from hes_simulators.meter import Meter, Security
+from hes_simulators.meter import Meter, Security, microseconds
 
 LOGICAL_DEVICE_NAME: Final = Obis.parse("0.0.42.0.0.255")
 # IDIS packages 2 and 3: the push setup of a meter that has just connected.
@@ -59,7 +54,9 @@ def data_notification(
     invoke = long_invoke_id & _LONG_INVOKE_ID | (_CONFIRMED if push.confirmed else 0)
     date_time: bytes | None = None
     if not any(one.class_id == _CLASS_CLOCK for one in push.objects):
-        date_time = cosem_time(meter.clock(at), meter.kind.clock_zone).to_octets()
+        date_time = meter.face.cosem(
+            microseconds(meter.clock(at)), meter.state.clock_status
+        ).to_octets()
     return DataNotification(invoke, date_time, body(meter, push))
 
 
@@ -96,18 +93,18 @@ def _named(meter: Meter, one: CaptureObject) -> Data:
     return structure(*members)
 
 
-def _scaled(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
-    for one in objects:
-        if one.class_id in _REGISTERS and one.attribute_index == 2:
-            yield from _named(meter, one).value
-        else:
-            yield meter.capture(one)
-
-
 def _by_turns(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
     for one in objects:
         yield _name(one)
         yield _held(meter, one)
+
+
+def _scaled(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
+    for one in objects:
+        if one.class_id in _REGISTERS:
+            yield from _named(meter, one).value
+        else:
+            yield _held(meter, one)
 
 
 def _name(one: CaptureObject) -> Data:
@@ -116,6 +113,4 @@ def _name(one: CaptureObject) -> Data:
 
 def _held(meter: Meter, one: CaptureObject) -> Data:
     """What an attribute holds, whoever may read it; null where the meter has none such."""
-    attribute = Attribute(one.class_id, one.obis, one.attribute_index)
-    result = meter.get(GetRequested(0, attribute, None, MANAGEMENT_SAP))
-    return decode_all(result.octets) if result.octets else Data(DataTag.NULL_DATA, None)
+    return meter.capture(one)

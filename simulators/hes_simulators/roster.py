@@ -16,7 +16,6 @@ from typing import Any, Final
 import attrs
 
 from hes_protocol.models import ModelPush, Transport
-from hes_simulators.household_meter import MANAGEMENT_SAP
 from hes_simulators.identity import Identity
 from hes_simulators.meter import Meter, MeterKind, Security
 from hes_simulators.reach import Reach
@@ -162,7 +161,8 @@ class Roster:
     def record(self, index: int) -> Mapping[str, Any]:
         """What `hes meter import` reads of a meter."""
         band, settings = self.band(index), self.settings
-        identity, kind = Identity.of(settings.seed, index), band.kind
+        kind = band.kind
+        identity = Identity.of(settings.seed, index, kind.table.maker_code)
         ciphered = kind.security is Security.GMAC
         secret = kind.security.secret(identity)
         address: str | None = None
@@ -171,13 +171,13 @@ class Roster:
             address, port = self.host(index), self.port
             if settings.port_base is not None:
                 port = settings.port_base + self._address(index)
-        record = {
+        record: dict[str, Any] = {
             "serial": identity.serial,
             "system_title": identity.system_title.hex(),
             "address": address,
             "port": port,
             "transport": band.transport.value,
-            "client_sap": MANAGEMENT_SAP,
+            "client_sap": kind.main_client.sap,
             "server_sap": self.server_sap(index),
             "mechanism": kind.security.value,
             "suite": 0,
@@ -187,7 +187,7 @@ class Roster:
             "model": band.group.model,
             "timezone": kind.zone.key,
         }
-        return record | self._place(index, band)
+        return record | dict(self._place(index, band))
 
     def records(self) -> Iterator[Mapping[str, Any]]:
         """Of every meter."""

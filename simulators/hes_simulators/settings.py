@@ -11,7 +11,7 @@ import attrs
 from hes_protocol.models import ModelPush
 from hes_protocol.quirks import STANDARD, Quirks
 from hes_simulators.addresses import DEFAULT_NETWORK, MeterNetwork
-from hes_simulators.household_meter import MODEL
+from hes_simulators.known_models import HOUSEHOLD as MODEL
 from hes_simulators.meter import Security
 from hes_simulators.reach import Reach
 from hes_simulators.scenario.population import Population
@@ -33,9 +33,9 @@ class FleetSettings:
         network: their addresses; unused with `port_base`.
         port: of every address; 0 lets the system choose one.
         port_base: where not None, meter i listens on 127.0.0.1, port base + i, instead.
-        security: of the management client.
-        max_receive_pdu_size: of the meters, octets; answers above it come in blocks.
-        profile_days: depth of the load profile's buffer.
+        security: of the management client. max_receive_pdu_size: of the meters, octets; answers
+            above it come in blocks. profile_days: depth of the load profile's buffer. None of
+            them: as the model says.
         seed: all curves and keys follow from it.
         zone: of the meters; one with the European summer time rule.
         hdlc: whether they speak HDLC over TCP instead of the wrapper.
@@ -49,16 +49,17 @@ class FleetSettings:
         max_dials: the most connections that are being opened by meters at a time.
         max_pushes: the most pushes that wait to be sent; more are dropped and counted.
         push_timeout_s: how long a push may take from the connection to its confirmation.
-    Raises: NetworkError, FleetError: more meters than addresses or ports.
+    Raises: NetworkError, FleetError: more meters than addresses or ports, or something missing
+        for how they are reached.
     """
 
     meters: int = 1
     network: MeterNetwork = attrs.field(factory=lambda: MeterNetwork(DEFAULT_NETWORK))
     port: int = DEFAULT_PORT
     port_base: int | None = None
-    security: Security = Security.GMAC
-    max_receive_pdu_size: int = 512
-    profile_days: int = 7
+    security: Security | None = None
+    max_receive_pdu_size: int | None = None
+    profile_days: int | None = None
     seed: int = 1
     zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo("Europe/Berlin"))
     hdlc: bool = False
@@ -79,8 +80,10 @@ class FleetSettings:
             self.network.address(self.addresses - 1)
         elif self.port_base + self.addresses - 1 > 0xFFFF:
             raise FleetError(f"{self.addresses} ports from {self.port_base} end above 65535")
-        if self.tls_folder is None and any(map(_speaks_tls, self.reaches)):
+        if self.tls_folder is None and self.speaks_tls:
             raise FleetError("TLS needs a folder for certificates")
+        if self.port_base is not None and any(reach.udp for reach in self.reaches):
+            raise FleetError("meters that answer datagrams need addresses of their own")
 
     @property
     def count(self) -> int:
@@ -103,6 +106,11 @@ class FleetSettings:
         if self.population is None:
             return (self.reach,)
         return tuple(group.reach or self.reach for group in self.population.groups)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether any of them does, called or calling."""
+        return any(map(_speaks_tls, self.reaches))
 
 
 def _speaks_tls(reach: Reach) -> bool:

@@ -57,16 +57,31 @@ class Spans:
         """No longer because of `reason`; the span ends with its last one."""
         self.reasons.discard(reason)
         if self.since_us is not None and not self.reasons:
-            if at_us > self.since_us:
-                self.closed.append((self.since_us, at_us))
+            self.add(self.since_us, at_us)
             self.since_us = None
+
+    def add(self, from_us: int, to_us: int) -> None:
+        """One that ends where it is known to end; joined with the last where they meet."""
+        if self.closed and from_us <= self.closed[-1][1]:
+            from_us, to_us = self.closed[-1][0], max(self.closed.pop()[1], to_us)
+        if to_us > from_us:
+            self.closed.append((from_us, to_us))
 
     def covers(self, at_us: int) -> bool:
         """Whether a moment lies in one of them."""
         if self.since_us is not None and at_us >= self.since_us:
             return True
         place = bisect_right(self.closed, at_us, key=lambda span: span[0])
-        return place > 0 and at_us < self.closed[place - 1][1]
+        return place > 0 and at_us < self.closed[place - 1][1]  # they are apart: `add`
+
+    def lit_from(self, at_us: int) -> int | None:
+        """The first moment from `at_us` on that lies in none of them; None: not known yet."""
+        if self.since_us is not None and at_us >= self.since_us:
+            return None
+        for from_us, to_us in reversed(self.closed):
+            if from_us <= at_us < to_us:
+                return to_us if self.since_us is None or self.since_us > to_us else None
+        return at_us
 
     def covering(self, at_us: Int64Array) -> Any:
         """Of each moment whether it lies in one of them: an array of bool."""
@@ -113,7 +128,9 @@ class MeterState:
     order; `clock_status` are bits of the COSEM clock status that last; `dark` are power failures;
     `cuts` says by medium when nothing could flow; `written` what clients wrote, by object and
     attribute_index; `logs` the rows of logs; `counters` the highest invocation counter of each
-    client; `next_counter` the meter's own, None before the first; `faults` belongs to `faults`.
+    client; `next_counter` the meter's own, None before the first; `billings` when billing periods
+    were closed out of turn; `firmware` the version since the first image;
+    `faults` belongs to `faults`.
     """
 
     advanced_us: int | None = None
@@ -127,6 +144,8 @@ class MeterState:
     counters: dict[int, int] = attrs.field(factory=dict)
     broadcast_counters: dict[int, int] = attrs.field(factory=dict)
     next_counter: int | None = None
+    billings: list[int] = attrs.field(factory=list)
+    firmware: str | None = None
     faults: dict[str, Any] = attrs.field(factory=dict)
 
     def of(self, obis: Obis) -> dict[str, Any]:
@@ -149,4 +168,6 @@ class MeterState:
             or self.written
             or self.objects
             or self.logs
+            or self.billings
+            or self.firmware
         )

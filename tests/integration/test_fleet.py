@@ -24,7 +24,8 @@ from hes_protocol.axdr import Data
 from hes_protocol.cosem import CosemDateTime, RangeSelection
 from hes_protocol.hdlc import HdlcAddress, HdlcLink
 from hes_simulators import Fleet, FleetError, FleetSettings, MeterNetwork, Security, rows
-from hes_simulators.load_profile import CLOCK_CAPTURE
+from hes_simulators.clock import microseconds
+from hes_simulators.selection import CLOCK_CAPTURE
 from tests.unit.hes_simulators.reader import Reader
 
 NOW = datetime(2026, 11, 21, 9, 20, tzinfo=UTC)
@@ -69,7 +70,7 @@ async def open_sessions(fleet: Fleet, count: int) -> None:
 
 def expect_truth(fleet: Fleet, index: int, energy: Data, day: Data) -> None:
     meter = fleet.meter(index)
-    assert energy.value == meter.curve.registers(NOW).import_wh
+    assert energy.value == meter.measuring.total("import_wh", microseconds(NOW))
     truth = [list(row.values.values()) for row in rows(meter, NOW - timedelta(days=1), NOW)]
     assert len(truth) == 96
     assert [[cell.value for cell in row.value[1:]] for row in day.value] == truth

@@ -37,6 +37,7 @@ from hes_protocol._proofs import make_proof
 from hes_protocol.cosem import CosemDateTime
 from hes_protocol.quirks import Quirks
 from hes_simulators import Fleet, FleetSettings, Security, rows
+from hes_simulators.clock import microseconds
 
 NOW = datetime(2026, 11, 21, 9, 20, tzinfo=UTC)
 CLIENT_TITLE = b"HESPEER1"
@@ -222,7 +223,7 @@ def expect_truth(fleet: Fleet, index: int, found: Mapping[str, Any]) -> None:
     meter = fleet.meter(index)
     clock = CosemDateTime.from_octets(bytes(found["clock"]))
     assert clock.isoformat() == "2026-11-21T10:20:00+01:00"
-    assert found["energy"] == meter.curve.registers(NOW).import_wh
+    assert found["energy"] == meter.measuring.total("import_wh", microseconds(NOW))
     truth = list(rows(meter, NOW - timedelta(days=1), NOW))
     assert len(truth) == 96
     assert [row[1:] for row in found["rows"]] == [list(row.values.values()) for row in truth]

@@ -463,7 +463,7 @@ class Account:
         if not credit.get("selected"):
             return 0
         lent = PRESET.of(self.meter, one) - credit["amount"]
-        paid = max(0, min(lent, amount))
+        paid: int = max(0, min(lent, amount))
         credit["amount"] += paid
         if paid == lent:
             credit["selected"] = 0
@@ -490,7 +490,7 @@ def status_of(account: Account, share: Share, balance: Balance) -> CreditStatus:
 def available_from(account: Account, one: ModelObject) -> int:
     """credit_available_threshold: where nothing else is set, what counts as low credit."""
     kept: int | None = account.meter.state.peek(one.obis, AVAILABLE_FROM.name)
-    return LOW_CREDIT.of(account.meter, account.one) if kept is None else kept
+    return kept if kept is not None else LOW_CREDIT.of(account.meter, account.one)
 
 
 def is_metered(meter: Meter, rate: bytes) -> bool:

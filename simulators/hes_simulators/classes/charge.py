@@ -9,7 +9,7 @@ Source: IEC 62056-6-2, class_id 113, "Payment metering".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.cosem import CosemDateTime
@@ -105,10 +105,9 @@ class ChargeClass:
             raise Refused(READ_WRITE_DENIED)
         if selection is not None:
             raise Refused(SCOPE_VIOLATED)
-        kept = meter.state.objects.get(one.obis, {})
         match index:
             case 6:
-                changes = {"passive": _checked_price(meter, data).keep()}
+                changes: dict[str, Any] = {"passive": _checked_price(meter, data).keep()}
             case 7:
                 changes = _activation(meter, octet_string(data, 12, _DATE_TIME_OCTETS))
             case _:
@@ -171,7 +170,7 @@ def _activate(charge: Charge, at_us: int) -> None:
     charge.meter.state.of(charge.one.obis).pop("activates_us", None)
 
 
-def _activation(meter: Meter, octets_: bytes) -> dict[str, object]:
+def _activation(meter: Meter, octets_: bytes) -> dict[str, Any]:
     """A date-time in the future, or none at all; wildcards are no time."""
     if octets_ == _NEVER:
         return {"activation": octets_, "activates_us": None}

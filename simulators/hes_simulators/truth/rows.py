@@ -1,72 +1,85 @@
 """
-The truth: what every meter really captured, to compare with what a head-end believes.
+What meters really captured: the rows of their profiles, as values and as lines of a truth log.
 
-Owns the rows as values (`rows`, for tests) and as JSON lines (`TruthLog`, for `--truth-log`).
-Values are raw integers by OBIS code, exactly as the meter holds them; times are UTC.
+Owns `rows` (for tests) and `TruthLog`, which writes each row once it is captured. Values are raw
+integers by OBIS code, as the meter sends them; a column that is no number is left out, and an
+attribute other than the value is named as `OBIS/attribute`.
+
+Rows are worked out, not kept, so that idle meters stay light. Only rows of the clock's grid and of
+billing are here: what an event log holds is told by the events themselves.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import attrs
+import numpy as np
 import trio
 
-from hes_simulators.energy.curves import Intervals
-from hes_simulators.energy.grid import SLOT_S, captured_slots, first_slot_at
-from hes_simulators.load_profile import (
-    AVERAGE_POWER,
-    EXPORT_ENERGY,
-    IMPORT_ENERGY,
-    LOAD_PROFILE,
-    PROFILE_STATUS,
-    VOLTAGE_L1,
-    held_slots,
-    profile_status,
-)
+from hes_protocol.cosem import CaptureObject, Obis
+from hes_protocol.models.objects import CaptureOn, ModelProfile
+from hes_simulators.captures import capture_objects, capture_period_s
+from hes_simulators.clock import SECOND_US, grid, microseconds, moment
 from hes_simulators.meter import Meter
+from hes_simulators.randomness import Int64Array
 from hes_simulators.truth.journal import FileJournal, rfc3339
+from hes_simulators.values import Rows, is_quantity, numbers, profile_status, wrapped
 
 if TYPE_CHECKING:
+    from hes_simulators.kind import MeterKind
     from hes_simulators.scenario.pace import Pace
 
-_OBIS: Final = tuple(
-    map(str, (PROFILE_STATUS, IMPORT_ENERGY, EXPORT_ENERGY, AVERAGE_POWER, VOLTAGE_L1))
-)
+LOAD_PROFILE: Final = Obis.parse("1.0.99.1.0.255")
+_ALL: Final = 1 << 20
+_VALUE: Final = 2
+_LEAST_TICK_S: Final = 60
+_LONGEST_TICK_S: Final = 900
 
 
 @attrs.frozen
 class TruthRow:
-    """One captured profile row; `values` are raw register values by OBIS code."""
+    """
+    One captured profile row; `values` are raw register values by OBIS code.
+
+    `captured_at` is the row's time stamp, what the clock showed; `true_at` when that was.
+    """
 
     serial: str
     captured_at: datetime
     values: dict[str, int]
     profile: str = str(LOAD_PROFILE)
+    true_at: datetime | None = None
 
     def to_json(self) -> str:
         """One line of a truth log, without the line's end."""
-        line = {
+        line: dict[str, object] = {
             "kind": "captured",
             "at": rfc3339(self.captured_at),
             "serial": self.serial,
             "profile": self.profile,
             "values": self.values,
         }
+        if self.true_at is not None and self.true_at != self.captured_at:
+            line["true_at"] = rfc3339(self.true_at)
         return json.dumps(line, separators=(",", ":"))
 
 
-def rows(meter: Meter, from_: datetime, to: datetime) -> Iterator[TruthRow]:
+def rows(
+    meter: Meter, from_: datetime, to: datetime, profile: Obis = LOAD_PROFILE
+) -> Iterator[TruthRow]:
     """
-    The rows that a meter captures at `from_` <= moment < `to`, oldest first.
+    The rows of a profile that a meter captures at `from_` <= moment < `to`, oldest first.
 
     Any time may be asked for, past or to come; before its installation a meter captures nothing.
+
+    Raises: KeyError: the meter's model has no such profile.
     """
-    first, end = first_slot_at(from_), first_slot_at(to)
-    yield from _rows(meter, meter.curve.intervals(first, end))
+    known = meter.kind.model.profiles[profile]
+    yield from _rows(meter, known, microseconds(from_) - 1, microseconds(to) - 1, _ALL)
 
 
 class TruthLog:
@@ -92,43 +105,98 @@ class TruthLog:
         self._journal = journal
         self._pace = pace
         self._history = history
+        self._profiles: dict[MeterKind, tuple[ModelProfile, ...]] = {}
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write what the buffers hold, report started, then write each row once it is captured."""
-        at = self._pace.now()
-        end_slot = captured_slots(at)
-        if self._history:
-            for meter in self._meters():
-                self._write(meter, held_slots(meter.curve, at, meter.kind.profile_days))
+        until = self._pace.now()
+        tick_s = _LONGEST_TICK_S
+        for meter in self._meters():
+            tick_s = min(tick_s, max(meter.measuring_period_s, _LEAST_TICK_S))
+            if self._history:
+                self._write(meter, None, microseconds(until))
                 await trio.lowlevel.checkpoint()
         self._journal.flush()
         task_status.started()
+        tick_us = tick_s * SECOND_US
         while True:
-            await self._pace.sleep_until(datetime.fromtimestamp((end_slot + 1) * SLOT_S, UTC))
-            captured = range(end_slot, captured_slots(self._pace.now()))
+            after_us = microseconds(until)
+            await self._pace.sleep_until(moment((after_us // tick_us + 1) * tick_us))
+            until = self._pace.now()
             for meter in self._meters():
-                self._write(meter, captured)
+                # What happened by itself until then (a limiter) is in the row, whoever asked.
+                meter.advance(until)
+                self._write(meter, after_us, microseconds(until))
                 await trio.lowlevel.checkpoint()
             self._journal.flush()
-            end_slot = captured.stop
 
-    def _write(self, meter: Meter, slots: range) -> None:
-        intervals = meter.curve.intervals(slots.start, slots.stop)
-        self._journal.lines(row.to_json() for row in _rows(meter, intervals))
+    def _write(self, meter: Meter, after_us: int | None, until_us: int) -> None:
+        for profile in self._of(meter.kind):
+            most = meter.kind.entries(profile) if after_us is None else _ALL
+            found = _rows(meter, profile, after_us or 0, until_us, most)
+            self._journal.lines(row.to_json() for row in found)
+
+    def _of(self, kind: MeterKind) -> tuple[ModelProfile, ...]:
+        """The profiles whose rows are written."""
+        found = self._profiles.get(kind)
+        if found is None:
+            found = self._profiles[kind] = tuple(
+                profile
+                for profile in kind.model.profiles.values()
+                if profile.on in (CaptureOn.PERIOD, CaptureOn.BILLING)
+            )
+        return found
 
 
-def _rows(meter: Meter, intervals: Intervals) -> Iterator[TruthRow]:
-    columns = (
-        profile_status(intervals, meter.kind.clock_zone),
-        intervals.import_wh,
-        intervals.export_wh,
-        intervals.power_w,
-        intervals.voltage_dv,
+def _rows(
+    meter: Meter, profile: ModelProfile, after_us: int, until_us: int, most: int
+) -> Iterator[TruthRow]:
+    """The rows of a profile with `after_us` < capture <= `until_us`, the last `most`, in order."""
+    captured = _captured(meter, profile, max(after_us, meter.installed_us), until_us, most)
+    if not len(captured):
+        return
+    columns = {
+        _name(column): values.tolist()
+        for column in capture_objects(meter, profile)
+        if (values := _column(meter, column, captured)) is not None
+    }
+    name, serial = str(profile.obis), meter.identity.serial
+    shown = captured.shown_us.tolist()
+    for row, (at_us, shown_us) in enumerate(zip(captured.at_us.tolist(), shown, strict=True)):
+        held = {obis: values[row] for obis, values in columns.items()}
+        yield TruthRow(serial, moment(shown_us), held, name, moment(at_us))
+
+
+def _captured(meter: Meter, profile: ModelProfile, after_us: int, until_us: int, most: int) -> Rows:
+    if profile.on is CaptureOn.BILLING:
+        at, shown = meter.closings(until_us)
+        return Rows(at, shown)[at > after_us][-most:]
+    period_s = capture_period_s(meter, profile)
+    if not period_s:
+        return Rows(np.empty(0, np.int64), np.empty(0, np.int64))
+    at, shown = meter.time.captures(
+        grid(period_s, meter.face), after_us, until_us, most, meter.state.dark
     )
-    values = zip(*(column.tolist() for column in columns), strict=True)
-    for captured_at_s, row in zip(intervals.captured_at_s.tolist(), values, strict=True):
-        yield TruthRow(
-            meter.identity.serial,
-            datetime.fromtimestamp(captured_at_s, UTC),
-            dict(zip(_OBIS, row, strict=True)),
-        )
+    return Rows(at, shown, period_s=period_s)
+
+
+def _column(meter: Meter, column: CaptureObject, captured: Rows) -> Int64Array | None:
+    """The numbers of a column; None where it holds something else."""
+    one = meter.kind.model.objects.get((column.class_id, column.obis))
+    attribute = None if one is None else one.attributes.get(column.attribute_index)
+    if attribute is None:
+        return None
+    if attribute.source == "profile_status":
+        return profile_status(meter, captured)
+    if not is_quantity(attribute):
+        return None
+    found = numbers(meter, attribute, captured)
+    if attribute.tag is None:
+        return found
+    return np.array([wrapped(value, attribute.tag) for value in found.tolist()], np.int64)
+
+
+def _name(column: CaptureObject) -> str:
+    if column.attribute_index == _VALUE:
+        return str(column.obis)
+    return f"{column.obis}/{column.attribute_index}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from functools import cache
 from random import Random
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -35,7 +34,6 @@ from hes_protocol.server import (
     ServerReply,
 )
 from hes_protocol.xdlms import DataNotification
-from hes_simulators.energy.curves import LoadModel
 from hes_simulators.meter import MECHANISMS
 from tests.unit.hes_collectors.support import START, wall_clock
 
@@ -44,11 +42,6 @@ PROFILE_DAYS = 7
 CLIENT_SAP = Association().client_sap
 
 Tamper = Callable[[int, bytes], bytes | None]
-
-
-@cache
-def _loads() -> LoadModel:
-    return LoadModel(1, ZONE)
 
 
 def meter_kind(
@@ -70,7 +63,6 @@ def meter_kind(
         next_challenge=lambda: random.randbytes(16),
         first_counter=1000,
         hdlc=hdlc,
-        loads=_loads(),
         quirks=quirks,
     )
 

@@ -13,7 +13,7 @@ from hes_protocol.client import Associate, Get, Release
 from hes_protocol.cosem import Attribute, CosemDateTime, Obis, RangeSelection
 from hes_protocol.errors import RemoteProtocolError
 from hes_simulators import Fleet, FleetSettings, Security, SessionSummary, serve_stream
-from hes_simulators.load_profile import CLOCK_CAPTURE
+from hes_simulators.selection import CLOCK_CAPTURE
 from tests.unit.hes_simulators.reader import Reader
 
 NOW = datetime(2026, 11, 21, 9, 20, tzinfo=UTC)

@@ -23,12 +23,16 @@ from hes_protocol.quirks import STANDARD, ByClient, Deviation, Quirks, Selection
 from hes_protocol.server import ActionRequested, GetRequested, Selection, SetRequested
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators import Meter, MeterKind, Security, rows
-from hes_simulators.load_profile import CLOCK_CAPTURE, COLUMNS
+from hes_simulators.clock import microseconds
+from hes_simulators.known_models import simulated_model
+from hes_simulators.selection import CLOCK_CAPTURE
+from hes_simulators.truth.rows import LOAD_PROFILE
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 10, 25, 9, 20, 30, 120_000, tzinfo=UTC)  # a day of 100 quarter-hours
 CLOCK = (8, "0.0.1.0.0.255")
 PROFILE = (7, "1.0.99.1.0.255")
+COLUMNS = simulated_model().profiles[LOAD_PROFILE].capture_objects
 ASSOCIATION = (15, "0.0.40.0.0.255")
 COUNTER = (1, "0.0.43.1.0.255")
 PUBLIC, MANAGEMENT = 16, 1
@@ -86,7 +90,7 @@ def profile_rows(
         cells = row.value
         time = CosemDateTime.from_octets(cells[0].value)
         captured_at = datetime.fromisoformat(time.isoformat() or "").astimezone(UTC)
-        names = [str(column.capture_object.obis) for column in COLUMNS[1:]]
+        names = [str(column.obis) for column in COLUMNS[1:]]
         found.append((captured_at, dict(zip(names, (c.value for c in cells[1:]), strict=True))))
     return found
 
@@ -146,13 +150,13 @@ def test_clock(at: datetime, time: str, status: int) -> None:
 
 def test_registers_and_units() -> None:
     asked = meter()
-    shown = asked.curve.registers(NOW)
+    source, now_us = asked.source, microseconds(NOW)
     energy = ask(asked, (3, "1.0.1.8.0.255"), 2)
-    assert energy == Data(DataTag.DOUBLE_LONG_UNSIGNED, shown.import_wh)
-    assert value(asked, (3, "1.0.2.8.0.255"), 2) == shown.export_wh
-    assert value(asked, (3, "1.0.1.7.0.255"), 2) == shown.import_w
-    assert value(asked, (3, "1.0.2.7.0.255"), 2) == shown.export_w
-    assert value(asked, (3, "1.0.32.7.0.255"), 2) == shown.voltage_dv
+    assert energy == Data(DataTag.DOUBLE_LONG_UNSIGNED, source.total("import_wh", now_us))
+    assert value(asked, (3, "1.0.2.8.0.255"), 2) == source.total("export_wh", now_us)
+    assert value(asked, (3, "1.0.1.7.0.255"), 2) == source.momentary("import_w", NOW)
+    assert value(asked, (3, "1.0.2.7.0.255"), 2) == source.momentary("export_w", NOW)
+    assert value(asked, (3, "1.0.32.7.0.255"), 2) == source.momentary("voltage_l1_dv", NOW)
     units = {
         name: ScalerUnit.from_data(ask(asked, (3, name), 3))
         for name in ("1.0.1.8.0.255", "1.0.1.27.0.255", "1.0.32.7.0.255")
@@ -214,7 +218,7 @@ def test_refusals(
 def test_public_client_learns_the_expected_counter() -> None:
     asked = meter()
     assert value(asked, COUNTER, 2, client_sap=PUBLIC) == 0
-    asked.client_counters[MANAGEMENT] = 4711
+    asked.state.counters[MANAGEMENT] = 4711
     assert value(asked, COUNTER, 2, client_sap=PUBLIC) == 4711
 
 
@@ -263,7 +267,7 @@ def test_buffer_wraps() -> None:
 
 
 def test_a_young_meter_holds_only_what_it_captured() -> None:
-    installed_at = meter().curve.household.installed_at
+    installed_at = meter().source.installed_at
     young = meter(at=installed_at + timedelta(minutes=46))
     assert len(profile_rows(young)) == 3
     assert value(young, PROFILE, 7) == 3
@@ -322,8 +326,8 @@ def test_range_with_selected_columns() -> None:
     assert [len(row.value) for row in table] == [2] * 4
     clock, reading = table[-1].value
     assert CosemDateTime.from_octets(clock.value).isoformat() == "2026-10-25T10:15:00+01:00"
-    at_row = asked.curve.registers(NOW.replace(minute=15, second=0, microsecond=0))
-    assert reading.value == at_row.import_wh
+    at_us = microseconds(NOW.replace(minute=15, second=0, microsecond=0))
+    assert reading.value == asked.source.total("import_wh", at_us)
 
 
 def test_selection_beyond_what_is_captured_is_refused() -> None:
@@ -398,7 +402,7 @@ def test_what_may_not_be_written_says_why(
 ) -> None:
     asked = meter()
     assert write(asked, what, index, data, client_sap) is DataAccessResult[result]
-    assert asked.written == {}
+    assert asked.state.written == {}
 
 
 def test_a_part_of_an_attribute_cannot_be_written() -> None:

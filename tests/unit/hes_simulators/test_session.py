@@ -19,7 +19,8 @@ from hes_protocol.errors import RemoteProtocolError
 from hes_protocol.wrapper import HEADER_OCTETS
 from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators import Fleet, FleetSettings, Security, SessionSummary, rows, serve_stream
-from hes_simulators.load_profile import CLOCK_CAPTURE
+from hes_simulators.clock import microseconds
+from hes_simulators.selection import CLOCK_CAPTURE
 from tests.unit.hes_simulators.reader import Reader
 
 NOW = datetime(2026, 11, 21, 9, 20, tzinfo=UTC)
@@ -70,7 +71,7 @@ async def test_a_whole_session(security: Security) -> None:
         meter = there.fleet.meter(0)
         energy = await reader.get(*ENERGY)
         assert isinstance(energy, Data)
-        assert energy.value == meter.curve.registers(NOW).import_wh
+        assert energy.value == meter.measuring.total("import_wh", microseconds(NOW))
         clock = await reader.get(8, "0.0.1.0.0.255", 2)
         assert isinstance(clock, Data)
         assert CosemDateTime.from_octets(clock.value).isoformat() == "2026-11-21T10:20:00+01:00"

@@ -22,7 +22,7 @@ from hes_protocol.models import Model
 from hes_protocol.profile import NullMeaning
 from hes_protocol.quirks import STANDARD, ByClient, Deviation, Quirks, SelectionBy
 from hes_protocol.server import ActionRequested
-from hes_simulators.load_profile import LOAD_PROFILE
+from hes_simulators.truth.rows import LOAD_PROFILE
 from tests.unit.hes_collectors import support
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.simulated import SimulatedMeter, network

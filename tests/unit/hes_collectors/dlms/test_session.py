@@ -37,7 +37,7 @@ from hes_protocol.server import (
 from hes_protocol.wrapper import WrapperFrame
 from hes_protocol.xdlms import DataNotification, ExceptionResponse, ServiceError, StateError
 from hes_protocol.xdlms.access import LONG_CONFIRMED
-from hes_simulators.load_profile import LOAD_PROFILE
+from hes_simulators.truth.rows import LOAD_PROFILE
 from tests.unit.hes_collectors import support
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.pushes import payload

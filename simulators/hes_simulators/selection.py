@@ -1,40 +1,45 @@
 """
-Selective access to the load profile: which rows and columns a client's descriptor asks for.
+Selective access to profiles: which rows and columns a client's descriptor asks for.
 
 Owns what the two access selectors of class_id 7 mean here; not the rows' octets. Columns come
-back in capture order, whatever the order in which they were asked for.
+back in capture order, whatever the order in which they were asked for. Entries count from 1 as the
+buffer is read.
 Source: IEC 62056-6-2, class_id 7, "Selective access": range_descriptor, entry_descriptor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 import attrs
+import numpy as np
 
 from hes_protocol.axdr import Data, DataTag
-from hes_protocol.cosem import CosemDateTime, EntrySelection, RangeSelection
+from hes_protocol.cosem import CaptureObject, CosemDateTime, EntrySelection, Obis, RangeSelection
 from hes_protocol.cosem.date_time import DEVIATION_UNSPECIFIED
 from hes_protocol.errors import EncodingError
 from hes_protocol.quirks import Deviation, Quirks, SelectionBy
 from hes_protocol.xdlms.results import DataAccessResult
-from hes_simulators.load_profile import CLOCK_CAPTURE, COLUMNS, ProfileColumn, slots_between
+from hes_simulators.clock import microseconds
 from hes_simulators.local_time import instant
+from hes_simulators.values import Rows
 
+CLOCK: Final = Obis.parse("0.0.1.0.0.255")
+CLOCK_CAPTURE: Final = CaptureObject(8, CLOCK, 2, 0)
 _BY: Final = {
     SelectionBy.RANGE: RangeSelection.selector,
     SelectionBy.ENTRY: EntrySelection.selector,
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Selected:
-    """What to send: the rows of `slots`, of each the cells of `columns`."""
+    """What to send: of each of `rows` the cells of `columns`."""
 
-    slots: range
-    columns: Sequence[ProfileColumn]
+    rows: Rows
+    columns: Sequence[CaptureObject]
 
 
 def selectors(quirks: Quirks) -> tuple[int, ...]:
@@ -43,13 +48,17 @@ def selectors(quirks: Quirks) -> tuple[int, ...]:
 
 
 def select(
-    selection: RangeSelection | EntrySelection, held: range, zone: tzinfo, quirks: Quirks
+    selection: RangeSelection | EntrySelection,
+    held: Rows,
+    captured: Sequence[CaptureObject],
+    zone: tzinfo,
+    quirks: Quirks,
 ) -> Selected | DataAccessResult:
     """
     Apply a client's access selection.
 
-    Args: held: the slots that the buffer holds. zone: in which times without deviation are meant.
-        quirks: which selections and which bounds the model takes.
+    Args: held: the rows of the buffer. captured: its columns. zone: in which times without
+        deviation are meant. quirks: which selections and which bounds the model takes.
     Returns: the selection, perhaps of no rows; or TYPE_UNMATCHED for bounds that are no
         date-time or not one that the model takes, SCOPE_OF_ACCESS_VIOLATED for columns that are
         not captured and for a selector that the model does not have.
@@ -57,17 +66,21 @@ def select(
     if selection.selector not in selectors(quirks):
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     if isinstance(selection, RangeSelection):
-        return _by_range(selection, held, zone, quirks.deviation)
-    return _by_entry(selection, held)
+        return _by_range(selection, held, captured, zone, quirks.deviation)
+    return _by_entry(selection, held, captured)
 
 
 def _by_range(
-    selection: RangeSelection, held: range, zone: tzinfo, deviation: Deviation | None
+    selection: RangeSelection,
+    held: Rows,
+    captured: Sequence[CaptureObject],
+    zone: tzinfo,
+    deviation: Deviation | None,
 ) -> Selected | DataAccessResult:
-    if selection.restricting != CLOCK_CAPTURE:
+    if selection.restricting != CLOCK_CAPTURE or CLOCK_CAPTURE not in captured:
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     wanted = set(selection.selected)
-    columns = [column for column in COLUMNS if column.capture_object in wanted]
+    columns = [column for column in captured if column in wanted]
     if len(columns) != len(wanted):
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     try:
@@ -75,26 +88,31 @@ def _by_range(
         last = _moment(selection.to, zone, deviation, latest=True)
     except EncodingError:
         return DataAccessResult.TYPE_UNMATCHED
-    return Selected(slots_between(held, first, last), columns or COLUMNS)
+    within = np.ones(len(held), bool)
+    if first is not None:
+        within &= held.shown_us >= first
+    if last is not None:
+        within &= held.shown_us <= last
+    return Selected(held[np.flatnonzero(within)], columns or captured)
 
 
-def _by_entry(selection: EntrySelection, held: range) -> Selected | DataAccessResult:
+def _by_entry(
+    selection: EntrySelection, held: Rows, captured: Sequence[CaptureObject]
+) -> Selected | DataAccessResult:
     if not selection.from_entry or not selection.from_column:
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-    if max(selection.from_column, selection.to_column) > len(COLUMNS):
+    if max(selection.from_column, selection.to_column) > len(captured):
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-    slots = held[selection.from_entry - 1 : selection.to_entry or None]
-    columns = COLUMNS[selection.from_column - 1 : selection.to_column or None]
+    rows = held[selection.from_entry - 1 : selection.to_entry or None]
+    columns = captured[selection.from_column - 1 : selection.to_column or None]
     if not columns:
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-    return Selected(slots, columns)
+    return Selected(rows, columns)
 
 
-def _moment(
-    bound: Data, zone: tzinfo, deviation: Deviation | None, *, latest: bool
-) -> datetime | None:
+def _moment(bound: Data, zone: tzinfo, deviation: Deviation | None, *, latest: bool) -> int | None:
     """
-    A bound of the range as a UTC moment; None where it leaves the date open.
+    A bound of the range, microseconds since 1970 UTC; None where it leaves the date open.
 
     Raises: EncodingError: no date-time, or none with or without deviation as the model wants it.
     """
@@ -104,4 +122,5 @@ def _moment(
     given = time.deviation_min != DEVIATION_UNSPECIFIED
     if deviation is (Deviation.REFUSED if given else Deviation.REQUIRED):
         raise EncodingError("bad-date-time", f"deviation is {deviation}")
-    return instant(time, zone, latest=latest)
+    found = instant(time, zone, latest=latest)
+    return None if found is None else microseconds(found)

@@ -1,0 +1,179 @@
+"""
+Clock: class_id 8. Reading it, setting it, and the methods that adjust it.
+
+A step is told by two events, stamped with the time before and after. Daylight saving can be
+switched off and the zone be moved; the rule itself is the zone's, whatever its attributes say.
+Source: IEC 62056-6-2, class_id 8, version 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hes_protocol.axdr import Data, DataTag
+from hes_protocol.cosem import CosemDateTime
+from hes_protocol.cosem.date_time import ClockStatus
+from hes_protocol.errors import EncodingError
+from hes_protocol.models.objects import ModelObject
+from hes_simulators.classes.answering import (
+    OBJECT_UNDEFINED,
+    OTHER_REASON,
+    TYPE_UNMATCHED,
+    Refused,
+    enum,
+    invoking,
+    members,
+    nothing,
+    number,
+    octets,
+)
+from hes_simulators.classes.plain import Plain
+from hes_simulators.clock import SECOND_US, microseconds
+from hes_simulators.local_time import instant
+
+if TYPE_CHECKING:
+    from hes_simulators.meter import Meter
+
+_INTERNAL_CRYSTAL: Final = 1
+_DST_MIN: Final = 60
+# The European rule: the last Sunday (day 0xFE, weekday 7) of March and of October, every year.
+_SUMMER_BEGINS: Final = bytes.fromhex("ffff03fe0702000000800000")
+_SUMMER_ENDS: Final = bytes.fromhex("ffff0afe0703000000800080")
+_DATE_TIME_OCTETS: Final = 12
+_MOST_SHIFT_S: Final = 900
+_QUARTER_S: Final = 900
+_MINUTE_S: Final = 60
+_LEAST_YEAR, _LAST_YEAR = 2000, 2099
+_PRESET: Final = "preset"
+_ENABLED: Final = 8
+
+
+class Clock(Plain):
+    """class_id 8."""
+
+    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
+        """What the model does not say of the clock."""
+        at_us = meter.now_us
+        shown = meter.face.cosem(meter.time.shown_us(at_us), meter.state.clock_status)
+        match index:
+            case 2:
+                return octets(shown.to_octets())
+            case 3:
+                offset_min = meter.face.standard_offset_min(meter.time.shown_us(at_us))
+                return Data(DataTag.LONG, -offset_min)
+            case 4:
+                return Data(DataTag.UNSIGNED, shown.clock_status)
+            case 5:
+                return octets(_SUMMER_BEGINS)
+            case 6:
+                return octets(_SUMMER_ENDS)
+            case 7:
+                return Data(DataTag.INTEGER, _DST_MIN)
+            case 8:
+                return Data(DataTag.BOOLEAN, not meter.kind.quirks.standard_time)
+            case 9:
+                return enum(_INTERNAL_CRYSTAL)
+            case _:
+                return None
+
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
+        """time, time_zone, and the daylight saving."""
+        match index:
+            case 2:
+                step(meter, _instant(meter, data))
+                meter.state.clock_status &= ~int(ClockStatus.INVALID | ClockStatus.DOUBTFUL)
+            case 3:
+                number(data, DataTag.LONG, -840, 720)
+                meter.keep(one, index, data)
+            case 5 | 6:
+                if data.tag is not DataTag.OCTET_STRING or len(data.value) != _DATE_TIME_OCTETS:
+                    raise Refused(TYPE_UNMATCHED)
+                meter.keep(one, index, data)
+            case 7:
+                number(data, DataTag.INTEGER, -120, 120)
+                meter.keep(one, index, data)
+            case 8:
+                if data.tag is not DataTag.BOOLEAN:
+                    raise Refused(TYPE_UNMATCHED)
+                meter.keep(one, index, data)
+            case _:
+                raise Refused(OTHER_REASON)
+        meter.refresh_face()
+
+    @invoking
+    def invoke(
+        self, meter: Meter, one: ModelObject, method_index: int, data: Data | None, sap: int
+    ) -> Data | None:
+        """The six ways to adjust a clock."""
+        match method_index:
+            case 1:
+                nothing(data)
+                _round_to(meter, _QUARTER_S)
+            case 2:
+                nothing(data)
+                _round_to(meter, meter.measuring_period_s)
+            case 3:
+                nothing(data)
+                _round_to_minute(meter)
+            case 4:
+                nothing(data)
+                _to_preset(meter, one)
+            case 5:
+                preset, start, end = members(data, 3)
+                times = [_instant(meter, time) for time in (preset, start, end)]
+                if times[1] > times[2]:
+                    raise Refused(OTHER_REASON)
+                meter.state.of(one.obis)[_PRESET] = times
+            case 6:
+                shift_s = number(data, DataTag.LONG, -_MOST_SHIFT_S, _MOST_SHIFT_S)
+                step(meter, meter.time.shown_us(meter.now_us) + shift_s * SECOND_US)
+            case _:
+                raise Refused(OBJECT_UNDEFINED)
+        return None
+
+
+def step(meter: Meter, shown_us: int) -> None:
+    """The clock goes on from another time; events before and after."""
+    meter.event("clock_adjusted_old")
+    meter.time.set(meter.now_us, shown_us)
+    meter.event("clock_adjusted_new")
+
+
+def _instant(meter: Meter, data: Data) -> int:
+    """
+    A date-time in full that a client writes, as it shows.
+
+    Raises: Refused.
+    """
+    if data.tag not in (DataTag.OCTET_STRING, DataTag.DATE_TIME):
+        raise Refused(TYPE_UNMATCHED)
+    try:
+        time = CosemDateTime.from_octets(data.value)
+    except EncodingError:
+        raise Refused(TYPE_UNMATCHED) from None
+    if time.hour == 0xFF or time.minute == 0xFF or not _LEAST_YEAR <= time.year <= _LAST_YEAR:
+        raise Refused(OTHER_REASON)
+    found = instant(time, meter.face.zone, latest=False)
+    if found is None:
+        raise Refused(OTHER_REASON)
+    return microseconds(found)
+
+
+def _round_to(meter: Meter, period_s: int) -> None:
+    """To the nearest end of a period."""
+    shown_us, period_us = meter.time.shown_us(meter.now_us), period_s * SECOND_US
+    step(meter, (shown_us + period_us // 2) // period_us * period_us)
+
+
+def _round_to_minute(meter: Meter) -> None:
+    """Seconds below 30 are dropped, else the minute is full (class_id 8, adjust_to_minute)."""
+    shown_us, minute_us = meter.time.shown_us(meter.now_us), _MINUTE_S * SECOND_US
+    step(meter, (shown_us + minute_us // 2) // minute_us * minute_us)
+
+
+def _to_preset(meter: Meter, one: ModelObject) -> None:
+    """To the preset time, if the clock is within the interval that goes with it."""
+    preset = meter.state.peek(one.obis, _PRESET)
+    if preset is None or not preset[1] <= meter.time.shown_us(meter.now_us) <= preset[2]:
+        raise Refused(OTHER_REASON)
+    step(meter, preset[0])

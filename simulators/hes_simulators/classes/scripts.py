@@ -1,0 +1,219 @@
+"""
+Script table (class_id 9) and single action schedule (class_id 22): things done on call or by time.
+
+Owns the few scripts that models name, as actions that clients read and as what happens, and the
+wildcards of execution times. A model's own push and billing schedules are data of `ModelPush` and
+of `MeterTable.billing`; they run from here only when a client has written other times.
+Source: IEC 62056-6-2, class_id 9 version 0, class_id 22 version 0; 4.1.6.1 for wildcards of dates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from hes_protocol.axdr import Data, DataTag, array, structure
+from hes_protocol.cosem import Obis
+from hes_protocol.models.objects import ModelObject
+from hes_protocol.xdlms.results import ActionResultCode
+from hes_simulators.classes.answering import (
+    OBJECT_UNDEFINED,
+    OTHER_REASON,
+    TYPE_UNMATCHED,
+    Refused,
+    elements,
+    enum,
+    invoking,
+    long_unsigned,
+    members,
+    number,
+    obis_of,
+    octets,
+)
+from hes_simulators.classes.plain import Plain
+from hes_simulators.clock import microseconds, moment
+
+if TYPE_CHECKING:
+    from hes_simulators.meter import Meter
+
+_EXECUTE: Final = 2  # service_id: invoke a method
+_SCRIPT_TABLE: Final = 9
+_ANY: Final = 0xFF
+_LAST_OF_MONTH: Final = 0xFE
+_MOST_TIMES: Final = 32
+_LOOK_AHEAD_DAYS: Final = 400
+_BILLING_PROFILE: Final = Obis.parse("0.0.98.1.0.255")
+_DISCONNECTOR: Final = Obis.parse("0.0.96.3.10.255")
+_IMAGE_TRANSFER: Final = Obis.parse("0.0.44.0.0.255")
+# What a script of that name does: class_id, logical_name, method.
+_ACTIONS: Final = {
+    "end_of_billing": (7, _BILLING_PROFILE, 2),
+    "disconnect": (70, _DISCONNECTOR, 1),
+    "reconnect": (70, _DISCONNECTOR, 2),
+    "activate_image": (18, _IMAGE_TRANSFER, 4),
+}
+_TIMES: Final = {
+    "hour": (bytes((_ANY, 0, 0, 0)), bytes((_ANY,) * 5)),
+    "day": (bytes(4), bytes((_ANY,) * 5)),
+    "month": (bytes(4), bytes((_ANY, _ANY, _ANY, 1, _ANY))),
+}
+
+
+def run(meter: Meter, name: str) -> bool:
+    """
+    Do what a script of that name does, now.
+
+    Returns: whether it was done.
+    """
+    if name == "end_of_billing":
+        meter.close_billing()
+        return True
+    action = _action(name)
+    if action is None:
+        return False
+    class_id, obis, method = action
+    one = meter.kind.model.objects.get((class_id, obis))
+    if one is None:
+        return False
+    result, _ = meter.invoke(one, method, Data(DataTag.INTEGER, 0), sap=0)
+    return result is ActionResultCode.SUCCESS
+
+
+def run_script(meter: Meter, table: Obis, selector: int) -> bool:
+    """The script of that number (from 1) of a script table; False where there is none."""
+    one = meter.kind.model.objects.get((_SCRIPT_TABLE, table))
+    names = () if one is None else one.options.get("scripts", ())
+    return 1 <= selector <= len(names) and run(meter, str(names[selector - 1]))
+
+
+def _action(name: str) -> tuple[int, Obis, int] | None:
+    if name.startswith("push:"):
+        return 40, Obis.parse(name.removeprefix("push:")), 1
+    return _ACTIONS.get(name)
+
+
+class ScriptTable(Plain):
+    """class_id 9."""
+
+    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
+        """scripts."""
+        names = map(str, one.options.get("scripts", ()))
+        scripts = array(*(_script(number, name) for number, name in enumerate(names, 1)))
+        return meter.kind.served.constant(one, index, scripts) if index == 2 else None
+
+    @invoking
+    def invoke(
+        self, meter: Meter, one: ModelObject, method_index: int, data: Data | None, sap: int
+    ) -> Data | None:
+        """execute: the script of that number."""
+        if method_index != 1:
+            raise Refused(OBJECT_UNDEFINED)
+        if not run_script(meter, one.obis, number(data, DataTag.LONG_UNSIGNED)):
+            raise Refused(OTHER_REASON)
+        return None
+
+
+def _script(number_: int, name: str) -> Data:
+    action = _action(name)
+    specifications = []
+    if action is not None:
+        class_id, obis, method = action
+        specifications.append(
+            structure(
+                enum(_EXECUTE),
+                long_unsigned(class_id),
+                octets(obis.octets),
+                Data(DataTag.INTEGER, method),
+                Data(DataTag.INTEGER, 0),
+            )
+        )
+    return structure(long_unsigned(number_), array(*specifications))
+
+
+class SingleActionSchedule(Plain):
+    """class_id 22. A living class: it runs its script at the times that a client has written."""
+
+    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
+        """executed_script, type, execution_time."""
+        match index:
+            case 2:
+                script = octets(obis_of(one.options["script"]).octets)
+                return structure(script, long_unsigned(int(one.options.get("selector", 1))))
+            case 3:
+                return enum(1)
+            case 4:
+                times = _TIMES.get(str(one.options.get("at", "")))
+                return array(*([structure(*map(octets, times))] if times else []))
+            case _:
+                return None
+
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
+        """execution_time."""
+        if index != 4:
+            raise Refused(OTHER_REASON)
+        for entry in elements(data, _MOST_TIMES):
+            time, date_ = members(entry, 2)
+            for part, length in ((time, 4), (date_, 5)):
+                if part.tag is not DataTag.OCTET_STRING or len(part.value) != length:
+                    raise Refused(TYPE_UNMATCHED)
+        meter.keep(one, index, data)
+
+    def due_us(self, meter: Meter, one: ModelObject, after_us: int, until_us: int) -> int | None:
+        """See `LivingClass`."""
+        written = meter.state.written.get((one.obis, 4))
+        if written is None or not written.value:
+            return None
+        segment = meter.time.segment(after_us)
+        shown = meter.time.shown_us(after_us)
+        ends_us = segment.shown_us(until_us)
+        found = [
+            at
+            for entry in written.value
+            for at in _matches(meter, entry.value[0].value, entry.value[1].value, shown, ends_us)
+        ]
+        if not found:
+            return None
+        return max(segment.true_at(min(found)), after_us + 1)
+
+    def happen(self, meter: Meter, one: ModelObject, at_us: int) -> None:
+        """See `LivingClass`; nothing is done in the dark."""
+        if not meter.state.dark.covers(at_us):
+            run_script(meter, obis_of(one.options["script"]), int(one.options.get("selector", 1)))
+
+
+def _matches(
+    meter: Meter, time: bytes, date_: bytes, after_us: int, until_us: int
+) -> Iterator[int]:
+    """The first shown moment, `after_us` < t <= `until_us`, that fits; wildcards fit everything."""
+    zone = meter.face.zone
+    day = moment(after_us).astimezone(zone).date()
+    last = min(moment(until_us).astimezone(zone).date(), day + timedelta(days=_LOOK_AHEAD_DAYS))
+    while day <= last:
+        if _fits(day, date_):
+            for hour in range(24) if time[0] == _ANY else (time[0],):
+                for minute in range(60) if time[1] == _ANY else (time[1],):
+                    if hour > 23 or minute > 59:
+                        return
+                    second = 0 if time[2] > 59 else time[2]
+                    local = datetime(
+                        day.year, day.month, day.day, hour, minute, second, tzinfo=zone
+                    )
+                    at_us = microseconds(local)
+                    if after_us < at_us <= until_us:
+                        yield at_us
+                        return
+        day += timedelta(days=1)
+
+
+def _fits(day: date, pattern: bytes) -> bool:
+    year, month, of_month, weekday = (
+        int.from_bytes(pattern[:2], "big"), pattern[2], pattern[3], pattern[4]
+    )  # fmt: skip
+    is_last = (day + timedelta(days=1)).month != day.month
+    return (
+        year in (0xFFFF, day.year)
+        and month in (_ANY, day.month)
+        and (of_month in (_ANY, day.day) or (of_month == _LAST_OF_MONTH and is_last))
+        and weekday in (_ANY, day.isoweekday())
+    )

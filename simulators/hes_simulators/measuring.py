@@ -1,0 +1,156 @@
+"""
+What a meter measures: what flowed through it, which is its sources less what was cut off.
+
+Owns the subtraction, for every quantity and any moments, and the power that follows. Registers,
+rows, billing values and momentary values all come from here, so they agree to the last unit. A
+cut takes from each quantity exactly what the source has in its span.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final
+
+import attrs
+import numpy as np
+
+from hes_simulators.energy import QUANTITIES, Source
+from hes_simulators.randomness import Int64Array
+from hes_simulators.state import ELECTRICITY, MeterState, Spans
+
+SLOT_S: Final = 900
+_POWER: Final = re.compile(r"(import|export)_(w|var|va)((?:_l\d)?)")
+_STAYS_IN_CUTS: Final = ("voltage_", "frequency_")
+_HOUR_S: Final = 3600
+
+
+@lru_cache(maxsize=64)
+def energy_of(quantity: str) -> str | None:
+    """The register that grows by this power; None: it is no power."""
+    found = _POWER.fullmatch(quantity)
+    energy = None if found is None else f"{found[1]}_{found[2]}h{found[3]}"
+    return energy if energy in QUANTITIES else None
+
+
+@attrs.frozen(eq=False)
+class _CutSums:
+    """Of one quantity: spans in order, what the source had at their begins, and cut before each."""
+
+    begins_us: Int64Array
+    ends_us: Int64Array
+    at_begin: Int64Array
+    before: Int64Array
+
+
+@attrs.define(eq=False)
+class Measuring:
+    """
+    The measuring of one meter.
+
+    Args: sources: by medium ("electricity", "gas" ...). state: of the meter, read only.
+    """
+
+    sources: Mapping[str, Source]
+    state: MeterState
+    _sums: dict[str, tuple[tuple[object, ...], _CutSums]] = attrs.field(factory=dict, init=False)
+
+    def medium(self, quantity: str) -> str:
+        """
+        Which of the sources has this quantity.
+
+        Raises: KeyError: none.
+        """
+        for medium, source in self.sources.items():
+            if quantity in source.quantities:
+                return medium
+        raise KeyError(quantity)
+
+    def has(self, quantity: str) -> bool:
+        """Whether one of the sources has this quantity."""
+        return any(quantity in source.quantities for source in self.sources.values())
+
+    def totals(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """
+        What the register of a cumulative quantity held at each moment, native unit.
+
+        Args: at_us: sorted, true time. Raises: KeyError: no source has it.
+        """
+        medium = self.medium(quantity)
+        source = self.sources[medium]
+        flowed = source.totals(quantity, at_us)
+        spans = self.state.cuts.get(medium)
+        return flowed - self._cut(quantity, source, spans, at_us) if spans else flowed
+
+    def total(self, quantity: str, at_us: int) -> int:
+        """The same at one moment."""
+        medium = self.medium(quantity)
+        if self.state.cuts.get(medium):
+            return int(self.totals(quantity, np.array([at_us], np.int64))[0])
+        return self.sources[medium].total(quantity, at_us)
+
+    def measured(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """What is measured at each moment: nothing flows in a cut, an outage has no voltage."""
+        medium = self.medium(quantity)
+        values = self.sources[medium].measured(quantity, at_us)
+        if medium == ELECTRICITY and quantity.startswith(_STAYS_IN_CUTS):
+            dark = self.state.dark
+            return np.where(dark.covering(at_us), 0, values) if dark else values
+        spans = self.state.cuts.get(medium)
+        return np.where(spans.covering(at_us), 0, values) if spans else values
+
+    def wanted(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """What would be measured if nothing were cut off."""
+        return self.sources[self.medium(quantity)].measured(quantity, at_us)
+
+    def averages(self, quantity: str, from_us: Int64Array, to_us: Int64Array) -> Int64Array:
+        """
+        The mean of a momentary quantity over each span; of power exactly what the register grew by.
+
+        Args: from_us, to_us: sorted, `from_us` < `to_us` for each element.
+        """
+        energy = energy_of(quantity)
+        if energy is not None:
+            grew = self.totals(energy, to_us) - self.totals(energy, from_us)
+            length_us = np.maximum(to_us - from_us, 1)
+            # Rounded to the nearest millisecond first: a clock that drifts may be a few µs off.
+            length_ms = np.maximum((length_us + 500) // 1000, 1)
+            power: Int64Array = grew * (_HOUR_S * 1000) // length_ms
+            return power
+        slot_us = SLOT_S * 1_000_000
+        longest = int((to_us - from_us).max(initial=0))
+        samples = max(1, -(-longest // slot_us))
+        values = [
+            self.measured(quantity, np.maximum(to_us - k * slot_us, from_us + 1))
+            for k in range(samples)
+        ]
+        mean: Int64Array = np.sum(values, axis=0) // samples
+        return mean
+
+    def _cut(self, quantity: str, source: Source, spans: Spans, at_us: Int64Array) -> Int64Array:
+        sums = self._cut_sums(quantity, source, spans)
+        place = np.searchsorted(sums.begins_us, at_us, side="right") - 1
+        inside = np.maximum(place, 0)
+        until = np.where(place < 0, at_us, np.minimum(at_us, sums.ends_us[inside]))
+        here = source.totals(quantity, until) - sums.at_begin[inside] + sums.before[inside]
+        return np.where(place < 0, 0, here)
+
+    def _cut_sums(self, quantity: str, source: Source, spans: Spans) -> _CutSums:
+        """Remembered as long as no span is added: an old cut does not change."""
+        known = (len(spans.closed), *spans.closed[-1:], spans.since_us)
+        kept = self._sums.get(quantity)
+        if kept is not None and kept[0] == known:
+            return kept[1]
+        pairs = list(spans.closed)
+        if spans.since_us is not None:
+            pairs.append((spans.since_us, 1 << 62))
+        begins = np.array([begin for begin, _ in pairs], np.int64)
+        ends = np.array([end for _, end in pairs], np.int64)
+        at_begin = source.totals(quantity, begins)
+        closed = len(spans.closed)
+        lengths = source.totals(quantity, ends[:closed]) - at_begin[:closed]
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])[: len(pairs)]
+        sums = _CutSums(begins, ends, at_begin, before)
+        self._sums[quantity] = (known, sums)
+        return sums
