@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
@@ -74,6 +75,10 @@ class Push:
 
 class NoLineError(Exception):
     """The meter has no way to the head-end now."""
+
+
+class UnconfirmedError(Exception):
+    """The head-end has not confirmed a push."""
 
 
 class DarkError(Exception):
@@ -213,6 +218,8 @@ class Pushes:
                 octets = await self._attempt(push, target)
         except (OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
             outcome = "failed"
+        except UnconfirmedError:
+            outcome = "unconfirmed"
         except NoLineError:
             outcome = "no line"
         except DarkError:
@@ -271,19 +278,30 @@ class Pushes:
                 line = Session(stream, meter, SessionSummary(), misdeeds=misdeeds, link=link)
                 if not push.setup.confirmed:
                     return await line.push(notify)
+                octets = None
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_listen, line)
-                    octets = await self._say(line, push, notify)
+                    # What breaks here would leave the nursery in a group.
+                    with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+                        octets = await self._confirmed(line, notify)
                     nursery.cancel_scope.cancel()
+                if octets is None:
+                    raise UnconfirmedError
                 return octets
 
     async def _say(self, line: Session, push: Push, notify: Notify) -> int:
         if not push.setup.confirmed:
             return await line.push(notify)
-        octets = await line.push_confirmed(notify, self._settings.push_timeout_s / 2)
+        octets = await self._confirmed(line, notify)
         if octets is None:
-            raise trio.TooSlowError
-        self._counters.pushes_confirmed += 1
+            raise UnconfirmedError
+        return octets
+
+    async def _confirmed(self, line: Session, notify: Notify) -> int | None:
+        """None: nothing has come; half of the time is left for the connection."""
+        octets = await line.push_confirmed(notify, self._settings.push_timeout_s / 2)
+        if octets is not None:
+            self._counters.pushes_confirmed += 1
         return octets
 
     def _tell(self, push: Push, octets: int, target: Target, outcome: str) -> None:
