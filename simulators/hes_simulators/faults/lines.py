@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -89,7 +89,8 @@ async def ask(path: Path, command: Mapping[str, Any]) -> dict[str, Any]:
         with trio.fail_after(_ANSWER_S):
             async with await _connect(path) as stream:
                 await _send(stream, command)
-                async for line in _lines(stream):
+                line = await _Lines(stream).next()
+                if line is not None:
                     return _checked(json.loads(line))
     except FileNotFoundError:
         raise ControlError(f"nothing runs here: {path} does not exist") from None
@@ -174,11 +175,11 @@ async def _remove_stale(path: Path) -> None:
 
 
 async def _converse(stream: trio.SocketStream, answer: Answer) -> None:
-    lines = _lines(stream)
+    lines = _Lines(stream)
     while True:
         with trio.move_on_after(_IDLE_S) as patience:
             try:
-                line = await anext(lines, None)
+                line = await lines.next()
             except FaultError as error:
                 await _send(stream, _error(error.code, error.detail))
                 return
@@ -208,19 +209,33 @@ async def _send(stream: trio.SocketStream, message: Mapping[str, Any]) -> None:
     await stream.send_all(json.dumps(message, separators=(",", ":")).encode() + b"\n")
 
 
-async def _lines(stream: trio.SocketStream) -> AsyncIterator[bytes]:
-    """
-    Whole lines without their ends, empty ones left out.
+class _Lines:
+    """Whole lines of a stream without their ends, empty ones left out."""
 
-    Raises: FaultError: "too-long".
-    """
-    received = bytearray()
-    while data := await stream.receive_some(65_536):
-        received += data
-        while (end := received.find(b"\n")) >= 0:
-            line = bytes(received[:end])
-            del received[: end + 1]
-            if line.strip():
-                yield line
-        if len(received) > MAX_LINE_OCTETS:
-            raise FaultError("too-long", f"a line of more than {MAX_LINE_OCTETS} octets")
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._received = bytearray()
+
+    async def next(self) -> bytes | None:
+        """
+        The next line; None: there is none any more.
+
+        Raises: FaultError: "too-long".
+        """
+        searched = 0
+        while True:
+            end = self._received.find(b"\n", searched)
+            if end >= 0:
+                line = bytes(self._received[:end])
+                del self._received[: end + 1]
+                searched = 0
+                if line.strip():
+                    return line
+                continue
+            searched = len(self._received)
+            if searched > MAX_LINE_OCTETS:
+                raise FaultError("too-long", f"a line of more than {MAX_LINE_OCTETS} octets")
+            data = await self._stream.receive_some(65_536)
+            if not data:
+                return None
+            self._received += data
