@@ -188,6 +188,18 @@ def test_writers_go_on_while_partitions_become_hypertables(
         assert connection.execute("SELECT count(*) FROM reading").fetchone() == (40 * 2 * 4 * 96,)
 
 
+def test_a_partition_that_was_missing_is_not_made_for_what_became_a_hypertable(
+    database: Database, timescaledb: None
+) -> None:
+    with plain():
+        reconcile(database)
+    missing = [("reading", chunks.number_of(DAY) - 9)]
+    assert reconcile(database).path is Path.APACHE
+    with database.connection() as connection:
+        partitions.make(connection, missing)
+    put(database, "reading", DAY - 9 * WEEK)
+
+
 def test_another_width_of_chunks_is_set_right(database: Database, timescaledb: None) -> None:
     reconcile(database)
     with database.connection() as connection:

@@ -91,6 +91,12 @@ def make(connection: Connection, missing: Sequence[tuple[str, int]]) -> None:
     connection.execute("SELECT set_config('lock_timeout', %s, true)", (_LOCK_TIMEOUT,))
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
     for table in sorted({table for table, _ in missing}):
+        # As attaching does anyway, but before one looks: it may be a hypertable by now.
+        connection.execute(
+            sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(sql.Identifier(table))
+        )
+        if not is_partitioned(connection, table):
+            continue
         there = partitions(connection, table)
         for number in sorted(number for name, number in missing if name == table):
             since, until = chunks.since(number), chunks.since(number + 1)
@@ -102,6 +108,14 @@ def make(connection: Connection, missing: Sequence[tuple[str, int]]) -> None:
                     )
                 )
                 attach(connection, table, partition, since, until)
+
+
+def is_partitioned(connection: Connection, table: str) -> bool:
+    """Whether a table has partitions of ours, and is neither plain nor a hypertable."""
+    row = connection.execute(
+        "SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", (table,)
+    ).fetchone()
+    return row == (True,)
 
 
 def name_of(table: str, number: int) -> str:

@@ -82,7 +82,7 @@ def _to_hypertable(connection: Connection, table: str) -> None:
     if is_hypertable(connection, table):
         connection.execute(_SET_INTERVAL, names)
         return
-    if not _is_partitioned(connection, table):
+    if not partitions.is_partitioned(connection, table):
         connection.execute(_CREATE_HYPERTABLE, names)
         return
     aside = set_aside(connection, table, f"{table}_partitioned")
@@ -98,7 +98,7 @@ def _to_hypertable(connection: Connection, table: str) -> None:
 
 
 def _to_partitions(connection: Connection, table: str) -> None:
-    if _is_partitioned(connection, table):
+    if partitions.is_partitioned(connection, table):
         return
     column = chunks.TABLES[table]
     aside = set_aside(connection, table, f"{table}_before")
@@ -115,10 +115,3 @@ def _to_partitions(connection: Connection, table: str) -> None:
     else:
         since, until = chunks.number_of(first), chunks.number_of(last) + 1
         partitions.attach(connection, table, aside.old, chunks.since(since), chunks.since(until))
-
-
-def _is_partitioned(connection: Connection, table: str) -> bool:
-    row = connection.execute(
-        "SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass", (table,)
-    ).fetchone()
-    return row == (True,)
