@@ -6,7 +6,13 @@ from functools import cache
 from pathlib import Path
 
 import hes
+from hes.domain.errors import PermanentError
+from hes_protocol.errors import LocalProtocolError
 from hes_protocol.models import Model, PushLayout, parse_models, push_layouts
+
+
+class ModelFileError(PermanentError):
+    """A file in `config/models` is no model; the text says which one and where."""
 
 
 def _folder() -> Path:
@@ -20,10 +26,13 @@ def models() -> tuple[Model, ...]:
     """
     All meter models.
 
-    Raises: LocalProtocolError: a model file is broken; it says which and where.
+    Raises: ModelFileError: a model file is broken; it says which and where.
     """
     files = sorted(_folder().glob("*.toml"))
-    return parse_models(file.read_text(encoding="utf-8") for file in files)
+    try:
+        return parse_models(file.read_text(encoding="utf-8") for file in files)
+    except (LocalProtocolError, UnicodeDecodeError) as error:
+        raise ModelFileError(str(error)) from error
 
 
 @cache
