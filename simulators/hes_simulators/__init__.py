@@ -12,7 +12,7 @@ from hes_simulators.identity import Identity
 from hes_simulators.meter import Meter, MeterKind, Security
 from hes_simulators.session import SessionSummary, serve_stream
 from hes_simulators.starts import StartsError, next_start
-from hes_simulators.truth import TruthLog, TruthRow, rows
+from hes_simulators.truth.rows import TruthLog, TruthRow, rows
 
 __all__ = [
     "Fleet",

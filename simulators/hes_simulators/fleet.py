@@ -247,13 +247,16 @@ class Fleet:
         settings = self.settings
         reach = group.reach or settings.reach
         hdlc = settings.hdlc if reach.transport is None else reach.transport is Transport.HDLC
+        # What a group of a scenario leaves open is as its model has it, not as the settings say.
+        alone = settings.population is None
+        security = settings.security if alone else None
         return MeterKind(
             seed=settings.seed,
             zone=group.zone,
             model=simulated_model(group.model),
-            security=settings.security if group.security is None else Security(group.security),
-            max_receive_pdu_size=group.pdu or settings.max_receive_pdu_size,
-            profile_days=group.profile_days or settings.profile_days,
+            security=security if group.security is None else Security(group.security),
+            max_receive_pdu_size=group.pdu or (settings.max_receive_pdu_size if alone else None),
+            profile_days=group.profile_days or (settings.profile_days if alone else None),
             now=self.pace.now,
             next_challenge=self._next_challenge,
             first_counter=self._first_counter,
@@ -262,6 +265,7 @@ class Fleet:
             faults=self.faults,
             load=group.curve,
             journal=self.journal,
+            speaks_up=self.speaks_up,
         )
 
     def _told(self, index: int, summary: SessionSummary, outcome: str) -> None:

@@ -56,9 +56,6 @@ def set_price(meter: Meter, at: datetime, price: int) -> None:
 
     Source: IEC 62056-6-2, class_id 113, unit_charge_passive and activate_passive_unit_charge.
     """
-    charges = CLASSES.get(_CHARGE)
-    if charges is None:
-        return
     for one in _objects(meter, _CHARGE, at):
         if int(_read(meter, one, _CHARGE_TYPE).value) != _CONSUMPTION:
             continue
@@ -67,8 +64,18 @@ def set_price(meter: Meter, at: datetime, price: int) -> None:
             Data(row.tag, (row.value[0], Data(row.value[1].tag, price))) for row in table.value
         )
         priced = Data(DataTag.STRUCTURE, (scaling, commodity, Data(DataTag.ARRAY, rows)))
-        charges.write(meter, one, _UNIT_CHARGE_PASSIVE, priced, None, LOCAL_SAP)
-        charges.invoke(meter, one, _ACTIVATE_PASSIVE, _NOTHING, LOCAL_SAP)
+        CLASSES[_CHARGE].write(meter, one, _UNIT_CHARGE_PASSIVE, priced, None, LOCAL_SAP)
+        CLASSES[_CHARGE].invoke(meter, one, _ACTIVATE_PASSIVE, _NOTHING, LOCAL_SAP)
+
+
+def prices(meter: Meter, at: datetime) -> list[int]:
+    """What a unit of energy costs, by rate; empty where nothing is charged at the meter."""
+    found = []
+    for one in _objects(meter, _CHARGE, at):
+        if int(_read(meter, one, _CHARGE_TYPE).value) == _CONSUMPTION:
+            _, _, table = _read(meter, one, _UNIT_CHARGE_ACTIVE).value
+            found += [int(row.value[1].value) for row in table.value]
+    return found
 
 
 def step_clock(meter: Meter, at: datetime, by_us: int) -> None:

@@ -177,7 +177,7 @@ def test_errors_say_where(text: str, error: str) -> None:
 def test_what_a_file_leaves_out_is_as_the_model_has_it() -> None:
     pushing = attrs.evolve(
         MODELS["a"],
-        meter=attrs.evolve(MODELS["a"].meter, listens=False),
+        meter=MeterTable(zone="Asia/Kolkata", listens=False),
         pushes=(ModelPush(obis=Obis.parse("0.0.25.9.0.255"), every_s=5),),
     )
     scenario = parse_scenario(HEAD, "f.toml", models={"a": pushing}, head_end=Target("127.0.0.9"))
