@@ -5,12 +5,14 @@ Owns the division of what an installation uses among rates and phases, the react
 energy that goes with it, and what is remembered of the days asked for last. Does not own moments
 within a slot, nor names of quantities: see `metered`.
 
-An idle ledger holds nothing; one that was asked holds two days of the streams asked for.
+An idle ledger holds nothing; one that was asked holds two days of the streams asked for. The days
+of a long read are held until the next long one, of whichever ledger: columns of a profile are read
+one after another.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 import numpy as np
@@ -28,6 +30,8 @@ SumArray = npt.NDArray[np.int32]
 
 # The newest day and the one asked for last: today is read again and again, older days seldom.
 _DAYS_KEPT: Final = 2
+# More would be megabytes.
+_DAYS_OF_A_LONG_READ: Final = 400
 # Registers are added up from here on, this many days before the one asked for.
 _ANCHOR_DAYS: Final = 30
 # Shapes are computed for so many days at once: arrays of some 50 kB, which stay in a cache.
@@ -77,6 +81,8 @@ class Ledger:
     _days: dict[int, Day] = attrs.field(factory=dict, init=False)
     _anchor: tuple[int, Int64Array] | None = attrs.field(default=None, init=False)
 
+    _long_read: ClassVar[tuple[Ledger, dict[int, Day]] | None] = None
+
     @property
     def first_day(self) -> int:
         """The day at whose start the registers hold their start values."""
@@ -88,21 +94,31 @@ class Ledger:
 
     def days(self, numbers: list[int]) -> list[Day]:
         """Many UTC days, in order, none twice and none before the first."""
-        missing = [number for number in numbers if number not in self._days]
-        if not missing:
-            return [self._days[number] for number in numbers]
-        found = {number: self._days[number] for number in numbers if number in self._days}
+        found = self._at_hand()
+        missing = [number for number in numbers if number not in found]
         for first in range(0, len(missing), _DAYS_AT_ONCE):
             opened = self._open(missing[first : first + _DAYS_AT_ONCE])
             found |= {day.number: day for day in opened}
-        for number in missing[-_DAYS_KEPT:]:
-            self._days[number] = found[number]
+        if missing:
+            self._keep({number: found[number] for number in numbers})
+        return [found[number] for number in numbers]
+
+    def _at_hand(self) -> dict[int, Day]:
+        long_read = Ledger._long_read
+        if long_read is None or long_read[0] is not self:
+            return self._days.copy()
+        return long_read[1] | self._days
+
+    def _keep(self, days: dict[int, Day]) -> None:
+        if _DAYS_KEPT < len(days) <= _DAYS_OF_A_LONG_READ:
+            Ledger._long_read = (self, days)
+        for number in list(days)[-_DAYS_KEPT:]:
+            self._days[number] = days[number]
         newest = max(self._days)  # today, as a rule, whatever is read of the past
         for number in [number for number in self._days if number != newest]:
             if len(self._days) <= _DAYS_KEPT:
                 break
             del self._days[number]
-        return [found[number] for number in numbers]
 
     def sums(self, day: Day, stream: int) -> SumArray:
         """The running sums of a stream within a day."""

@@ -39,9 +39,8 @@ def clear_sky(place: Place, days: Int64Array, shift_h: float = 0.0) -> FloatArra
 
 def clear_sky_by_table(place: Place, days: Int64Array, shift_slots: int = 0) -> FloatArray:
     """The same nearly, much cheaper for many days: whole days of the year, shift in slots."""
-    table = np.roll(_table(place), shift_slots, axis=1)
-    rows: FloatArray = table[_day_of_year(days)]
-    return rows
+    rows = _table(place)[_day_of_year(days)]
+    return np.roll(rows, shift_slots, axis=1) if shift_slots else rows
 
 
 def clear_sky_hours(place: Place, days: Int64Array) -> FloatArray:

@@ -1,0 +1,108 @@
+"""Tariffs switch by the local clock; places lie where their zones are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from hes_simulators.energy import Tariff, source
+from hes_simulators.energy.calendar import local_day
+from hes_simulators.energy.grid import SLOT_S
+from hes_simulators.energy.places import Place, place_of
+from hes_simulators.energy.tariff import bands, bands_of_day
+from tests.unit.hes_simulators.energy.support import BERLIN
+
+
+def day_of(year: int, month: int, day: int) -> int:
+    return int(datetime(year, month, day, tzinfo=UTC).timestamp()) // 86_400
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Pacific/Auckland"]
+)
+@pytest.mark.parametrize("day", [(2026, 3, 29), (2026, 10, 25), (2026, 11, 1), (2026, 9, 26)])
+def test_every_slot_has_its_local_time(zone: str, day: tuple[int, int, int]) -> None:
+    table = local_day(ZoneInfo(zone), day_of(*day))
+    start = datetime(*day, tzinfo=UTC)
+    for slot in range(96):
+        local = (start + timedelta(seconds=SLOT_S * (slot + 0.5))).astimezone(ZoneInfo(zone))
+        assert table.hours[slot] == pytest.approx(
+            local.hour + local.minute / 60 + local.second / 3600
+        )
+        assert table.weekdays[slot] == local.weekday()
+
+
+@pytest.mark.parametrize(
+    ("moment", "rate"),
+    [
+        ("2026-11-20 05:59:59", 2),
+        ("2026-11-20 06:00:00", 1),  # a Friday
+        ("2026-11-20 21:59:59", 1),
+        ("2026-11-20 22:00:00", 2),
+        ("2026-11-21 12:00:00", 2),
+        ("2026-11-22 12:00:00", 2),
+        ("2026-07-20 06:00:00", 1),  # by summer time too
+        ("2026-07-20 05:59:00", 2),
+    ],
+)
+def test_day_and_night(moment: str, rate: int) -> None:
+    at = datetime.fromisoformat(moment).replace(tzinfo=BERLIN)
+    one = source("household", 1, 0, BERLIN, 1, 2)
+    assert one.rate(int(at.timestamp()) * 1_000_000) == rate
+
+
+def test_more_rates_are_zones_of_the_day() -> None:
+    kolkata = ZoneInfo("Asia/Kolkata")
+    one = source("household", 1, 0, kolkata, 1, 8)
+    for hour in range(24):
+        at = datetime(2026, 11, 20, hour, tzinfo=kolkata)
+        assert one.rate(int(at.timestamp()) * 1_000_000) == hour // 3 + 1
+    for rates in range(1, 9):
+        week = bands(Tariff.of(rates), kolkata, day_of(2026, 11, 16) + np.arange(7))
+        assert set(week.ravel().tolist()) == set(range(rates))
+
+
+def test_a_tariff_of_one_s_own() -> None:
+    early = Tariff(2, ((0, 1), (2.75, 2), (3.5, 1)), ((0, 1),), ((0, 2),))
+    week = bands(early, ZoneInfo("UTC"), day_of(2026, 11, 16) + np.arange(7))
+    assert np.flatnonzero(week[0]).tolist() == [11, 12, 13]
+    assert week[5].sum() == 0
+    assert week[6].sum() == 96
+    assert (bands_of_day(early, ZoneInfo("UTC"), day_of(2026, 11, 16)) == week[0]).all()
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        (),
+        ((1, 1),),
+        ((0, 1), (25, 2)),
+        ((0, 1), (6.1, 2)),
+        ((0, 1), (9, 2), (7, 1)),
+        ((0, 3),),
+        ((0, 0),),
+    ],
+)
+def test_no_day_s_switching_times(switches: tuple[tuple[float, int], ...]) -> None:
+    with pytest.raises(ValueError):
+        Tariff(2, ((0, 1),), ((0, 1),), switches)
+
+
+@pytest.mark.parametrize(
+    ("zone", "latitude", "longitude"),
+    [
+        ("Europe/Berlin", 51.0, 10.0),
+        ("Africa/Johannesburg", -26.25, 28.0),
+        ("America/New_York", 40.7, -74.0),
+        ("Europe/Stockholm", 59.3, 18.05),
+        ("UTC", 51.0, 0.0),
+    ],
+)
+def test_places(zone: str, latitude: float, longitude: float) -> None:
+    place = place_of(ZoneInfo(zone))
+    assert isinstance(place, Place)
+    assert place.latitude == pytest.approx(latitude, abs=0.1)
+    assert place.longitude == pytest.approx(longitude, abs=0.1)
