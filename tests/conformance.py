@@ -113,6 +113,7 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
         "standard-time": "a clock without deviation that stays on standard time all year",
         "push-layouts": "push layouts without an object list",
         "gbt-without-llc": "later general blocks without an LLC header",
+        "model-tables": "columns, period or scaler_unit that a meter refuses to tell",
     },
     "profile": {
         "profile-columns": "profile-generic buffers by columns",
@@ -133,6 +134,7 @@ ONE_SIDED: Final[Mapping[tuple[str, str], str]] = {
     ("date-time-untagged", "server"): "a meter's mistake, which ours do not make",
     ("null-means", "server"): "what a null means is the reader's to know",
     ("gbt-without-llc", "server"): "how a client reads captures of such meters",
+    ("model-tables", "server"): "a refusal is a right that a client lacks",
 }
 """Which role has nothing to prove in a row, and why."""
 

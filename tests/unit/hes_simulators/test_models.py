@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from hes.models import models
+from hes.models import model_push_layouts, models
+from hes_protocol.axdr import decode_all
 from hes_protocol.axdr.data import INTEGER_TAGS
-from hes_protocol.cosem import Obis
+from hes_protocol.cosem import Attribute, Obis
 from hes_protocol.models import (
     METER_SOURCES,
     Model,
     ModelAttribute,
     ModelObject,
     ModelProfile,
+    PushForm,
     Statistic,
     Transport,
 )
 from hes_protocol.models.notation import read_attribute_name
+from hes_protocol.push import read_push
+from hes_protocol.server import GetRequested
+from hes_protocol.xdlms.results import DataAccessResult
+from hes_simulators import Meter, MeterKind
 from hes_simulators.energy import QUANTITIES
+from hes_simulators.push_body import data_notification
 
 BY_NAME = {model.name: model for model in models()}
 SIMULATED = [model for model in models() if model.simulated]
@@ -31,7 +39,21 @@ WANTED = (
     "prepayment",
 )  # fmt: skip
 
+NOW = datetime(2026, 10, 25, 9, 20, 30, tzinfo=UTC)
 each = pytest.mark.parametrize("model", SIMULATED, ids=lambda model: model.name)
+
+
+def meter(model: Model) -> Meter:
+    assert model.meter is not None
+    kind = MeterKind(
+        seed=1,
+        zone=ZoneInfo(model.meter.zone),
+        now=lambda: NOW,
+        next_challenge=lambda: bytes(16),
+        first_counter=1,
+        model=model,
+    )
+    return Meter.of(kind, 3)
 
 
 def values(model: Model) -> Iterator[tuple[ModelObject, ModelAttribute]]:
@@ -122,6 +144,50 @@ def test_what_options_name_is_there(model: Model) -> None:
         if "channel" in options:
             assert model.meter is not None
             assert options["channel"] in {channel.channel for channel in model.meter.channels}
+
+
+@each
+def test_what_may_be_read_is_there_and_of_the_type_that_the_model_says(model: Model) -> None:
+    made = meter(model)
+    for one, attribute in values(model):
+        wanted = Attribute(one.class_id, one.obis, attribute.index)
+        for sap in attribute.read:
+            answer = made.get(GetRequested(0, wanted, None, sap))
+            where = f"{one.class_id}/{one.obis}/{attribute.index} for {sap}"
+            assert answer.result is DataAccessResult.SUCCESS, where
+            found = answer.data if answer.octets is None else decode_all(answer.octets)
+            assert found is not None
+            assert attribute.tag in (None, found.tag), where
+
+
+@each
+def test_what_may_not_be_read_is_refused(model: Model) -> None:
+    """Whom an object does not know it is undefined; who knows it is told that it is secret."""
+    made = meter(model)
+    for one, attribute in values(model):
+        wanted = Attribute(one.class_id, one.obis, attribute.index)
+        for sap in model.clients.keys() - attribute.read:
+            result = made.get(GetRequested(0, wanted, None, sap)).result
+            expected = (
+                DataAccessResult.READ_WRITE_DENIED
+                if sap in one.clients
+                else DataAccessResult.OBJECT_UNDEFINED
+            )
+            assert result is expected, f"{one.class_id}/{one.obis}/{attribute.index} for {sap}"
+
+
+@each
+def test_each_push_can_be_read_as_a_push(model: Model) -> None:
+    """No value is lost on the way through the reader that collectors use."""
+    made = meter(model)
+    layouts = (*model.push, *model_push_layouts())
+    for push in model.pushes:
+        body = data_notification(made, push, NOW, 1).body
+        found = read_push(body, None, layouts)
+        registers = {c.obis for c in push.objects if c.class_id == 3}
+        if push.form is not PushForm.BARE or model.push or push.objects[0].class_id == 40:
+            assert registers <= {value.obis for value in found.values}, push.name
+        assert found.values, push.name
 
 
 @each

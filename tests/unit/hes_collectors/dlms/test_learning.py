@@ -18,6 +18,8 @@ from hes_protocol.cosem.objects import Attribute
 from hes_protocol.models import Model, parse_model
 from hes_protocol.xdlms.results import DataAccessResult
 
+pytestmark = pytest.mark.conformance("model-tables", "client")
+
 CLOCK, ENERGY = Obis.parse("0.0.1.0.0.255"), Obis.parse("1.0.1.8.0.255")
 FIRST, SECOND = Obis.parse("1.0.99.1.0.255"), Obis.parse("1.0.99.2.0.255")
 LIST = Attribute(15, Obis.parse("0.0.40.0.0.255"), 2)
