@@ -17,6 +17,7 @@ from hes import logs
 from hes.cli.sim_fault import fault
 from hes.cli.sim_models import sim_models
 from hes.cli.sim_proxy import proxy
+from hes.cli.sim_reach import reach_options
 from hes.cli.sim_replay import replay
 from hes.cli.sim_show import Show, open_show
 from hes.settings import load
@@ -96,6 +97,7 @@ sim.add_command(proxy)
     show_default=True,
     help="Whom meters call and push to.",
 )
+@reach_options
 @click.option(
     "--truth-log",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -19,6 +19,7 @@ import click
 import trio
 
 from hes.cli.sim_fault import control_path
+from hes.cli.sim_reach import OPTIONS, pushes_to, reach_of
 from hes.models import models
 from hes.scenarios import ScenarioNotFoundError, scenario_file
 from hes_protocol.models import Model
@@ -33,7 +34,7 @@ from hes_simulators import (
 )
 from hes_simulators.faults.control import Control
 from hes_simulators.known_models import HOUSEHOLD as MODEL
-from hes_simulators.reach import Target
+from hes_simulators.reach import Reach, Target
 from hes_simulators.scenario.director import Director
 from hes_simulators.scenario.errors import ScenarioError
 from hes_simulators.scenario.file import Scenario, parse_scenario
@@ -45,7 +46,7 @@ from hes_simulators.truth.rows import TruthLog
 _MEGABYTE: Final = 1_000_000
 _DEFAULT_SEED: Final = 1
 # What a scenario says itself, so that an option beside it would be heard by nobody.
-_SAID_BY_SCENARIO: Final = {"model": "--model", "hdlc": "--hdlc"}
+_SAID_BY_SCENARIO: Final = {"model": "--model", "hdlc": "--hdlc", **OPTIONS}
 
 Task = Callable[..., Awaitable[Any]]
 
@@ -161,6 +162,7 @@ def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Pat
     seed = options["seed"]
     if seed is None:
         seed = _DEFAULT_SEED if scenario is None else scenario.seed
+    model, target = _simulated(options["model"]), head_end(options["head_end"])
     try:
         return FleetSettings(
             meters=options["meters"] or 1,
@@ -173,8 +175,10 @@ def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Pat
             seed=seed,
             hdlc=options["hdlc"],
             model=options["model"],
-            quirks=_simulated(options["model"]).quirks,
+            quirks=model.quirks,
             population=None if scenario is None else scenario.population,
+            reach=reach_of(options, target) if scenario is None else Reach(),
+            head_end=pushes_to(options, model, target) if scenario is None else target,
             tls_folder=folder / "tls",
         )
     except (NetworkError, FleetError, ValueError) as error:

@@ -82,6 +82,7 @@ class DialIns:
         self._lines: dict[int, Session] = {}
         self._failures: dict[int, int] = {}
         self._busy: set[int] = set()
+        self._dark: set[int] = set()
         # Each meter is in it once at most, see `_busy`.
         self._due, self._waiting = trio.open_memory_channel[int](max(len(roster), 1))
 
@@ -106,8 +107,20 @@ class DialIns:
             self._busy.add(index)
             self._due.send_nowait(index)
 
+    def wake(self, index: int) -> None:
+        """Let a meter that has power again call soon, and not only after many failures."""
+        if index in self._dark:
+            self._dark.discard(index)
+            self._failures.pop(index, None)
+            dial_in = self._roster.band(index).reach.dial_in
+            assert dial_in is not None  # it would not have called
+            delay_s = dial_in.reconnect_s * self._draw(index, self._agenda.now_us())
+            self._agenda.add_in(delay_s, partial(self.dial, index))
+
     async def run(self, speaker: Speaker) -> None:
         """Dial and serve until cancelled."""
+        if all(band.reach.dial_in is None for band in self._roster.bands):
+            return
         async with trio.open_nursery() as nursery:
             for _ in range(self._roster.settings.max_dials):
                 nursery.start_soon(self._dial_all, nursery, speaker)
@@ -125,6 +138,7 @@ class DialIns:
 
     async def _open(self, index: int, dial_in: DialIn) -> trio.abc.Stream | None:
         if self._roster.meter(index).is_dark(self._now()):
+            self._dark.add(index)
             return None
         self._counters.dials += 1
         try:
@@ -213,4 +227,4 @@ class DialIns:
 
 def _identity(band: Band) -> ModelPush:
     """As the meters of a group say who they are: over the transport of their connection."""
-    return identity_push(band.kind.security, band.transport)
+    return identity_push(band.kind.main_client.sap, band.protection, band.transport)

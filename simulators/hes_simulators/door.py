@@ -166,8 +166,7 @@ class Door:
 
     def _behind(self, band: Band, address: int, sap: int) -> Meter | None:
         """The meter at a SAP of a concentrator, if there is one and it has power."""
-        place = band.reach.place(sap)
-        index = None if place is None else band.index_at(address, place)
+        index = band.meter_at(address, sap)
         if index is None:
             return None
         meter = self._roster.meter(index)

@@ -34,7 +34,7 @@ from hes_simulators.known_models import simulated_model
 from hes_simulators.listeners import connect_from, open_listeners
 from hes_simulators.meter import Meter, MeterKind, Security
 from hes_simulators.pushes import Pushes
-from hes_simulators.reach import Target
+from hes_simulators.reach import Reach, Target
 from hes_simulators.roster import Roster
 from hes_simulators.scenario.pace import Pace, RealPace
 from hes_simulators.scenario.population import Group
@@ -145,10 +145,12 @@ class Fleet:
             self._datagrams.forget(self._roster.host(index))
 
     def speaks_up(self, meter: Meter) -> None:
-        """Something has happened to a meter: it may have pushes to send, or no power."""
+        """Something has happened to a meter: it may have pushes to send, or no power, or again."""
         self._pushes.drain(meter)
         if meter.is_dark(self.pace.now()):
             self.hang_up(meter.identity.index)
+        else:
+            self._dial_ins.wake(meter.identity.index)
 
     # --- serving -------------------------------------------------------------------------------
 
@@ -178,9 +180,8 @@ class Fleet:
             for agenda in self._agendas:
                 nursery.start_soon(agenda.run)
             nursery.start_soon(self._pushes.run)
-            if any(reach.dial_in is not None for reach in settings.reaches):
-                nursery.start_soon(self._dial_ins.run, self._pushes)
-                self._dial_ins.begin()
+            nursery.start_soon(self._dial_ins.run, self._pushes)
+            self._dial_ins.begin()
             self._pushes.begin()
             task_status.started()
 
@@ -234,8 +235,7 @@ class Fleet:
         called = self._roster.called(host, self.port)
         if called is None or not called.band.reach.udp:
             return None
-        place = called.band.reach.place(sap)
-        index = None if place is None else called.band.index_at(called.address, place)
+        index = called.band.meter_at(called.address, sap)
         if index is None:
             return None
         meter = self._roster.meter(index)
@@ -243,24 +243,27 @@ class Fleet:
 
     # --- what it is made of --------------------------------------------------------------------
 
-    def _kind(self, group: Group) -> MeterKind:
+    def _kind(self, group: Group, reach: Reach) -> MeterKind:
         settings = self.settings
-        reach = group.reach or settings.reach
-        hdlc = settings.hdlc if reach.transport is None else reach.transport is Transport.HDLC
+        model = simulated_model(group.model)
+        transport = reach.transport
+        if transport is None:
+            transport = Transport.WRAPPER if model.meter is None else model.meter.transport
+            transport = Transport.HDLC if settings.hdlc else transport
         # What a group of a scenario leaves open is as its model has it, not as the settings say.
         alone = settings.population is None
         security = settings.security if alone else None
         return MeterKind(
             seed=settings.seed,
             zone=group.zone,
-            model=simulated_model(group.model),
+            model=model,
             security=security if group.security is None else Security(group.security),
             max_receive_pdu_size=group.pdu or (settings.max_receive_pdu_size if alone else None),
             profile_days=group.profile_days or (settings.profile_days if alone else None),
             now=self.pace.now,
             next_challenge=self._next_challenge,
             first_counter=self._first_counter,
-            hdlc=hdlc,
+            hdlc=transport is Transport.HDLC,
             quirks=None if settings.quirks is STANDARD else settings.quirks,
             faults=self.faults,
             load=group.curve,

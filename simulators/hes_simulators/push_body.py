@@ -16,28 +16,29 @@ from hes_protocol.cosem import CaptureObject, Obis
 from hes_protocol.models import ModelPush, PushForm, Transport
 from hes_protocol.security.control import Protection
 from hes_protocol.xdlms import DataNotification
-from hes_simulators.meter import Meter, Security, microseconds
+from hes_simulators.meter import Meter, microseconds
 
 LOGICAL_DEVICE_NAME: Final = Obis.parse("0.0.42.0.0.255")
 # IDIS packages 2 and 3: the push setup of a meter that has just connected.
 ON_CONNECTIVITY: Final = Obis.parse("0.0.25.9.0.255")
 _CLASS_PUSH_SETUP: Final = 40
+_OBJECT_LIST: Final = 2
 _CLASS_CLOCK: Final = 8
 _REGISTERS: Final = frozenset({3, 4})
 _CONFIRMED: Final = 1 << 30
 _LONG_INVOKE_ID: Final = 0xFFFFFF
 
 
-def identity_push(security: Security, transport: Transport) -> ModelPush:
+def identity_push(client_sap: int, protection: Protection, transport: Transport) -> ModelPush:
     """Who the meter is and no more: what it says when it has dialled in, and as its heartbeat."""
-    ciphered = security is Security.GMAC
     return ModelPush(
         obis=ON_CONNECTIVITY,
         name="identity",
         objects=(CaptureObject(1, LOGICAL_DEVICE_NAME, 2),),
         form=PushForm.NAMED,
         transport=transport,
-        protection=Protection.AUTHENTICATED_ENCRYPTED if ciphered else Protection.PLAIN,
+        protection=protection,
+        client_sap=client_sap,
     )
 
 
@@ -79,24 +80,24 @@ def body(meter: Meter, push: ModelPush) -> Data:
 
 def _values(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
     for one in objects:
-        if one.class_id == _CLASS_PUSH_SETUP:
+        if one.class_id == _CLASS_PUSH_SETUP and one.attribute_index == _OBJECT_LIST:
             # The list itself, as its own first value.
             yield array(*(other.to_data() for other in objects))
         else:
-            yield _held(meter, one)
+            yield meter.capture(one)
 
 
 def _named(meter: Meter, one: CaptureObject) -> Data:
-    members = [_name(one), _held(meter, one)]
+    members = [_name(one), meter.capture(one)]
     if one.class_id in _REGISTERS and one.attribute_index == 2:
-        members.append(_held(meter, CaptureObject(one.class_id, one.obis, 3)))
+        members.append(meter.capture(CaptureObject(one.class_id, one.obis, 3)))
     return structure(*members)
 
 
 def _by_turns(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
     for one in objects:
         yield _name(one)
-        yield _held(meter, one)
+        yield meter.capture(one)
 
 
 def _scaled(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
@@ -104,13 +105,8 @@ def _scaled(meter: Meter, objects: Sequence[CaptureObject]) -> Iterator[Data]:
         if one.class_id in _REGISTERS:
             yield from _named(meter, one).value
         else:
-            yield _held(meter, one)
+            yield meter.capture(one)
 
 
 def _name(one: CaptureObject) -> Data:
     return Data(DataTag.OCTET_STRING, one.obis.octets)
-
-
-def _held(meter: Meter, one: CaptureObject) -> Data:
-    """What an attribute holds, whoever may read it; null where the meter has none such."""
-    return meter.capture(one)

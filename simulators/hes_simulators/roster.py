@@ -15,14 +15,18 @@ from typing import Any, Final
 
 import attrs
 
+from hes_protocol.acse.names import Mechanism
 from hes_protocol.models import ModelPush, Transport
+from hes_protocol.security.control import Protection
 from hes_simulators.identity import Identity
-from hes_simulators.meter import Meter, MeterKind, Security
+from hes_simulators.meter import Meter, MeterKind
 from hes_simulators.reach import Reach
-from hes_simulators.scenario.population import Group, Population
+from hes_simulators.scenario.population import Group
 from hes_simulators.settings import FleetSettings
 
 LOOPBACK_HOST: Final = "127.0.0.1"
+# A meter file has no client 0: nobody asks who pushes to that.
+_PUBLIC_SAP: Final = 16
 
 
 @attrs.frozen(eq=False)
@@ -39,7 +43,7 @@ class Band:
     kind: MeterKind
     reach: Reach
     group: Group
-    pushes: tuple[ModelPush, ...] = ()
+    pushes_instead: tuple[ModelPush, ...] | None = None
 
     @property
     def addresses(self) -> int:
@@ -52,11 +56,42 @@ class Band:
         return self.reach.meters_per_address > 1
 
     @property
+    def listens(self) -> bool:
+        """Whether the meters answer who calls them."""
+        return self.reach.listens and self.kind.table.listens
+
+    @property
     def transport(self) -> Transport:
-        """Of the meters' associations."""
-        if self.concentrates or not self.kind.hdlc:
+        """What the meters speak over TCP."""
+        if self.concentrates:
             return Transport.WRAPPER
-        return Transport.HDLC
+        if self.kind.hdlc:
+            return Transport.HDLC
+        mbus = self.reach.transport is None and self.kind.table.transport is Transport.MBUS
+        return Transport.MBUS if mbus else Transport.WRAPPER
+
+    @property
+    def protection(self) -> Protection:
+        """The least that a head-end should ask of what the meters send."""
+        client = self.kind.main_client
+        if client.mechanism is Mechanism.HLS_GMAC:
+            return Protection.AUTHENTICATED_ENCRYPTED
+        return client.protection
+
+    @property
+    def pushes(self) -> tuple[ModelPush, ...]:
+        """What the meters send by themselves."""
+        return self.kind.model.pushes if self.pushes_instead is None else self.pushes_instead
+
+    def server_sap(self, index: int) -> int:
+        """At which SAP a meter answers."""
+        place = (index - self.first) % self.reach.meters_per_address
+        return self.reach.server_sap(place, self.kind.table.server_sap)
+
+    def meter_at(self, address: int, sap: int) -> int | None:
+        """The meter at an address (its number) with that SAP; None: nobody."""
+        place = self.reach.place(sap, self.kind.table.server_sap)
+        return None if place is None else self.index_at(address, place)
 
     def index_at(self, address: int, place: int) -> int | None:
         """The meter at an address (its number), by its place behind it; None: nobody."""
@@ -80,17 +115,15 @@ class Roster:
     Args: settings: what the fleet looks like. kind: makes what the meters of a group share.
     """
 
-    def __init__(self, settings: FleetSettings, kind: Callable[[Group], MeterKind]) -> None:
+    def __init__(self, settings: FleetSettings, kind: Callable[[Group, Reach], MeterKind]) -> None:
         self.settings = settings
         self.port = settings.port
         self._meters: dict[int, Meter] = {}
         self.bands: list[Band] = []
         first = address = 0
-        for group in groups(settings):
-            reach = group.reach or settings.reach
-            made = kind(group)
-            pushes = settings.pushes if settings.pushes is not None else pushes_of(made)
-            band = Band(first, group.count, address, made, reach, group, pushes)
+        for group, reach in zip(settings.groups, settings.reaches, strict=True):
+            made = kind(group, reach)
+            band = Band(first, group.count, address, made, reach, group, settings.pushes)
             self.bands.append(band)
             first += group.count
             address += band.addresses
@@ -134,8 +167,7 @@ class Roster:
 
     def server_sap(self, index: int) -> int:
         """At which SAP a meter answers."""
-        band = self.band(index)
-        return band.reach.server_sap((index - band.first) % band.reach.meters_per_address)
+        return self.band(index).server_sap(index)
 
     def host(self, index: int) -> str:
         """The address of a meter, which also its own connections come from."""
@@ -154,7 +186,7 @@ class Roster:
             return None
         band = self.bands[bisect_right(self._first_addresses, address) - 1]
         index = band.index_at(address, 0)
-        if index is None or not band.reach.listens:
+        if index is None or not band.listens:
             return None
         return Called(band, address, index)
 
@@ -163,30 +195,30 @@ class Roster:
         band, settings = self.band(index), self.settings
         kind = band.kind
         identity = Identity.of(settings.seed, index, kind.table.maker_code)
-        ciphered = kind.security is Security.GMAC
+        protection = band.protection
         secret = kind.security.secret(identity)
-        address: str | None = None
-        port: int | None = None
-        if band.reach.listens:
-            address, port = self.host(index), self.port
-            if settings.port_base is not None:
-                port = settings.port_base + self._address(index)
         record: dict[str, Any] = {
             "serial": identity.serial,
             "system_title": identity.system_title.hex(),
-            "address": address,
-            "port": port,
-            "transport": band.transport.value,
-            "client_sap": kind.main_client.sap,
-            "server_sap": self.server_sap(index),
+            "address": None,
+            "port": None,
+            "transport": "hdlc" if band.transport is Transport.HDLC else "wrapper",
+            "client_sap": kind.main_client.sap or _PUBLIC_SAP,
+            "server_sap": band.server_sap(index),
             "mechanism": kind.security.value,
             "suite": 0,
             "secret": None if secret is None else secret.hex(),
-            "ek": identity.encryption_key.hex() if ciphered else None,
-            "ak": identity.authentication_key.hex() if ciphered else None,
+            "ek": identity.encryption_key.hex() if protection else None,
+            "ak": identity.authentication_key.hex() if protection.authenticated else None,
             "model": band.group.model,
             "timezone": kind.zone.key,
         }
+        if band.listens:
+            record["address"], record["port"] = self.host(index), self.port
+            if settings.port_base is not None:
+                record["port"] = settings.port_base + self._address(index)
+        elif settings.port_base is None:
+            record["peer"] = self.host(index)  # where its pushes come from, if they name nobody
         return record | dict(self._place(index, band))
 
     def records(self) -> Iterator[Mapping[str, Any]]:
@@ -208,18 +240,3 @@ class Roster:
             "transformer": place.transformer,
             "group": band.group.name,
         }
-
-
-def groups(settings: FleetSettings) -> tuple[Group, ...]:
-    """The groups of a fleet: those of its population, or the one that the settings describe."""
-    population: Population | None = settings.population
-    if population is not None:
-        return population.groups
-    group = Group(name=settings.model, model=settings.model, count=settings.meters)
-    return (attrs.evolve(group, zone=settings.zone),)
-
-
-def pushes_of(kind: MeterKind) -> tuple[ModelPush, ...]:
-    """What the meters of a kind push by their model."""
-    model = getattr(kind, "model", None)
-    return () if model is None else tuple(model.pushes)

@@ -12,9 +12,10 @@ from hes_protocol.models import ModelPush
 from hes_protocol.quirks import STANDARD, Quirks
 from hes_simulators.addresses import DEFAULT_NETWORK, MeterNetwork
 from hes_simulators.known_models import HOUSEHOLD as MODEL
+from hes_simulators.known_models import simulated_model
 from hes_simulators.meter import Security
-from hes_simulators.reach import Reach
-from hes_simulators.scenario.population import Population
+from hes_simulators.reach import DialIn, Greeting, Reach, Target
+from hes_simulators.scenario.population import Group, Population
 
 DEFAULT_PORT: Final = 4159
 
@@ -44,6 +45,8 @@ class FleetSettings:
         max_connections: more at once are closed unheard.
         population: meters of several makes; None: all are of `model`.
         reach: how they are reached and speak up, where a group of `population` says nothing.
+        head_end: whom those push to of which nobody has said it: meters that nobody can call keep
+            a connection to it, the others make one for each push.
         pushes: what all of them push; None: each what its model says.
         tls_folder: where the certificates are, or will be made, of meters that speak TLS.
         max_dials: the most connections that are being opened by meters at a time.
@@ -69,6 +72,7 @@ class FleetSettings:
     max_connections: int = 8192
     population: Population | None = None
     reach: Reach = attrs.field(factory=Reach)
+    head_end: Target | None = None
     pushes: tuple[ModelPush, ...] | None = None
     tls_folder: Path | None = None
     max_dials: int = 64
@@ -88,29 +92,49 @@ class FleetSettings:
     @property
     def count(self) -> int:
         """How many meters there are."""
-        return self.meters if self.population is None else len(self.population)
+        return sum(group.count for group in self.groups)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Those of the population, or the one that these settings describe."""
+        if self.population is not None:
+            return self.population.groups
+        return (Group(name=self.model, model=self.model, count=self.meters, zone=self.zone),)
 
     @property
     def addresses(self) -> int:
         """How many addresses (or ports) they have: those of a concentrator share one."""
-        if self.population is None:
-            return -(-self.meters // self.reach.meters_per_address)
         return sum(
-            -(-group.count // (group.reach or self.reach).meters_per_address)
-            for group in self.population.groups
+            -(-group.count // reach.meters_per_address)
+            for group, reach in zip(self.groups, self.reaches, strict=True)
         )
 
     @property
     def reaches(self) -> tuple[Reach, ...]:
-        """Of each group."""
-        if self.population is None:
-            return (self.reach,)
-        return tuple(group.reach or self.reach for group in self.population.groups)
+        """How the meters of each group are reached."""
+        return tuple(map(self._reach, self.groups))
+
+    def _reach(self, group: Group) -> Reach:
+        if group.reach is not None:
+            return group.reach
+        ours = self.reach
+        if self.head_end is None or ours.dial_in is not None or ours.push_to is not None:
+            return ours
+        if listens(group):
+            return attrs.evolve(ours, push_to=self.head_end)
+        dial_in = DialIn(target=self.head_end, greeting=Greeting.SILENT)
+        return attrs.evolve(ours, listens=False, dial_in=dial_in)
 
     @property
     def speaks_tls(self) -> bool:
         """Whether any of them does, called or calling."""
         return any(map(_speaks_tls, self.reaches))
+
+
+def listens(group: Group) -> bool:
+    """Whether meters of this model answer anybody, as the model says."""
+    table = simulated_model(group.model).meter
+    return table is None or table.listens
 
 
 def _speaks_tls(reach: Reach) -> bool:

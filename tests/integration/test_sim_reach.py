@@ -205,10 +205,9 @@ async def test_datagrams_that_are_none_hurt_nobody() -> None:
                 await reader.associate()
 
 
-async def test_datagrams_need_addresses() -> None:
-    settings = FleetSettings(meters=1, port_base=40_000, reach=Reach(udp=True))
+def test_datagrams_need_addresses() -> None:
     with pytest.raises(FleetError, match="addresses"):
-        await Fleet(settings, start_number=1).serve()
+        FleetSettings(meters=1, port_base=40_000, reach=Reach(udp=True))
 
 
 # --- who is let in --------------------------------------------------------------------------------
