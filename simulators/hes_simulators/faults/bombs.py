@@ -14,7 +14,7 @@ from hes_protocol.xdlms.block_transfer import GeneralBlockTransfer
 from hes_protocol.xdlms.get import GET_RESPONSE, GetResponseWithDatablock
 from hes_simulators.faults.kinds import Bomb
 
-_BLOCK_OCTETS = 64
+_BLOCK_OCTETS = 480
 _MOST_BLOCKS = 0xFFFF
 _DEPTH = 2000
 _SUCCESS = b"\x00"
@@ -22,8 +22,9 @@ _NULL = b"\x00"
 _ONE_MEMBER = b"\x02\x01"  # structure, one element
 # An array of as many elements as four octets can say, the first of them a string of 2 GiB.
 _OVERSIZED = b"\x01\x84\xff\xff\xff\xff" + b"\x09\x84\x7f\xff\xff\xff" + bytes(4)
-# Each element an array[65535] of array[65535] of null-data: 2^32 values in no octets at all.
-_COMPACT = b"\x13\x01\xff\xff\x01\xff\xff\x00\x84\x7f\xff\xff\xff"
+# One element, a structure of array[65535] of array[65535] of null-data, which take no octets, and
+# one unsigned, which takes the only one.
+_COMPACT = b"\x13" + b"\x02\x02\x01\xff\xff\x01\xff\xff\x00\x11" + b"\x01\x07"
 
 
 def bomb(shape: Bomb, invoke: int) -> Iterator[bytes]:
