@@ -25,6 +25,7 @@ from hes_simulators import Fleet, FleetError, StartsError
 from hes_simulators.faults.lines import ControlError
 from hes_simulators.fleet import DEFAULT_PORT
 from hes_simulators.known_models import HOUSEHOLD as MODEL
+from hes_simulators.truth.rows import History
 
 # The names of contracts.md.
 _MECHANISMS: Final = ("none", "lls", "md5", "sha1", "gmac", "sha256", "ecdsa")
@@ -104,10 +105,11 @@ sim.add_command(proxy)
     help="Write what really happens, as JSON lines.",
 )
 @click.option(
-    "--truth-history/--no-truth-history",
-    default=True,
+    "--truth-history",
+    type=click.Choice([member.value for member in History]),
+    default=History.BEFORE.value,
     show_default=True,
-    help="Whether the truth log begins with what the buffers hold at the start.",
+    help="Whether what buffers hold at the start is written before the fleet is ready, or at all.",
 )
 @click.option(
     "--truth-megabytes",

@@ -41,7 +41,7 @@ from hes_simulators.scenario.file import Scenario, parse_scenario
 from hes_simulators.scenario.pace import Pace, PaceError, pace
 from hes_simulators.scenario.population import District, Group, Population
 from hes_simulators.truth import FileJournal, Journal, NullJournal
-from hes_simulators.truth.rows import TruthLog
+from hes_simulators.truth.rows import History, TruthLog
 
 _MEGABYTE: Final = 1_000_000
 _DEFAULT_SEED: Final = 1
@@ -87,7 +87,7 @@ def open_show(options: Mapping[str, Any], folder: Path, stack: ExitStack) -> Sho
     start_number = next_start(folder, settings.seed)
     fleet = Fleet(settings, start_number=start_number, now=clock.now, pace=clock, journal=journal)
     if file is not None:
-        rows = TruthLog(fleet.all_meters, file, clock, history=options["truth_history"])
+        rows = TruthLog(fleet.all_meters, file, clock, history=History(options["truth_history"]))
         before.append(rows.run)
     after: list[Task] = []
     if scenario is not None:

@@ -156,9 +156,12 @@ class FileJournal:
         self.close()
 
     def _write(self, lines: Iterator[str]) -> None:
+        if self._max_octets is None:
+            self._file.writelines(line + "\n" for line in lines)
+            return
         for line in lines:
             self._octets += self._file.write(line + "\n")
-            if self._max_octets is not None and self._octets >= self._max_octets:
+            if self._octets >= self._max_octets:
                 self._begin_anew()
 
     def _begin_anew(self) -> None:

@@ -14,6 +14,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -82,6 +85,17 @@ def rows(
     yield from _rows(meter, known, microseconds(from_) - 1, microseconds(to) - 1, _ALL)
 
 
+class History(StrEnum):
+    """What a truth log does with the rows that buffers hold when it begins."""
+
+    BEFORE = "before"
+    """Write them before it reports started: a second for ten meters or so."""
+    BESIDE = "beside"
+    """Write them while the fleet serves already."""
+    NONE = "none"
+    """Leave them out."""
+
+
 class TruthLog:
     """
     Writes the rows of many meters to a journal, each once it is captured.
@@ -90,7 +104,7 @@ class TruthLog:
         meters: gives the meters whose rows are written.
         journal: takes the lines.
         pace: the meters' time.
-        history: whether it begins with what the buffers hold.
+        history: what becomes of the rows that the buffers hold already.
     """
 
     def __init__(
@@ -99,7 +113,7 @@ class TruthLog:
         journal: FileJournal,
         pace: Pace,
         *,
-        history: bool = True,
+        history: History = History.BEFORE,
     ) -> None:
         self._meters = meters
         self._journal = journal
@@ -108,16 +122,18 @@ class TruthLog:
         self._profiles: dict[MeterKind, tuple[ModelProfile, ...]] = {}
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Write what the buffers hold, report started, then write each row once it is captured."""
+        """Write what the buffers hold, then each row once it is captured; until cancelled."""
         until = self._pace.now()
+        if self._history is not History.BEFORE:
+            task_status.started()
         tick_s = _LONGEST_TICK_S
         for meter in self._meters():
             tick_s = min(tick_s, max(meter.measuring_period_s, _LEAST_TICK_S))
-            if self._history:
-                self._write(meter, None, microseconds(until))
-                await trio.lowlevel.checkpoint()
+            if self._history is not History.NONE:
+                await self._write(meter, None, microseconds(until))
         self._journal.flush()
-        task_status.started()
+        if self._history is History.BEFORE:
+            task_status.started()
         tick_us = tick_s * SECOND_US
         while True:
             after_us = microseconds(until)
@@ -126,15 +142,14 @@ class TruthLog:
             for meter in self._meters():
                 # What happened by itself until then (a limiter) is in the row, whoever asked.
                 meter.advance(until)
-                self._write(meter, after_us, microseconds(until))
-                await trio.lowlevel.checkpoint()
+                await self._write(meter, after_us, microseconds(until))
             self._journal.flush()
 
-    def _write(self, meter: Meter, after_us: int | None, until_us: int) -> None:
+    async def _write(self, meter: Meter, after_us: int | None, until_us: int) -> None:
         for profile in self._of(meter.kind):
             most = meter.kind.entries(profile) if after_us is None else _ALL
-            found = _rows(meter, profile, after_us or 0, until_us, most)
-            self._journal.lines(row.to_json() for row in found)
+            self._journal.lines(_lines(meter, profile, after_us or 0, until_us, most))
+            await trio.lowlevel.checkpoint()
 
     def _of(self, kind: MeterKind) -> tuple[ModelProfile, ...]:
         """The profiles whose rows are written."""
@@ -148,23 +163,61 @@ class TruthLog:
         return found
 
 
-def _rows(
-    meter: Meter, profile: ModelProfile, after_us: int, until_us: int, most: int
-) -> Iterator[TruthRow]:
+@attrs.frozen
+class _Table:
+    """Rows of one profile by column; `values` by the name of the column."""
+
+    captured: Rows
+    values: dict[str, list[int]]
+
+    def __iter__(self) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        """True and shown moment, values."""
+        values = zip(*self.values.values(), strict=True) if self.values else repeat(())
+        at, shown = self.captured.at_us.tolist(), self.captured.shown_us.tolist()
+        return zip(at, shown, values, strict=False)
+
+
+def _table(meter: Meter, profile: ModelProfile, after_us: int, until_us: int, most: int) -> _Table:
     """The rows of a profile with `after_us` < capture <= `until_us`, the last `most`, in order."""
     captured = _captured(meter, profile, max(after_us, meter.installed_us), until_us, most)
     if not len(captured):
-        return
-    columns = {
-        _name(column): values.tolist()
-        for column in capture_objects(meter, profile)
-        if (values := _column(meter, column, captured)) is not None
-    }
+        return _Table(captured, {})
+    return _Table(
+        captured,
+        {
+            _name(column): values.tolist()
+            for column in capture_objects(meter, profile)
+            if (values := _column(meter, column, captured)) is not None
+        },
+    )
+
+
+def _rows(
+    meter: Meter, profile: ModelProfile, after_us: int, until_us: int, most: int
+) -> Iterator[TruthRow]:
+    table = _table(meter, profile, after_us, until_us, most)
     name, serial = str(profile.obis), meter.identity.serial
-    shown = captured.shown_us.tolist()
-    for row, (at_us, shown_us) in enumerate(zip(captured.at_us.tolist(), shown, strict=True)):
-        held = {obis: values[row] for obis, values in columns.items()}
-        yield TruthRow(serial, moment(shown_us), held, name, moment(at_us))
+    for at_us, shown_us, row in table:
+        values = dict(zip(table.values, row, strict=True))
+        yield TruthRow(serial, moment(shown_us), values, name, moment(at_us))
+
+
+def _lines(
+    meter: Meter, profile: ModelProfile, after_us: int, until_us: int, most: int
+) -> Iterator[str]:
+    """What `TruthRow.to_json` says of each row, many times as fast: a buffer has thousands."""
+    table = _table(meter, profile, after_us, until_us, most)
+    values = ",".join(f'"{name}":%d' for name in table.values)
+    rest = f'","serial":"{meter.identity.serial}","profile":"{profile.obis}","values":{{{values}}}'
+    for at_us, shown_us, row in table:
+        true = "" if at_us == shown_us else f',"true_at":"{_zulu(at_us)}"'
+        yield f'{{"kind":"captured","at":"{_zulu(shown_us)}{rest % row}{true}}}'
+
+
+@lru_cache(maxsize=8192)
+def _zulu(at_us: int) -> str:
+    """All meters of a fleet capture at the same moments."""
+    return rfc3339(moment(at_us))
 
 
 def _captured(meter: Meter, profile: ModelProfile, after_us: int, until_us: int, most: int) -> Rows:

@@ -9,9 +9,12 @@ from pathlib import Path
 import trio
 import trio.testing
 
+from hes_protocol.cosem import Obis
 from hes_simulators import Fleet, FleetSettings, TruthLog, rows
+from hes_simulators.clock import microseconds
 from hes_simulators.scenario import MockedPace
 from hes_simulators.truth import FileJournal
+from hes_simulators.truth.rows import History
 
 START = datetime(2026, 11, 21, 9, 20, tzinfo=UTC)
 
@@ -57,3 +60,40 @@ def test_rows_are_half_open() -> None:
         "profile": "1.0.99.1.0.255",
         "values": found[0].values,
     }
+
+
+async def test_lines_say_what_rows_say(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The fast way of writing lines, for all profiles, is that of `TruthRow.to_json`."""
+    pace, file = MockedPace(START), tmp_path / "truth.jsonl"
+    pace.now()
+    fleet = Fleet(FleetSettings(meters=1, model="idis-single-phase"), start_number=1, pace=pace)
+    meter = fleet.meter(0)
+    meter.time.set(microseconds(START), microseconds(START) + 7_500_000)
+    with FileJournal(file) as journal, trio.move_on_after(2 * 3600):
+        await TruthLog(fleet.all_meters, journal, pace, history=History.NONE).run()
+    profiles = {line["profile"] for line in lines(file)}
+    assert len(profiles) >= 2
+    for profile in profiles:
+        found = rows(meter, START, START + timedelta(hours=3), Obis.parse(str(profile)))
+        written = [line for line in lines(file) if line["profile"] == profile]
+        expected = [json.loads(row.to_json()) for row in found][: len(written)]
+        assert written == expected
+        assert all("true_at" in line for line in written)
+
+
+async def test_a_history_beside_keeps_nobody_waiting_and_is_whole(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    pace, file = MockedPace(START), tmp_path / "truth.jsonl"
+    pace.now()
+    fleet = Fleet(FleetSettings(meters=3, profile_days=1), start_number=1, pace=pace)
+    with FileJournal(file) as journal:
+        async with trio.open_nursery() as nursery:
+            log = TruthLog(fleet.all_meters, journal, pace, history=History.BESIDE)
+            await nursery.start(log.run)
+            assert len(file.read_text().splitlines()) < 3 * 96
+            await trio.sleep(1)
+            assert len(lines(file)) == 3 * 96
+            nursery.cancel_scope.cancel()
