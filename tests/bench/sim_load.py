@@ -6,9 +6,8 @@ to many. The replaying client is cheap, so that a core of it keeps a core of the
 checks of each answer its length, and its first octets up to the result.
 
 The exchange `day` is what a head-end asks of a meter each day, in an association with LLS: AARQ;
-clock, energy imported and exported, power, one GET each; yesterday's 96 rows of the load profile by
-range, which come in blocks at the fleet's default PDU size of 512 octets; RLRQ; close. No two
-sessions of a run have the same meter, so no answer is one that was kept.
+clock, energy imported and exported, power, one GET each; a past day's 96 rows of the load profile
+by range, which come in blocks at the fleet's default PDU size of 512 octets; RLRQ; close.
 """
 
 from __future__ import annotations
@@ -72,10 +71,11 @@ class Exchange:
         return "\n".join(octets.hex() for pair in pairs for octets in pair)
 
 
-def yesterday() -> RangeSelection:
-    """The 96 rows that were captured on the last whole day (UTC)."""
+def past_day(days_ago: int) -> RangeSelection:
+    """The 96 rows that were captured on a whole day (UTC)."""
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    first, last = midnight - timedelta(days=1), midnight - timedelta(minutes=15)
+    first = midnight - timedelta(days=days_ago)
+    last = first + timedelta(hours=23, minutes=45)
     return RangeSelection.between(
         CaptureObject(8, CLOCK.obis, 2, 0),
         CosemDateTime.from_datetime(first),
@@ -83,10 +83,10 @@ def yesterday() -> RangeSelection:
     )
 
 
-def day() -> tuple[ClientRequest, ...]:
-    """What is asked in the exchange that `sim-sessions` measures."""
+def day(days_ago: int = 1) -> tuple[ClientRequest, ...]:
+    """What is asked in the exchange `day`."""
     gets = [Get(one) for one in (CLOCK, *REGISTERS)]
-    return (Associate(), *gets, Get(PROFILE, yesterday()), Release())
+    return (Associate(), *gets, Get(PROFILE, past_day(days_ago)), Release())
 
 
 def record(address: Address, asked: Iterable[ClientRequest]) -> Exchange:

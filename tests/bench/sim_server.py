@@ -39,7 +39,10 @@ async def tell(stream: trio.SocketStream) -> None:
 
 async def main(meters: int, security: str) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    fleet = Fleet(FleetSettings(meters=meters, port=0, security=Security(security)), start_number=1)
+    fleet = Fleet(
+        FleetSettings(meters=meters, port=0, security=Security(security), max_receive_pdu_size=512),
+        start_number=1,
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(fleet.serve)
         [listener] = await nursery.start(partial(trio.serve_tcp, tell, 0, host="127.0.0.1"))
