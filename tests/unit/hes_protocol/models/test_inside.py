@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import attrs
 import pytest
 
 from hes_protocol.acse.names import Mechanism
@@ -429,3 +432,16 @@ def test_what_an_heir_cannot_do_is_named(rest: str, told: str) -> None:
     with pytest.raises(LocalProtocolError, match="model h: ") as caught:
         heir(rest)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("path", sorted(Path("config/models").glob("*.toml")), ids=lambda p: p.stem)
+def test_an_heir_of_a_kept_model_that_says_nothing_is_the_same(path: Path) -> None:
+    texts = [one.read_text(encoding="utf-8") for one in Path("config/models").glob("*.toml")]
+    child, *kept = parse_models(
+        [f'name = "child"\nmaker = "b"\nsource = "c"\ninherits = "{path.stem}"', *texts]
+    )
+    [parent] = [one for one in kept if one.name == path.stem]
+    assert attrs.evolve(
+        child, name=parent.name, maker=parent.maker, source=parent.source,
+        inherits=parent.inherits, about=parent.about,
+    ) == parent  # fmt: skip
