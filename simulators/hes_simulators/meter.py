@@ -74,7 +74,7 @@ _LINK_OFFER: Final = LinkParameters(512, 512, 4, 4)
 _CLOCK: Final = Obis.parse("0.0.1.0.0.255")
 _TIME_ZONE, _DST_ENABLED = 3, 8
 _MOST_PUSHES: Final = 64
-_MOST_EXTREMES: Final = 32
+_MOST_EXTREMES: Final = 64
 # So far ahead is asked for what is due, that a meter which is read often need not ask again.
 _AHEAD_US: Final = 900 * SECOND_US
 # A clock without power runs on its reserve for so long (IDIS: at least a week).
@@ -295,6 +295,7 @@ class Meter:
             self.state.dark.begin(why, at_us)
         spans.begin(why, at_us)
         self._tell_outage(why, on=True)
+        self.kind.speaks_up(self)  # in an outage its connections break
 
     def restore(self, why: Cut, at: datetime, medium: str = ELECTRICITY) -> None:
         """This reason to cut has gone; energy flows again when it was the last one."""
@@ -311,6 +312,7 @@ class Meter:
                 self.state.clock_status |= _DOUBTFUL
                 self.event("clock_invalid")
         self._tell_outage(why, on=False)
+        self.kind.speaks_up(self)
 
     def is_dark(self, at: datetime) -> bool:
         """Whether it has no power, or is starting: connections close, nothing answers."""
@@ -324,6 +326,8 @@ class Meter:
         )
         self.state.dark.add(max(at_us, self.now_us), until_us)
         self.event(_REBOOT)
+        self.kind.speaks_up(self)
+        self.kind.speaks_up(self)
 
     def raise_event(self, name: str, at: datetime, **facts: Any) -> None:
         """
@@ -360,6 +364,7 @@ class Meter:
         self.kind.journal.note(
             "outage", moment(self.now_us), self.identity.serial, on=on, why=why.value
         )
+        self.kind.speaks_up(self)
 
     # --- what it measures -----------------------------------------------------------------------
 

@@ -107,7 +107,7 @@ def _raw(meter: Meter, attribute: ModelAttribute, quantity: str, rows: Rows) -> 
             return measuring.averages(quantity, from_us, to_us)
         case Statistic.INTERVAL:
             from_us, to_us = _last_period(meter, attribute, rows)
-            return measuring.totals(quantity, to_us) - measuring.totals(quantity, from_us)
+            return measuring.growth(quantity, from_us, to_us)
         case Statistic.RUNNING_AVERAGE:
             return _running(meter, attribute, quantity, rows)
         case Statistic.AT_BILLING:
@@ -186,11 +186,12 @@ def extreme(meter: Meter, attribute: ModelAttribute, at_us: int) -> tuple[int, i
     )
     if not len(at):
         return 0, 0
-    key = (quantity, attribute.statistic, period_s, begin_us, int(at[-1]), len(at))
+    smallest = attribute.statistic is Statistic.MINIMUM
+    key = (quantity, smallest, period_s, begin_us, int(at[-1]))
     kept = meter.extremes.get(key)
     if kept is None:
         rows = Rows(at, shown, period_s=period_s)
-        if attribute.statistic is Statistic.MINIMUM:
+        if smallest:
             values = meter.measuring.measured(quantity, at)
             best = int(np.argmin(values))
         else:
@@ -379,6 +380,7 @@ _SOURCES: Final[dict[str, _Getter]] = {
     "profile_status": _status,
     "event_code": _event_code,
     "alarm": _alarm,
+    "alarm_descriptor": _alarm,
     "error": _alarm,
     "tariff": _number(lambda meter, at_us: meter.source.rate(at_us), DataTag.UNSIGNED),
     "disconnect_state": _number(lambda meter, _: meter.is_connected, DataTag.BOOLEAN),

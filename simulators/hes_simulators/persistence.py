@@ -1,0 +1,194 @@
+"""
+States of a fleet's meters over restarts: one file of JSON lines, replaced as a whole.
+
+Owns the form of the file. The first line says which fleet it is; each other line is one meter that
+differs from a fresh one, or has used a counter. Written beside, synced and renamed: after a power
+cut the file holds the old states or the new ones.
+
+Counters never go back, even where a fleet is killed between two saves: those that meters send begin
+anew above all before with each start (`starts`), whatever the file says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+import trio
+
+from hes_protocol.axdr import Data, decode_all, encode
+from hes_protocol.cosem import Obis
+from hes_protocol.errors import ProtocolError
+from hes_simulators.state import ClockStep, LogRow, MeterState, Spans
+
+if TYPE_CHECKING:
+    from hes_simulators.meter import Meter
+
+FORMAT: Final = 1
+SAVE_EVERY_S: Final = 60.0
+_AT_A_TIME: Final = 200
+
+
+class StateFileError(Exception):
+    """The file holds no states of this fleet; the text says why."""
+
+
+class StateFile:
+    """
+    Where a fleet keeps its meters.
+
+    Args: path: of the file; need not exist. seed: of the fleet.
+    """
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self._path = path
+        self._seed = seed
+
+    def load(self) -> dict[int, MeterState]:
+        """
+        The states by the meter's index; none where there is no file.
+
+        Raises: StateFileError: another fleet's, another form, damaged. OSError: unreadable.
+        """
+        if not self._path.exists():
+            return {}
+        with self._path.open(encoding="utf-8") as file:
+            try:
+                header = json.loads(file.readline())
+                if header != self._header():
+                    raise StateFileError(f"{self._path} is not of this fleet: {header}")
+                return {line["index"]: state_of(line["state"]) for line in map(json.loads, file)}
+            except (ValueError, KeyError, TypeError, AttributeError, ProtocolError) as error:
+                raise StateFileError(f"{self._path} is damaged: {error!r}") from error
+
+    def save(self, meters: Iterable[Meter]) -> None:
+        """
+        Replace the file. Raises: OSError.
+
+        Args: meters: all that exist; those that are as fresh ones are left out.
+        """
+        self._write(_lines(meters))
+
+    async def run(
+        self,
+        meters: Callable[[], Iterable[Meter]],
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Save every `SAVE_EVERY_S`, and once more when cancelled."""
+        task_status.started()
+        try:
+            while True:
+                await trio.sleep(SAVE_EVERY_S)
+                lines = []
+                for number, line in enumerate(_lines(meters())):
+                    lines.append(line)
+                    if number % _AT_A_TIME == 0:
+                        await trio.lowlevel.checkpoint()
+                await trio.to_thread.run_sync(self._write, lines)
+        finally:
+            self.save(meters())
+
+    def _header(self) -> dict[str, int]:
+        return {"format": FORMAT, "seed": self._seed}
+
+    def _write(self, lines: Iterable[str]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_name(self._path.name + ".new")
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(json.dumps(self._header()) + "\n")
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _lines(meters: Iterable[Meter]) -> Iterator[str]:
+    for meter in meters:
+        state = meter.state
+        if not state.is_fresh or state.counters or state.next_counter is not None:
+            kept = {"index": meter.identity.index, "state": plain(state)}
+            yield json.dumps(kept, separators=(",", ":")) + "\n"
+
+
+# --- one state --------------------------------------------------------------------------------
+
+
+def plain(state: MeterState) -> dict[str, Any]:
+    """A state as JSON has it; fields that are as in a fresh meter are left out."""
+    found: dict[str, Any] = {}
+    for field in attrs.fields(MeterState):
+        value = getattr(state, field.name)
+        if value or (field.default is None and value is not None):
+            found[field.name] = _plain(value)
+    return found
+
+
+def state_of(kept: Mapping[str, Any]) -> MeterState:
+    """
+    The inverse of `plain`.
+
+    Raises: TypeError, ValueError, KeyError, ProtocolError: no state.
+    """
+    return MeterState(**{name: _value(value) for name, value in kept.items()})
+
+
+_CLASSES: Final[Mapping[str, Any]] = {cls.__name__: cls for cls in (Spans, ClockStep, LogRow)}
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types as they are, all others as an object of one key that says what it is."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    match value:
+        case list():
+            return [_plain(element) for element in value]
+        case tuple():
+            return {"tuple": [_plain(element) for element in value]}
+        case set() | frozenset():
+            return {"set": sorted(_plain(element) for element in value)}
+        case dict():
+            return {"map": [[_plain(name), _plain(kept)] for name, kept in value.items()]}
+        case bytes() | bytearray():
+            return {"octets": value.hex()}
+        case Obis():
+            return {"obis": str(value)}
+        case Data():
+            return {"data": encode(value).hex()}
+        case _:
+            name = type(value).__name__
+            if name not in _CLASSES:
+                raise TypeError(f"a meter's state cannot keep a {name}")
+            fields = attrs.fields(type(value))
+            return {name: [_plain(getattr(value, field.name)) for field in fields]}
+
+
+def _value(kept: Any) -> Any:
+    if isinstance(kept, list):
+        return [_value(element) for element in kept]
+    if not isinstance(kept, dict):
+        return kept
+    [(kind, value)] = kept.items()
+    match kind:
+        case "tuple":
+            return tuple(_value(element) for element in value)
+        case "set":
+            return {_value(element) for element in value}
+        case "map":
+            return {_value(name): _value(one) for name, one in value}
+        case "octets":
+            return bytes.fromhex(value)
+        case "obis":
+            return Obis.parse(value)
+        case "data":
+            return decode_all(bytes.fromhex(value))
+        case _:
+            return _CLASSES[kind](*(_value(field) for field in value))
