@@ -69,4 +69,5 @@ def read_image(octets: bytes) -> Image:
             raise EncodingError("bad-image", "no names", offset=offset)
         names.append(name.decode())
         offset += 1 + length
-    return Image(*names, signature=digest)
+    model, version = names
+    return Image(model, version, digest)

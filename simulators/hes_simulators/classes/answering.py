@@ -167,13 +167,18 @@ def elements(data: Data | None, most: int = 256) -> Sequence[Data]:
     return value
 
 
+_NOTHING: Final = frozenset(
+    {DataTag.NULL_DATA, DataTag.INTEGER, DataTag.UNSIGNED, DataTag.LONG, DataTag.LONG_UNSIGNED}
+)
+
+
 def nothing(data: Data | None) -> None:
     """
     The parameter of methods without one: integer (0). Some clients leave it out, or send null.
 
-    Raises: Refused: type_unmatched for anything but a number.
+    Raises: Refused: type_unmatched for anything but a small number.
     """
-    if data is not None and data.tag is not DataTag.NULL_DATA and data.tag not in INTEGER_TAGS:
+    if data is not None and data.tag not in _NOTHING:
         raise Refused(TYPE_UNMATCHED)
 
 

@@ -23,7 +23,7 @@ from hes_simulators.classes.answering import (
     octets,
     unsigned,
 )
-from hes_simulators.classes.plain import Plain
+from hes_simulators.classes.plain import Plain, check_shape
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 # transport_service: TCP, UDP, HDLC, M-Bus.
 _SERVICES: Final = {Transport.WRAPPER: 0, Transport.UDP: 1, Transport.HDLC: 4, Transport.MBUS: 5}
 _XDLMS_APDU: Final = 0
+_WINDOWS: Final = 4
+_WINDOW: Final = structure(octets(bytes(12)), octets(bytes(12)))
 
 
 class PushSetup(Plain):
@@ -58,6 +60,13 @@ class PushSetup(Plain):
                 return long_unsigned(int(one.options.get("repetition_delay_s", delay_s)))
             case _:
                 return None
+
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
+        """See `Plain`; an empty list of windows does not say of what shape one is."""
+        if index == _WINDOWS and data.tag is DataTag.ARRAY:
+            for window in data.value:
+                check_shape(_WINDOW, window, one)
+        super().take(meter, one, index, data, sap)
 
     @invoking
     def invoke(
