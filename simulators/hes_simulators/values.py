@@ -318,6 +318,20 @@ def outage_us(meter: Meter, at_us: int) -> int:
     return total + (max(at_us - spans.since_us, 0) if spans.since_us is not None else 0)
 
 
+def last_outage_us(meter: Meter, at_us: int) -> int:
+    """How long the last power failure took that was over by then; 0 where there was none."""
+    ended = [(from_us, to_us) for from_us, to_us in meter.state.dark.closed if to_us <= at_us]
+    return ended[-1][1] - ended[-1][0] if ended else 0
+
+
+def _client_counter(meter: Meter, one: ModelObject, attribute: ModelAttribute, *_: int) -> Data:
+    """Of the client that the object's options name, else of the one that head-ends use."""
+    name = one.options.get("client")
+    clients = meter.clients.values()
+    client = next((found for found in clients if found.name == name), None) or main_client(clients)
+    return Data(attribute.tag or _U32, client_counter(meter, client.sap))
+
+
 def _counted(name: str) -> Callable[[Meter, int], int]:
     return lambda meter, _: meter.state.peek(COUNTERS, name, 0)
 
@@ -369,9 +383,7 @@ _SOURCES: Final[dict[str, _Getter]] = {
     "serial": _octets(lambda meter: meter.identity.serial.encode()),
     "logical_device_name": _octets(lambda meter: meter.identity.logical_device_name),
     "system_title": _octets(lambda meter: meter.identity.system_title),
-    "client_counter": _number(
-        lambda meter, _: client_counter(meter, main_client(meter.clients.values()).sap), _U32
-    ),
+    "client_counter": _client_counter,
     "own_counter": _number(lambda meter, _: meter.next_counter, _U32),
     "firmware_version": _octets(lambda meter: meter.firmware.encode()),
     "firmware_signature": _octets(
@@ -390,6 +402,7 @@ _SOURCES: Final[dict[str, _Getter]] = {
         lambda meter, at_us: sum(from_us <= at_us for from_us, _ in meter.state.dark.closed), _U32
     ),
     "outage_s": _number(lambda meter, at_us: outage_us(meter, at_us) // SECOND_US, _U32),
+    "last_outage_s": _number(lambda meter, at_us: last_outage_us(meter, at_us) // SECOND_US, _U32),
     "operating_s": _number(
         lambda meter, at_us: (at_us - meter.installed_us - outage_us(meter, at_us)) // SECOND_US,
         _U32,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -30,6 +30,7 @@ from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators import Meter, MeterKind
 from hes_simulators.energy import QUANTITIES
 from hes_simulators.push_body import data_notification
+from hes_simulators.state import Cut
 
 BY_NAME = {model.name: model for model in models()}
 SIMULATED = [model for model in models() if model.simulated]
@@ -230,3 +231,15 @@ def test_quirks_and_objects_of_a_model_agree() -> None:
             obis = model.quirks.counter_object.get(sap)
             if obis is not None and model.meter is not None and model.meter.listens:
                 assert (1, obis) in model.objects, (model.name, sap)
+
+
+def test_a_power_failure_is_logged_with_how_long_it_took() -> None:
+    """DSMR: 1.0.99.97.0.255 holds when the supply came back, and the seconds without it."""
+    made = meter(BY_NAME["dsmr-smr5"])
+    dark_s = 754
+    made.cut(Cut.OUTAGE, NOW - timedelta(hours=2))
+    made.restore(Cut.OUTAGE, NOW - timedelta(hours=2) + timedelta(seconds=dark_s))
+    log = Attribute(7, Obis.parse("1.0.99.97.0.255"), 2)
+    answer = made.get(GetRequested(0, log, None, 1))
+    [row] = decode_all(answer.octets or b"").value
+    assert row.value[1].value == dark_s
