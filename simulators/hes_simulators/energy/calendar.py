@@ -63,11 +63,6 @@ def local_day(zone: ZoneInfo, day: int) -> LocalSlots:
     return _local(np.array(offsets_s), day % 7)
 
 
-def local_hours(zone: ZoneInfo, day: int) -> FloatArray:
-    """The local hour of day, 0..24, in the middle of each slot of a UTC day."""
-    return local_day(zone, day).hours
-
-
 @lru_cache(maxsize=1024)
 def _steady_day(offset_s: int, day_of_seven: int) -> LocalSlots:
     return _local(np.array(offset_s), day_of_seven)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from hes_protocol.cosem import DEVIATION_UNSPECIFIED, STATUS_UNSPECIFIED, CosemDateTime
-from hes_simulators.energy.calendar import local_hours
 from hes_simulators.local_time import (
     STATUS_DAYLIGHT_SAVING,
     captured_clocks,
@@ -42,11 +41,6 @@ def test_rows_of_a_local_day(day: tuple[int, int, int], rows: int) -> None:
     octets = np.concatenate([captured_clocks(BERLIN, utc_day + k).octets for k in (-1, 0, 1)])
     dates = [CosemDateTime.from_octets(bytes(row)) for row in octets]
     assert sum((d.year, d.month, d.day) == day for d in dates) == rows
-
-
-def test_local_hours_follow_the_zone() -> None:
-    assert local_hours(BERLIN, day_of(2026, 7, 1))[0] == pytest.approx(2 + 7.5 / 60)
-    assert local_hours(BERLIN, day_of(2026, 12, 1))[0] == pytest.approx(1 + 7.5 / 60)
 
 
 def local(hour: int, minute: int = 30, status: int = STATUS_UNSPECIFIED) -> CosemDateTime:
