@@ -1,0 +1,110 @@
+"""
+`hes up --scenario bad-day`, and afterwards what the head-end has against what happened.
+
+As long as HES_SOAK_SECONDS says (600). Every reading of a profile that is stored must be one that
+the meter captured, with that value; what is missing must be explained: the meter was not reached,
+or not since the row came due. Prints figures.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from hes_simulators.truth.compare import ReadingKey, Truth, difference, read
+from tests.conftest import SERVERS
+from tests.e2e.system import System, free_port, system, wait_until
+
+SECONDS = float(os.environ.get("HES_SOAK_SECONDS", "600"))
+
+_STORED = """
+SELECT m.serial, c.source, c.obis, c.attribute_index, r.captured_at, r.value
+FROM reading r JOIN series s USING (series_id) JOIN channel c USING (channel_id)
+JOIN meter m USING (meter_id) WHERE c.source IS NOT NULL AND r.value IS NOT NULL
+"""
+_REVISED = """
+SELECT m.serial, c.source, c.obis, c.attribute_index, r.captured_at
+FROM reading_revision r JOIN series s USING (series_id) JOIN channel c USING (channel_id)
+JOIN meter m USING (meter_id)
+"""
+_SESSIONS = """
+SELECT m.serial, max(s.started_at) FROM session s JOIN meter m USING (meter_id)
+WHERE s.outcome = 'ok' GROUP BY 1
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[System]:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "servers").symlink_to(SERVERS)
+    with system(tmp_path, HES_COLLECTOR_LISTEN_PORT=str(free_port())) as made:
+        yield made
+
+
+def test_a_bad_day(here: System, tmp_path: Path) -> None:
+    log = tmp_path / "truth.jsonl"
+    process = here.hes(
+        "up", "--scenario", "bad-day", "--truth-log", str(log),
+        "--port", str(free_port()), "--simulated-port", str(here.meter_port),
+    )  # fmt: skip
+    address = tmp_path / "data" / "run" / "database_url"
+    wait_until(lambda: " readings" in process.log.read_text(), 120, "the head-end is up")
+    time.sleep(SECONDS)
+    with psycopg.connect(address.read_text().strip()) as connection:
+        compare(log, connection)
+    process.popen.send_signal(signal.SIGINT)
+    assert process.popen.wait(60) == 0
+    assert "Traceback" not in process.log.read_text()
+
+
+def compare(log: Path, connection: psycopg.Connection[Any]) -> None:
+    """Compare, print the figures, and judge."""
+    stored = dict(readings(connection.execute(_STORED).fetchall()))
+    revised = {key for key, _ in readings([(*row, 0) for row in connection.execute(_REVISED)])}
+    reached: dict[str, datetime] = dict(connection.execute(_SESSIONS).fetchall())
+    truth = read(log)
+    report(truth, stored, reached)
+    known = {(key.profile, key.obis) for key in truth.readings}
+    compared = {key: value for key, value in stored.items() if (key.profile, key.obis) in known}
+    found = difference(truth.readings, compared, ignored=revised)
+    due = {
+        key: value
+        for key, value in found.missing.items()
+        if key.serial in reached and key.at < reached[key.serial] - timedelta(minutes=1)
+    }
+    fetched = {(key.serial, key.profile) for key in compared}
+    missing = {key: value for key, value in due.items() if (key.serial, key.profile) in fetched}
+    print(f"compared {len(compared)}; {len(revised)} revised; wrong {len(found.wrong)}")
+    print(f"unexpected {len(found.unexpected)}; missing of what was fetched {len(missing)}")
+    assert compared
+    assert not found.wrong, str(found)
+    assert not found.unexpected, str(found)
+    assert not missing, list(missing.items())[:5]
+
+
+def readings(rows: Any) -> Iterator[tuple[ReadingKey, int]]:
+    """Rows of the tables by the keys of a truth log."""
+    for serial, source, obis, index, at, value in rows:
+        name = ".".join(map(str, obis)) + ("" if index == 2 else f"/{index}")
+        profile = ".".join(map(str, source))
+        yield ReadingKey(serial, profile, name, at.astimezone(UTC)), value
+
+
+def report(truth: Truth, stored: dict[ReadingKey, int], reached: dict[str, datetime]) -> None:
+    """What happened, and what the head-end has of it."""
+    print(f"stored {len(stored)} of {len(truth.readings)} captured; {len(reached)} meters reached")
+    for kind, fact in (
+        ("scenario", "name"), ("event", "name"), ("outage", "why"), ("sent", "outcome"),
+        ("executed", "what"), ("fault", "fault"), ("session", "outcome"),
+    ):  # fmt: skip
+        counted = Counter(str(line.get(fact)) for line in truth.of(kind))
+        print(f"{kind}: {dict(counted.most_common(12))}")
