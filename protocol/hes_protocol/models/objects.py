@@ -91,7 +91,7 @@ METER_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "serial": "the serial number, ASCII",
         "logical_device_name": "up to 16 octets that begin with the maker's three letters",
         "system_title": "eight octets",
-        "client_counter": "the highest counter accepted of the main client, or the one of option `client`",
+        "client_counter": "the highest counter accepted of the main client, or of option `client`",
         "own_counter": "the meter's own next invocation counter",
         "firmware_version": "the version that runs; another one after an activated image",
         "firmware_signature": "hash of the firmware that runs",
