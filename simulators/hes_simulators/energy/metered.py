@@ -18,7 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hes_simulators.energy.grid import SLOT_S, SLOTS_PER_DAY
-from hes_simulators.energy.installation import Installation, installed_at, slots_of
+from hes_simulators.energy.installation import (
+    Installation,
+    commissioning_luck,
+    installed_at,
+    installed_day,
+    slots_of,
+)
 from hes_simulators.energy.layout import Layout, Sum
 from hes_simulators.energy.ledger import Day, Ledger
 from hes_simulators.energy.region import Region
@@ -51,11 +57,14 @@ class MeteredSource:
     voltage_events: Sequence[VoltageEvent] = ()
     _ledger: Ledger | None = attrs.field(default=None, init=False)
     _latest: _Moments | None = attrs.field(default=None, init=False)
+    _installed_day: int | None = attrs.field(default=None, init=False)
 
     @property
     def installed_at(self) -> datetime:
-        """See `Source`."""
-        return installed_at(self.ledger.first_day)
+        """See `Source`; whatever stands behind the meter, so that nothing is made to tell it."""
+        if self._installed_day is None:
+            self._installed_day = installed_day(commissioning_luck(self.seed, self.index))
+        return installed_at(self._installed_day)
 
     @property
     def installation(self) -> Installation:
