@@ -14,10 +14,16 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from trio._core import _run as trio_run
 
 from hes_protocol.cosem import CaptureObject, CosemDateTime, Obis, RangeSelection
 from hes_simulators import Fleet, FleetSettings, Security, SessionSummary, serve_stream
+from hes_simulators.known_models import models
+from hes_simulators.reach import Target
 from hes_simulators.scenario import MockedPace
+from hes_simulators.scenario.director import Director
+from hes_simulators.scenario.file import parse_scenario
+from hes_simulators.truth import ListJournal
 from tests.unit.hes_simulators.reader import Reader
 
 START = datetime(2026, 10, 24, 22, 10, 7, tzinfo=UTC)
@@ -35,9 +41,10 @@ class Tapped(trio.abc.Stream):
     stream: trio.abc.Stream
     pace: MockedPace
     wire: Wire
+    name: str = "meter"
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        self.wire.append((self.pace.now(), "meter", bytes(data)))
+        self.wire.append((self.pace.now(), self.name, bytes(data)))
         await self.stream.send_all(data)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -95,3 +102,83 @@ async def test_the_same_seed_gives_the_same_sessions(
     if security is Security.GMAC:
         # Another start has counters of its own: no octet of a tag comes twice.
         assert await converse(7, security, start_number=2) != once
+
+
+SPEAKING = """
+[[population]]
+model = "austria-mbus-push"
+count = 2
+
+[[population]]
+model = "nordic-han"
+count = 1
+
+[[population]]
+model = "idis-single-phase"
+count = 3
+
+[[timeline]]
+do = "tamper"
+what = "magnet"
+at = "+7s"
+over = "20s"
+for = "5s..10s"
+population = "idis-single-phase"
+
+[[timeline]]
+do = "outage"
+at = "+30s"
+for = "10s"
+share = 0.5
+"""
+
+
+class Tapping(Fleet):
+    """A fleet whose connections to the head-end end in this test."""
+
+    wire: Wire
+
+    async def connect(self, index: int, target: Target, *, tls: bool) -> trio.abc.Stream:
+        ours, _ = trio.testing.memory_stream_pair()
+        assert isinstance(self.pace, MockedPace)
+        return Tapped(ours, self.pace, self.wire, f"{target.host} from {index}, {tls}")
+
+
+async def speak(seed: int, seconds: float) -> tuple[Wire, ListJournal]:
+    """
+    What meters push by themselves and because of a timeline, and what was told of it.
+
+    Which of two tasks that are due at one moment runs first, trio draws: from this seed.
+    """
+    trio_run.__dict__["_r"].seed(seed)
+    scenario = parse_scenario(SPEAKING, "speaking.toml", models=models(), seed=seed)
+    pace, journal = MockedPace(START), ListJournal()
+    pace.now()
+    fleet = Tapping(
+        FleetSettings(population=scenario.population, seed=seed, port=0),
+        start_number=1,
+        pace=pace,
+        journal=journal,
+    )
+    fleet.wire = []
+    director = Director(fleet, scenario.timeline, pace, faults=fleet.faults, journal=journal)
+    with trio.move_on_after(seconds):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(fleet.serve)
+            nursery.start_soon(director.run)
+    return fleet.wire, journal
+
+
+async def test_the_same_seed_gives_the_same_pushes(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    once, told = await speak(7, 60)
+    again, told_again = await speak(7, 60)
+    assert once == again
+    assert told.notes == told_again.notes
+    pushes = [note for note in told.of("sent") if note.facts["outcome"] == "sent"]
+    assert len(pushes) > 2 * 60 / 5
+    assert {note.facts["name"] for note in told.of("event")} >= {"strong_magnet", "power_down"}
+    other, _ = await speak(8, 60)
+    assert other != once
