@@ -117,6 +117,7 @@ class Meter:
     _measuring: Measuring | None = attrs.field(default=None, init=False, repr=False)
     _time: MeterClock | None = attrs.field(default=None, init=False, repr=False)
     _face: Face | None = attrs.field(default=None, init=False, repr=False)
+    _installed_us: int | None = attrs.field(default=None, init=False, repr=False)
     # Until then nothing is due by itself; -1: not known.
     _quiet_us: int = attrs.field(default=-1, init=False, repr=False)
     _advancing: bool = attrs.field(default=False, init=False, repr=False)
@@ -216,7 +217,9 @@ class Meter:
     @property
     def installed_us(self) -> int:
         """When it was put up: from then on it measures."""
-        return microseconds(self.source.installed_at)
+        if self._installed_us is None:
+            self._installed_us = microseconds(self.source.installed_at)
+        return self._installed_us
 
     @property
     def measuring_period_s(self) -> int:

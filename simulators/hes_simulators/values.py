@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from hes_protocol.axdr import Data, DataTag
 from hes_protocol.cosem import Obis
+from hes_protocol.cosem.date_time import ClockStatus
 from hes_protocol.models.objects import ModelAttribute, ModelObject, Statistic
 from hes_simulators.billing import period_of
 from hes_simulators.clock import DAY_S, SECOND_US, grid
@@ -262,10 +263,11 @@ def date_time(meter: Meter, attribute: ModelAttribute, shown_us: int) -> Data:
 
 def profile_status(meter: Meter, rows: Rows) -> Int64Array:
     """The status octet of each row: summer time, and what befell the meter since the row before."""
-    _, summer = meter.face.offsets_min(rows.shown_us)
-    known = meter.face.deviation
-    status = np.where(summer, STATUS_DAYLIGHT_SAVING, 0) if known else np.zeros(len(rows), int)
     state = meter.state
+    summer = (
+        meter.face.octets(rows.shown_us, state.clock_status)[:, -1] & ClockStatus.DAYLIGHT_SAVING
+    )
+    status = np.where(summer, STATUS_DAYLIGHT_SAVING, 0)
     if state.clock_status & 0x03:
         status |= STATUS_CLOCK_INVALID
     if len(rows) and (state.clock_steps or state.dark):

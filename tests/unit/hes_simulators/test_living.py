@@ -557,7 +557,7 @@ def test_a_state_survives_being_written(deeds: list[tuple[datetime, str, int]]) 
 @pytest.mark.parametrize("name", SIMULATED)
 def test_an_idle_meter_costs_little(name: str) -> None:
     shared = hands(name)
-    list(map(lambda index: Meter.of(shared.meter.kind, index), range(5)))
+    [Meter.of(shared.meter.kind, index) for index in range(5)]
     tracemalloc.start()
     meters = [Meter.of(shared.meter.kind, index) for index in range(50)]
     each = tracemalloc.get_traced_memory()[0] / 50
@@ -597,7 +597,7 @@ def test_whatever_is_written_or_invoked_it_goes_on_answering(data: st.DataObject
         data.draw(st.sampled_from(["idis-single-phase", "dsmr-smr5", "is-15959-single-phase"]))
     )
     kind, sap = one.meter.kind, one.sap
-    objects = [each for each in kind.served.visible(sap)]
+    objects = list(kind.served.visible(sap))
     for _ in range(data.draw(st.integers(1, 5))):
         each = data.draw(st.sampled_from(objects))
         index = data.draw(st.integers(1, 12))
