@@ -372,7 +372,7 @@ class ClockJump(Fault):
     """
     The clock jumps when the fault begins, and stays so until somebody sets it.
 
-    Where the fault is taken away again, the clock goes back to what it would have shown.
+    Taking the fault away does not set it.
     """
 
     name = "clock-jump"

@@ -10,6 +10,7 @@ import math
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Final
 
@@ -37,7 +38,8 @@ def end_rudely(stream: trio.abc.Stream) -> trio.abc.Stream:
         else:
             break
     if isinstance(below, trio.SocketStream):
-        below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        with suppress(OSError):  # somebody else has closed it
+            below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
     return below
 
 

@@ -67,8 +67,8 @@ async def carry(
             await ends.up.wait()
             await ends.down.wait()
             nursery.cancel_scope.cancel()
-    except* _CutError:
-        pass
+    except* (_CutError, *GONE):
+        pass  # the connection's edge: others go on
 
 
 class Pump:
@@ -106,6 +106,7 @@ class Pump:
             await self._pass_on(source, sink, drained, nursery)
             await self._drain(drained)
             if self._is_hole:
+                ended.set()
                 await other_ended.wait()  # nobody is told that it ended
                 return
             await trio.sleep(self._toxics().slow_close_s)
@@ -113,6 +114,7 @@ class Pump:
                 await sink.send_eof()
         except GONE:
             if self._is_hole:
+                ended.set()
                 await other_ended.wait()
                 return
             await self._cut(source, sink)
