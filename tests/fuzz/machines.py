@@ -88,7 +88,8 @@ def _association_frames(setup: int) -> int:
     return len(_pair(setup).opened().sent)
 
 
-def _apdus(octets: bytes) -> list[bytes]:
+def apdus_of(octets: bytes) -> list[bytes]:
+    """The APDUs in a fuzzed input, each behind its length."""
     found, offset = [], 0
     while offset + 1 < len(octets) and len(found) < _MOST_APDUS:
         length = octets[offset]
@@ -99,7 +100,8 @@ def _apdus(octets: bytes) -> list[bytes]:
     return found
 
 
-def _joined(first: int, second: int, apdus: list[bytes]) -> bytes:
+def joined(first: int, second: int, apdus: list[bytes]) -> bytes:
+    """An input made of two octets of control and APDUs."""
     return bytes((first, second)) + b"".join(
         bytes((len(apdu),)) + apdu for apdu in apdus if len(apdu) < 256
     )
@@ -157,7 +159,7 @@ def client(octets: bytes) -> str:
         client_settings(mechanism=mechanism, protection=protection, max_receive_pdu_size=_PDU_SIZE)
     )
     _reach(peer, setup, octets[0] // len(_SETUPS))
-    for number, apdu in enumerate(_apdus(octets[2:])):
+    for number, apdu in enumerate(apdus_of(octets[2:])):
         if octets[1] >> number & 1:
             apdu = _ciphered(apdu, protection, 1_000_000 + number, SERVER_TITLE)
         peer.receive_data(to_client(apdu))
@@ -180,7 +182,7 @@ def server(octets: bytes) -> str:
     for frame in frames[: octets[0] // len(_SETUPS) % (len(frames) + 1)]:
         peer.receive_data(frame)
         _answer(peer)
-    for number, apdu in enumerate(_apdus(octets[2:])):
+    for number, apdu in enumerate(apdus_of(octets[2:])):
         if octets[1] >> number & 1:
             apdu = _ciphered(apdu, protection, 1_000_000 + number, CLIENT_TITLE)
         peer.receive_data(to_server(apdu))
@@ -216,9 +218,9 @@ def _seeds(who: str) -> tuple[bytes, ...]:
         opened = len(frames) // 3 * len(_SETUPS) + setup
         plain = _recorded(setup % len(_SETUPS) & ~3)
         clear = [apdu_of(frame) for sender, frame in plain if sender == who]
-        seeds.append(_joined(setup, 0, frames[:_MOST_APDUS]))
-        seeds.append(_joined(opened, 0x3F, clear[1:]))
-        seeds.append(_joined(opened, 0xBF, clear[-_MOST_APDUS:]))
+        seeds.append(joined(setup, 0, frames[:_MOST_APDUS]))
+        seeds.append(joined(opened, 0x3F, clear[1:]))
+        seeds.append(joined(opened, 0xBF, clear[-_MOST_APDUS:]))
     return tuple(seeds)
 
 

@@ -49,7 +49,7 @@ from hes_protocol.translator import TranslatorKeys, translate
 from hes_protocol.wrapper import WrapperFrame, WrapperReceiver
 from hes_protocol.xdlms import Ciphered, DataNotification, GeneralBlockTransfer, decode_apdu
 from hes_protocol.xdlms.assembler import BlockAssembler
-from tests.fuzz import machines
+from tests.fuzz import machines, meters
 from tests.fuzz.seeds import APDUS, AXDR, PUSHES, acse
 
 Run = Callable[[bytes], Any]
@@ -422,4 +422,6 @@ TARGETS: Final[Mapping[str, Target]] = {
     "translate": Target(_translate, (*_PROTECTED, *PUSHES, *APDUS), extra_s=0.001),
     "client": Target(machines.client, machines.CLIENT_SEEDS, extra_s=0.005),
     "server": Target(machines.server, machines.SERVER_SEEDS, extra_s=0.005),
+    # A whole association; and a year's maxima by month cost a fresh meter 0.2 s, once.
+    "simulated-meter": Target(meters.simulated_meter, meters.SEEDS, extra_s=0.1, most_octets=400),
 }
