@@ -58,6 +58,23 @@ class _Sleeping:
         await self.sleep_until(self.now() + timedelta(seconds=seconds))
 
 
+class _Elapsed:
+    """Seconds since the first look inside `trio.run`; before, nothing has begun."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._began_s: float | None = None
+
+    def s(self) -> float:
+        try:
+            current_s = self._monotonic()
+        except RuntimeError:  # trio's clock, and trio does not run yet
+            return 0.0
+        if self._began_s is None:
+            self._began_s = current_s
+        return current_s - self._began_s
+
+
 def machine_now() -> datetime:
     """The machine's clock, aware UTC."""
     return datetime.now(UTC)
@@ -78,18 +95,15 @@ class MockedPace(_Sleeping):
 
     def __init__(self, start: datetime) -> None:
         self._start = start
-        self._began_s: float | None = None
+        self._elapsed = _Elapsed(trio.current_time)
 
     def now(self) -> datetime:
-        current_s = trio.current_time()
-        if self._began_s is None:
-            self._began_s = current_s
-        return self._start + timedelta(seconds=current_s - self._began_s)
+        return self._start + timedelta(seconds=self._elapsed.s())
 
 
 class AcceleratedPace(_Sleeping):
     """
-    From a moment, so many times as fast; the time runs from the first look on.
+    From a moment, so many times as fast; the time runs from the first look inside trio on.
 
     Args:
         from_: aware; where it begins.
@@ -116,9 +130,8 @@ class AcceleratedPace(_Sleeping):
         self._from = from_.astimezone(UTC)
         self._factor = factor
         self._ahead = ahead
-        self._monotonic = monotonic
         self._machine = machine
-        self._began_s: float | None = None
+        self._elapsed = _Elapsed(monotonic)
 
     @property
     def caught_up(self) -> bool:
@@ -131,10 +144,7 @@ class AcceleratedPace(_Sleeping):
 
     def _line(self) -> datetime:
         """Where the faster clock would be, caught up or not."""
-        current_s = self._monotonic()
-        if self._began_s is None:
-            self._began_s = current_s
-        return self._from + timedelta(seconds=(current_s - self._began_s) * self._factor)
+        return self._from + timedelta(seconds=self._elapsed.s() * self._factor)
 
     def _real_s(self, at: datetime) -> float:
         real_s = (at - self._line()).total_seconds() / self._factor

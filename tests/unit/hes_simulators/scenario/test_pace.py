@@ -88,3 +88,16 @@ def test_no_pace(factor: float) -> None:
 def test_what_the_command_line_means() -> None:
     assert isinstance(pace(), RealPace)
     assert isinstance(pace(1440), AcceleratedPace)
+
+
+def test_before_trio_runs_nothing_has_begun() -> None:
+    """Fleets are made before their loop runs, and ask for the time then."""
+    fast = AcceleratedPace(START - timedelta(days=2), 1440, machine=lambda: START)
+    assert fast.now() == fast.now() == START - timedelta(days=2)
+
+    async def look() -> None:
+        assert fast.now() == START - timedelta(days=2)
+        await trio.sleep(60)
+        assert fast.now() == START - timedelta(days=1)
+
+    trio.run(look, clock=trio.testing.MockClock(autojump_threshold=0))
