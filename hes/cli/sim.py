@@ -117,6 +117,11 @@ sim.add_command(proxy)
     help="Set a truth log that has grown so large aside, and begin another.",
 )
 @click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the meters' states (clocks, keys, counters, logs, what was written) over restarts.",
+)
+@click.option(
     "--keys-out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the file that `hes meter import` reads (mode 0600).",

@@ -34,12 +34,14 @@ from hes_simulators import (
 )
 from hes_simulators.faults.control import Control
 from hes_simulators.known_models import HOUSEHOLD as MODEL
+from hes_simulators.persistence import StateFile, StateFileError
 from hes_simulators.reach import Reach, Target
 from hes_simulators.scenario.director import Director
 from hes_simulators.scenario.errors import ScenarioError
 from hes_simulators.scenario.file import Scenario, parse_scenario
 from hes_simulators.scenario.pace import Pace, PaceError, pace
 from hes_simulators.scenario.population import District, Group, Population
+from hes_simulators.state import MeterState
 from hes_simulators.truth import FileJournal, Journal, NullJournal
 from hes_simulators.truth.rows import History, TruthLog
 
@@ -85,7 +87,17 @@ def open_show(options: Mapping[str, Any], folder: Path, stack: ExitStack) -> Sho
         journal = file
         before.append(file.run)
     start_number = next_start(folder, settings.seed)
-    fleet = Fleet(settings, start_number=start_number, now=clock.now, pace=clock, journal=journal)
+    kept = StateFile(options["state"], settings.seed) if options.get("state") else None
+    fleet = Fleet(
+        settings,
+        start_number=start_number,
+        now=clock.now,
+        pace=clock,
+        journal=journal,
+        states=_states(kept),
+    )
+    if kept is not None:
+        before.append(partial(kept.run, fleet.states))
     if file is not None:
         rows = TruthLog(fleet.all_meters, file, clock, history=History(options["truth_history"]))
         before.append(rows.run)
@@ -97,6 +109,15 @@ def open_show(options: Mapping[str, Any], folder: Path, stack: ExitStack) -> Sho
         after.append(director.run)
     after.append(partial(_control, fleet, scenario, settings, folder))
     return Show(fleet, scenario, before, after)
+
+
+def _states(kept: StateFile | None) -> Mapping[int, MeterState]:
+    if kept is None:
+        return {}
+    try:
+        return kept.load()
+    except StateFileError as error:
+        raise click.UsageError(f"--state: {error}") from None
 
 
 async def _control(

@@ -41,6 +41,7 @@ from hes_simulators.scenario.population import Group
 from hes_simulators.session import Session
 from hes_simulators.settings import DEFAULT_PORT, FleetError, FleetSettings
 from hes_simulators.starts import first_counter
+from hes_simulators.state import MeterState
 from hes_simulators.tls import CertificateFolder
 from hes_simulators.truth.journal import Journal, NullJournal
 
@@ -64,6 +65,7 @@ class Fleet:
         next_challenge: gives a fresh HLS challenge.
         pace: how fast the meters' time goes.
         journal: is told what really happened.
+        states: of meters that are not fresh, by index; see `persistence`.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Fleet:
         next_challenge: Callable[[], bytes] = lambda: secrets.token_bytes(_CHALLENGE_OCTETS),
         pace: Pace | None = None,
         journal: Journal | None = None,
+        states: Mapping[int, MeterState] | None = None,
     ) -> None:
         self.settings = settings
         self.counters = FleetCounters()
@@ -83,7 +86,7 @@ class Fleet:
         self.faults = FaultPlan(settings.seed, self.pace.now, self.journal)
         self._next_challenge = next_challenge
         self._first_counter = first_counter(start_number)
-        self._roster = Roster(settings, self._kind)
+        self._roster = Roster(settings, self._kind, states or {})
         self._door = Door(self._roster, self.pace.now, self.counters, self._told)
         self._datagrams: Datagrams | None = None
         by_network = by_the_network()
@@ -116,6 +119,10 @@ class Fleet:
     def all_meters(self) -> Iterator[Meter]:
         """Every meter in order; makes those that do not exist yet."""
         return map(self._roster.meter, range(len(self._roster)))
+
+    def states(self) -> Iterator[tuple[int, MeterState]]:
+        """What to keep of the meters over restarts, by index."""
+        return self._roster.states()
 
     def meter_file(self) -> Iterator[Mapping[str, Any]]:
         """

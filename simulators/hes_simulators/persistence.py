@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 import trio
@@ -24,9 +24,6 @@ from hes_protocol.axdr import Data, decode_all, encode
 from hes_protocol.cosem import Obis
 from hes_protocol.errors import ProtocolError
 from hes_simulators.state import ClockStep, LogRow, MeterState, Spans
-
-if TYPE_CHECKING:
-    from hes_simulators.meter import Meter
 
 FORMAT: Final = 1
 SAVE_EVERY_S: Final = 60.0
@@ -65,17 +62,17 @@ class StateFile:
             except (ValueError, KeyError, TypeError, AttributeError, ProtocolError) as error:
                 raise StateFileError(f"{self._path} is damaged: {error!r}") from error
 
-    def save(self, meters: Iterable[Meter]) -> None:
+    def save(self, states: Iterable[tuple[int, MeterState]]) -> None:
         """
         Replace the file. Raises: OSError.
 
-        Args: meters: all that exist; those that are as fresh ones are left out.
+        Args: states: by the meter's index; those that are as fresh ones are left out.
         """
-        self._write(_lines(meters))
+        self._write(_lines(states))
 
     async def run(
         self,
-        meters: Callable[[], Iterable[Meter]],
+        states: Callable[[], Iterable[tuple[int, MeterState]]],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Save every `SAVE_EVERY_S`, and once more when cancelled."""
@@ -84,13 +81,13 @@ class StateFile:
             while True:
                 await trio.sleep(SAVE_EVERY_S)
                 lines = []
-                for number, line in enumerate(_lines(meters())):
+                for number, line in enumerate(_lines(states())):
                     lines.append(line)
                     if number % _AT_A_TIME == 0:
                         await trio.lowlevel.checkpoint()
                 await trio.to_thread.run_sync(self._write, lines)
         finally:
-            self.save(meters())
+            self.save(states())
 
     def _header(self) -> dict[str, int]:
         return {"format": FORMAT, "seed": self._seed}
@@ -111,11 +108,10 @@ class StateFile:
             os.close(folder)
 
 
-def _lines(meters: Iterable[Meter]) -> Iterator[str]:
-    for meter in meters:
-        state = meter.state
+def _lines(states: Iterable[tuple[int, MeterState]]) -> Iterator[str]:
+    for index, state in states:
         if not state.is_fresh or state.counters or state.next_counter is not None:
-            kept = {"index": meter.identity.index, "state": plain(state)}
+            kept = {"index": index, "state": plain(state)}
             yield json.dumps(kept, separators=(",", ":")) + "\n"
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -23,6 +24,7 @@ from hes_simulators.meter import Meter, MeterKind
 from hes_simulators.reach import Reach
 from hes_simulators.scenario.population import Group
 from hes_simulators.settings import FleetSettings
+from hes_simulators.state import MeterState
 
 LOOPBACK_HOST: Final = "127.0.0.1"
 # A meter file has no client 0: nobody asks who pushes to that.
@@ -113,9 +115,16 @@ class Roster:
     The meters of a fleet.
 
     Args: settings: what the fleet looks like. kind: makes what the meters of a group share.
+        states: of meters that are not fresh, by index.
     """
 
-    def __init__(self, settings: FleetSettings, kind: Callable[[Group, Reach], MeterKind]) -> None:
+    def __init__(
+        self,
+        settings: FleetSettings,
+        kind: Callable[[Group, Reach], MeterKind],
+        states: Mapping[int, MeterState] = MappingProxyType({}),
+    ) -> None:
+        self._kept = dict(states)
         self.settings = settings
         self.port = settings.port
         self._meters: dict[int, Meter] = {}
@@ -158,8 +167,14 @@ class Roster:
         """
         meter = self._meters.get(index)
         if meter is None:
-            meter = self._meters[index] = Meter.of(self.band(index).kind, index)
+            state = self._kept.pop(index, None)
+            meter = self._meters[index] = Meter.of(self.band(index).kind, index, state)
         return meter
+
+    def states(self) -> Iterator[tuple[int, MeterState]]:
+        """Of every meter that exists, or did before this start."""
+        yield from self._kept.items()
+        yield from ((index, meter.state) for index, meter in self._meters.items())
 
     def existing(self, index: int) -> Meter | None:
         """Meter `index` if somebody has asked for it before."""

@@ -1,0 +1,106 @@
+"""States of a fleet in a file: what differs from fresh meters lives on, nothing else is written."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from hes_protocol.axdr import Data, DataTag
+from hes_protocol.cosem import Attribute, Obis
+from hes_protocol.server import SetRequested
+from hes_simulators import Fleet, FleetSettings
+from hes_simulators.persistence import SAVE_EVERY_S, StateFile, StateFileError
+from hes_simulators.state import Cut, MeterState
+
+NOW = datetime(2026, 11, 17, 10, tzinfo=UTC)
+POINT = Obis.parse("0.0.96.1.10.255")
+NAME = Data(DataTag.OCTET_STRING, b"AT-1")
+
+
+def fleet(states: dict[int, MeterState] | None = None, start: int = 1) -> Fleet:
+    settings = FleetSettings(meters=5)
+    return Fleet(settings, start_number=start, now=lambda: NOW, states=states)
+
+
+def touch(one: Fleet) -> None:
+    meter = one.meter(2)
+    meter.set(SetRequested(1, Attribute(1, POINT, 2), NAME, None, 1))
+    meter.cut(Cut.OUTAGE, NOW)
+    meter.state.counters[1] = 77
+    one.meter(3)  # looked at, and still fresh
+
+
+def test_what_differs_is_there_after_a_restart(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "deep" / "states", 1)
+    assert file.load() == {}
+    first = fleet()
+    touch(first)
+    file.save(first.states())
+    found = file.load()
+    assert list(found) == [2]
+    again = fleet(found, start=2).meter(2)
+    assert again.state.written[POINT, 2] == NAME
+    assert again.state.counters == {1: 77}
+    assert again.is_dark(NOW)
+
+
+def test_a_meter_that_nobody_asked_for_is_kept(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "states", 1)
+    first = fleet()
+    touch(first)
+    file.save(first.states())
+    file.save(fleet(file.load(), start=2).states())
+    assert list(file.load()) == [2]
+
+
+def test_own_counters_are_above_all_before(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "states", 1)
+    first = fleet(start=1)
+    drawn = [first.meter(0)._draw_counter() for _ in range(3)]
+    file.save(first.states())
+    first.meter(0)._draw_counter()  # used after the save, then killed
+    second = fleet(file.load(), start=2).meter(0)
+    assert second._draw_counter() > drawn[-1] + 1
+    same_start = fleet(file.load(), start=1).meter(0)
+    assert same_start._draw_counter() == drawn[-1] + 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nothing\n",
+        '{"format":1,"seed":2}\n',
+        '{"format":1,"seed":1}\n{"index":1}\n',
+        '{"format":1,"seed":1}\n{"index":1,"state":{"colour":1}}\n',
+        '{"format":1,"seed":1}\n{"index":1,"state":{"written":{"data":"zz"}}}\n',
+        '{"format":1,"seed":1}\n{"index":1,"state":{"written":{"data":"12"}}}\n',
+    ],
+)
+def test_a_file_that_is_none_says_so(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "states"
+    path.write_text(text)
+    with pytest.raises(StateFileError, match="states"):
+        StateFile(path, 1).load()
+
+
+async def test_it_is_saved_now_and_then_and_at_the_end(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    path, one = tmp_path / "states", fleet()
+    autojump_clock.autojump_threshold = 0.3  # so long that the thread which writes is done
+    async with trio.open_nursery() as nursery:
+        await nursery.start(StateFile(path, 1).run, one.states)
+        touch(one)
+        await trio.sleep(SAVE_EVERY_S + 1)
+        assert len(path.read_text().splitlines()) == 2
+        assert path.stat().st_mode & 0o077 == 0  # keys are in it
+        one.meter(4).raise_event("cover_opened", NOW)
+        one.meter(4).state.counters[1] = 1
+        nursery.cancel_scope.cancel()
+    assert [json.loads(line).get("index") for line in path.read_text().splitlines()] == [None, 2, 4]
