@@ -32,6 +32,10 @@ SumArray = npt.NDArray[np.int32]
 _DAYS_KEPT: Final = 2
 # More would be megabytes.
 _DAYS_OF_A_LONG_READ: Final = 400
+# The registers at the start of each day from so many before the newest one asked for to so many
+# after it are kept: a new day costs no adding up, as most of what is asked is of the last days.
+_DAYS_BACK: Final = 3
+_DAYS_AHEAD: Final = 4
 # Registers are added up from here on, this many days before the one asked for.
 _ANCHOR_DAYS: Final = 30
 # Shapes are computed for so many days at once: arrays of some 50 kB, which stay in a cache.
@@ -60,13 +64,6 @@ class Day:
     sums: dict[int, SumArray] = attrs.field(factory=dict)
     voltages: dict[int, Int64Array] = attrs.field(factory=dict)
 
-    def in_band(self, sums: SumArray, band: int) -> SumArray:
-        """Of running sums, what was counted in one band."""
-        if self.bands is None:
-            return sums
-        grown = np.where(self.bands == band, np.diff(sums), 0)
-        return np.concatenate(([0], np.cumsum(grown))).astype(np.int32)
-
 
 @attrs.define(eq=False)
 class Ledger:
@@ -80,6 +77,7 @@ class Ledger:
     tariff: Tariff
     _days: dict[int, Day] = attrs.field(factory=dict, init=False)
     _anchor: tuple[int, Int64Array] | None = attrs.field(default=None, init=False)
+    _lately: tuple[int, Int64Array] | None = attrs.field(default=None, init=False)
 
     _long_read: ClassVar[tuple[Ledger, dict[int, Day]] | None] = None
 
@@ -110,7 +108,7 @@ class Ledger:
         return long_read[1] | self._days
 
     def _keep(self, days: dict[int, Day]) -> None:
-        if _DAYS_KEPT < len(days) <= _DAYS_OF_A_LONG_READ:
+        if 1 < len(days) <= _DAYS_OF_A_LONG_READ:
             Ledger._long_read = (self, days)
         for number in list(days)[-_DAYS_KEPT:]:
             self._days[number] = days[number]
@@ -121,27 +119,45 @@ class Ledger:
             del self._days[number]
 
     def sums(self, day: Day, stream: int) -> SumArray:
-        """The running sums of a stream within a day."""
+        """The running sums of a stream within a day, 97 from 0 on."""
         found = day.sums.get(stream)
-        if found is None:
-            found = day.sums[stream] = self._derived(day, stream)
-        return found
+        return self.table([day], stream)[0] if found is None else found
+
+    def table(self, days: list[Day], stream: int, band: int | None = None) -> SumArray:
+        """The same of n days, n x 97; with a band only what was counted in it."""
+        missing = [day for day in days if stream not in day.sums]
+        for first in range(0, len(missing), _DAYS_AT_ONCE):
+            self._derive(missing[first : first + _DAYS_AT_ONCE], stream)
+        rows = [day.sums[stream] for day in days]
+        table = np.array(rows, np.int32).reshape(-1, SLOTS_PER_DAY + 1)
+        if band is None or self.layout.rates == 1 or not days:
+            return table
+        grown = np.diff(table, axis=1) * (np.array([day.bands for day in days]) == band)
+        np.cumsum(grown, axis=1, out=table[:, 1:])
+        return table
 
     # --- whole days -----------------------------------------------------------------------------
 
     def _registers(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
         """Openings and totals of the days `first` <= day < `end`: days x streams x bands."""
+        lately = self._lately
+        if lately is not None and lately[0] <= first and end < lately[0] + len(lately[1]):
+            known = lately[1][first - lately[0] : end - lately[0] + 1]
+            return known[:-1], np.diff(known, axis=0)
         anchor = self._anchor
         if anchor is None or anchor[0] > first:
             anchor = (self.first_day, self._start())
-        totals = self._totals(np.arange(anchor[0], end))
+        totals = self._totals(np.arange(anchor[0], end + _DAYS_AHEAD))
         sums = np.concatenate((anchor[1][None], totals)).cumsum(axis=0)
-        lag = first - anchor[0]
+        lag, stop = first - anchor[0], end - anchor[0]
+        if lately is None or end > lately[0]:
+            begin = max(stop - _DAYS_BACK, 0)
+            self._lately = (anchor[0] + begin, sums[begin:].copy())
         if self._anchor is None or lag > 2 * _ANCHOR_DAYS:
             back = max(lag - _ANCHOR_DAYS, 0)
             anchor = (anchor[0] + back, sums[back].copy())
             self._anchor = anchor
-        return sums[lag:-1], totals[lag:]
+        return sums[lag:stop], totals[lag:stop]
 
     def _start(self) -> Int64Array:
         start = np.zeros((len(self.layout.streams), self.layout.rates), np.int64)
@@ -168,7 +184,7 @@ class Ledger:
             if len(streams) == 1:
                 totals[:, streams[0]] = banded
             else:
-                parts = among_parts(banded, self._phase_shares(flow, days)[:, None, :])
+                parts = among_parts(banded, self._phase_shares(flow))
                 totals[:, streams] = np.moveaxis(parts, 2, 1)
             if flow in (IMPORT, EXPORT):
                 self._add_reactive(totals, flow, banded, days)
@@ -198,7 +214,7 @@ class Ledger:
         """Reactive per active energy of each day, by quadrant."""
         kind = self.installation.electrical
         own = 0.75 + 0.5 * uniform(self._key("tan-phi"), np.arange(4))
-        mood = np.exp(0.15 * normal(self._key("tan-phi-day"), days))
+        mood = self.region.reactive_mood(days)
         return {
             "q1": kind.q1 * own[0] * mood,
             "q2": kind.q2 * own[1] * mood,
@@ -206,12 +222,10 @@ class Ledger:
             "q4": kind.q4 * own[3] / mood,
         }
 
-    def _phase_shares(self, flow: str, days: Int64Array) -> FloatArray:
-        """How the energy of each day spreads over the phases, days x phases, of any scale."""
-        imbalance = self._imbalance(flow)
-        own = normal(self._key(f"phases-{flow}"), np.arange(3))
-        daily = normal(self._key(f"phases-{flow}-day"), days[:, None] * 3 + np.arange(3))
-        shares: FloatArray = np.exp(imbalance * (own + 0.3 * daily))
+    def _phase_shares(self, flow: str) -> FloatArray:
+        """How the energy of days spreads over the phases, of any scale; slots scatter around it."""
+        own = normal(self._key(f"phases-{flow}"), np.arange(len(self.layout.flows[flow])))
+        shares: FloatArray = np.exp(self._imbalance(flow) * own)
         return shares
 
     def _imbalance(self, flow: str) -> float:
@@ -263,21 +277,20 @@ class Ledger:
         weights: FloatArray = shape * np.exp(0.6 * self._imbalance(flow) * scatter)
         return weights
 
-    def _derived(self, day: Day, stream: int) -> SumArray:
+    def _derive(self, opened: list[Day], stream: int) -> None:
         """Reactive and apparent energy go with the active energy of each slot."""
         name = self.layout.streams[stream]
         flow = next(flow for flow, names in _COMPANIONS.items() if name in names)
-        active = np.diff(sum(self.sums(day, one) for one in self.layout.flows[flow]))
+        active = np.diff(sum(self.table(opened, one) for one in self.layout.flows[flow]))
         inductive, capacitive, apparent = _COMPANIONS[flow]
         if name == apparent:
             place = self.layout.streams.index
-            net = np.diff(self.sums(day, place(inductive)) - self.sums(day, place(capacitive)))
-            weights = np.hypot(active, net)
+            reactive = (self.table(opened, place(one)) for one in (inductive, capacitive))
+            weights = np.hypot(active, np.diff(np.subtract(*reactive)))
         else:
-            slots = slots_of(np.array([day.number]))[0]
+            slots = slots_of(np.array([day.number for day in opened]))
             weights = active * (0.7 + 0.6 * uniform(self._key(name), slots))
-        self._divide([day], stream, weights[None])
-        return day.sums[stream]
+        self._divide(opened, stream, weights)
 
     def _bands_of(self, number: int) -> BandArray | None:
         if self.layout.rates == 1:

@@ -95,9 +95,10 @@ class MeteredSource:
         day = ledger.day(number)
         value = 0
         for stream in wanted.streams:
-            sums = ledger.sums(day, stream)
-            if wanted.band is not None:
-                sums = day.in_band(sums, wanted.band)
+            if wanted.band is None:
+                sums = ledger.sums(day, stream)
+            else:
+                sums = ledger.table([day], stream, wanted.band)[0]
             before = int(sums[row])
             value += before + (int(sums[row + 1]) - before) * into_us // _SLOT_US
             value += _opening(day, stream, wanted.band)
@@ -108,7 +109,7 @@ class MeteredSource:
         wanted, ledger = self.layout.sums[quantity], self.ledger
         at_us = np.maximum(at_us, ledger.first_day * _DAY_US)
         slots, into_us = np.divmod(at_us, _SLOT_US)
-        rows = _Rows.of(ledger, slots)
+        rows = _Rows.of(ledger, slots, since_midnight=len(slots) > 1 and not at_us[0] % _DAY_US)
         values = np.zeros(len(at_us), np.int64)
         for stream in wanted.streams:
             before, after = rows.edges(stream, wanted.band)
@@ -160,29 +161,34 @@ class _Rows:
     rows: Int64Array
 
     @classmethod
-    def of(cls, ledger: Ledger, slots: Int64Array) -> _Rows:
+    def of(cls, ledger: Ledger, slots: Int64Array, *, since_midnight: bool = False) -> _Rows:
+        """
+        Args: slots: sorted. since_midnight: power and voltage of the slot before the first will be
+            asked for next, as where a profile is read from midnight on: both days cost as one.
+        """
         numbers, rows = np.divmod(slots, SLOTS_PER_DAY)
         if len(slots) == 1:
             return cls(ledger, [ledger.day(int(numbers[0]))], np.zeros(1, np.int64), rows)
-        distinct, places = np.unique(numbers, return_inverse=True)
-        return cls(ledger, ledger.days(distinct.tolist()) if len(slots) else [], places, rows)
+        if not len(slots):
+            return cls(ledger, [], numbers, rows)
+        first, last = int(numbers[0]), int(numbers[-1])
+        if last - first <= 1:
+            wanted, places = list(range(first, last + 1)), numbers - first
+        else:
+            distinct, places = np.unique(numbers, return_inverse=True)
+            wanted = distinct.tolist()
+        if since_midnight and first > ledger.first_day:
+            return cls(ledger, ledger.days([first - 1, *wanted])[1:], places, rows)
+        return cls(ledger, ledger.days(wanted), places, rows)
 
     def edges(self, stream: int, band: int | None) -> tuple[Int64Array, Int64Array]:
         """The running sums of a stream at each slot's start and end, within its day."""
-        tables = [self.ledger.sums(day, stream) for day in self.days]
-        if band is not None:
-            tables = [
-                day.in_band(table, band) for day, table in zip(self.days, tables, strict=True)
-            ]
-        return self.pick(tables, self.rows), self.pick(tables, self.rows + 1)
+        table = self.ledger.table(self.days, stream, band)
+        return self.pick(table, self.rows), self.pick(table, self.rows + 1)
 
-    def pick(self, tables: Sequence[npt.NDArray[np.signedinteger]], rows: Int64Array) -> Int64Array:
-        """Of a table for each day the element of each slot."""
-        if not tables:
-            return np.zeros(0, np.int64)
-        if len(tables) == 1:
-            return tables[0][rows].astype(np.int64)
-        return np.array(tables, np.int64)[self.places, rows]
+    def pick(self, table: npt.NDArray[np.signedinteger], rows: Int64Array) -> Int64Array:
+        """Of a table, days x anything, the element of each slot."""
+        return table[self.places, rows].astype(np.int64)
 
 
 class _Moments:
@@ -215,8 +221,8 @@ class _Moments:
     def voltage(self, phase: int) -> Int64Array:
         """0.1 V."""
         source = self.source
-        tables = [_voltages(source, day, phase) for day in self._rows.days]
-        found = self._rows.pick(tables, self._rows.rows)
+        volts = [_voltages(source, day, phase) for day in self._rows.days]
+        found = self._rows.pick(np.array(volts).reshape(-1, SLOTS_PER_DAY), self._rows.rows)
         found = np.where(self._installed, found, source.region.nominal_dv)
         for event in source.voltage_events:
             if phase in event.phases:

@@ -7,7 +7,7 @@ frequency; not what a meter makes of them. Pure functions of (seed, name, time).
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -21,6 +21,7 @@ from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key
 _SECOND_US = 1_000_000
 # The latitude at which seasons have the strength that the curves were fitted with.
 _FITTED_LATITUDE = 51.0
+_MOODS = 1009  # days after which they come again; prime, so that no week or year sees it
 
 
 @attrs.frozen
@@ -102,6 +103,10 @@ class Region:
         fast = normal(stream_key(self.seed, "frequency-fast"), at_us // (4 * _SECOND_US))
         return np.rint(self.nominal_mhz + 12.0 * slow + 4.0 * fast).astype(np.int64)
 
+    def reactive_mood(self, days: Int64Array) -> FloatArray:
+        """By how much more inductive than usual loads are on each day, about 1."""
+        return _reactive_moods(self.seed)[days % _MOODS]
+
     @cached_property
     def _weather_key(self) -> int:
         return stream_key(self.seed, "weather", *self._named)
@@ -113,6 +118,13 @@ class Region:
     @property
     def _named(self) -> tuple[str, ...]:
         return (self.name,) if self.name else ()
+
+
+@lru_cache(maxsize=16)
+def _reactive_moods(seed: int) -> FloatArray:
+    moods = np.exp(0.15 * normal(stream_key(seed, "reactive"), np.arange(_MOODS)))
+    moods.setflags(write=False)
+    return moods
 
 
 def _within(storm: Storm, days: Int64Array) -> FloatArray:
