@@ -140,7 +140,8 @@ def event(port: int | None, /, name: str, **options: Any) -> None:
     _play(port, {"do": "event", "event": name}, options)
 
 
-@fault.command()
+# `-15min` is a span, and no option.
+@fault.command(context_settings={"ignore_unknown_options": True})
 @click.argument("by")
 @click.option("--over", metavar="SPAN", help="At one meter after the other.")
 @_choice_options

@@ -49,7 +49,8 @@ def bomb(shape: Bomb, invoke: int) -> Iterator[bytes]:
             for number in (1, *range(3, _MOST_BLOCKS)):
                 yield _general(number, 0)
         case Bomb.GBT_WRONG_ACK:
-            yield _general(1, 60_000)
+            yield _general(1, 0)
+            yield _general(2, 60_000)
         case Bomb.GBT_NEVER_LAST:
             for number in range(1, _MOST_BLOCKS):
                 yield _general(number, 0)

@@ -22,8 +22,10 @@ import trio
 
 from hes_protocol.server import ServerAssociation
 from hes_protocol.settings import NO_GUARD
+from hes_protocol.xdlms.results import Conformance
 from hes_simulators.faults.frames import spoilers
 from hes_simulators.faults.kinds import (
+    BombFault,
     CounterNearEnd,
     CounterRollback,
     Drip,
@@ -40,7 +42,7 @@ from hes_simulators.faults.kinds import (
 from hes_simulators.faults.link import FaultyLink
 from hes_simulators.faults.parts import ServerParts
 from hes_simulators.faults.seal import Seal
-from hes_simulators.faults.speech import changes
+from hes_simulators.faults.speech import GENERAL_BLOCKS, changes
 from hes_simulators.faults.stream import FaultyStream, delays, end_rudely
 
 if TYPE_CHECKING:  # it knows of faults
@@ -91,6 +93,8 @@ class SessionFaults:
             parts = attrs.evolve(parts, next_counter=_rolled_back(parts.next_counter, rollback.by))
         if (near_end := self._find(CounterNearEnd)) is not None:
             parts = attrs.evolve(parts, next_counter=self._ending(near_end.left))
+        if (bomb := self._find(BombFault)) is not None and bomb.shape in GENERAL_BLOCKS:
+            parts = _with_general_blocks(parts)
         return attrs.evolve(parts, link=self._link(parts))
 
     def stream(self, stream: trio.abc.Stream, meter: Meter) -> trio.abc.Stream:
@@ -166,6 +170,15 @@ def _with_other_key(rules: ServerAssociation, random: Random) -> ServerAssociati
         encryption_key=other(rules.encryption_key),
         authentication_key=other(rules.authentication_key),
     )
+
+
+def _with_general_blocks(parts: ServerParts) -> ServerParts:
+    """The meter agrees to general-block-transfer, else its clients would not look at the blocks."""
+    agreed = {
+        sap: attrs.evolve(rules, conformance=rules.conformance | Conformance.GENERAL_BLOCK_TRANSFER)
+        for sap, rules in parts.associations.items()
+    }
+    return attrs.evolve(parts, associations=agreed)
 
 
 def _rolled_back(draw: Callable[[], int], by: int) -> Callable[[], int]:

@@ -32,7 +32,8 @@ _GET_RESPONSE: Final = b"\xc4"
 _INVOKED: Final = (b"\xc4", b"\xc5", b"\xc7")
 _INVOKE_ID_OFFSET: Final = 2
 _NO_SERVICES: Final = (b"\x60", b"\x62")  # AARQ, RLRQ
-_GENERAL_BLOCKS: Final = frozenset({Bomb.GBT_GAP, Bomb.GBT_WRONG_ACK, Bomb.GBT_NEVER_LAST})
+GENERAL_BLOCKS: Final = frozenset({Bomb.GBT_GAP, Bomb.GBT_WRONG_ACK, Bomb.GBT_NEVER_LAST})
+"""Bombs of general-block-transfer."""
 
 
 @attrs.define
@@ -156,7 +157,7 @@ class Bombing(Change):
             return apdu
         self.parts = bomb(self.fault.shape, plain[_INVOKE_ID_OFFSET])
         # Blocks of general-block-transfer carry no protection of their own.
-        self.cover = PLAIN if self.fault.shape in _GENERAL_BLOCKS else cover
+        self.cover = PLAIN if self.fault.shape in GENERAL_BLOCKS else cover
         return self._next()
 
     def heard(self, apdu: bytes) -> tuple[bytes, ...] | None:

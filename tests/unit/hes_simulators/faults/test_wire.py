@@ -19,6 +19,7 @@ from hes_protocol.hdlc import HdlcAddress
 from hes_protocol.hdlc.frame import HdlcFrame
 from hes_protocol.wrapper import HEADER_OCTETS, WrapperFrame
 from hes_protocol.xdlms.get import GetRequestNormal
+from hes_protocol.xdlms.results import DEFAULT_CONFORMANCE, Conformance
 from hes_simulators import Security
 from hes_simulators.faults import fault
 from hes_simulators.faults.frames import frames, spoilers
@@ -302,6 +303,30 @@ async def test_a_bomb_ends_typed_at_a_client_with_limits(
         shape is Bomb.GBT_GAP and ended is None
     ), ended
     assert sum(map(len, tap.pieces)) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("shape", "code"),
+    [
+        (Bomb.GBT_GAP, "bad-block-number"),
+        (Bomb.GBT_WRONG_ACK, "bad-block-number"),
+        (Bomb.GBT_NEVER_LAST, "too-long"),
+    ],
+)
+async def test_general_blocks_at_a_client_that_takes_them(
+    shape: Bomb, code: str, autojump_clock: MockClock
+) -> None:
+    there = world(Security.GMAC)
+    there.let("bomb", shape=shape)
+    offered = DEFAULT_CONFORMANCE | Conformance.GENERAL_BLOCK_TRANSFER
+    limits = {"general_blocks": 1, "conformance": offered, "max_result_octets": 100_000}
+    async with connection(there) as tap:
+        reader = there.reader(tap, **limits)
+        await reader.associate()
+        with pytest.raises(RemoteProtocolError) as caught, trio.fail_after(60):
+            await reader.get(*PROFILE)
+    assert caught.value.code == code
+    assert sum(map(len, tap.pieces)) < 200_000
 
 
 @pytest.mark.parametrize("shape", [Bomb.ENDLESS_BLOCKS, Bomb.GBT_NEVER_LAST])
