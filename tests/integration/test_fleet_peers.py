@@ -33,8 +33,10 @@ from dlms_cosem.security import (
     NoSecurityAuthentication,
 )
 
+from hes.models import models
 from hes_protocol._proofs import make_proof
-from hes_protocol.cosem import CosemDateTime
+from hes_protocol.cosem import CosemDateTime, Obis
+from hes_protocol.models import CaptureOn, Model
 from hes_protocol.quirks import Quirks
 from hes_simulators import Fleet, FleetSettings, Security, rows
 from hes_simulators.clock import microseconds
@@ -296,3 +298,46 @@ def associate(
     """Try no more than to associate."""
     with session(record, 512, gmac):
         pass
+
+
+def read_as_it_is(record: Mapping[str, Any], profile: str) -> dict[str, Any]:
+    """What the peer reads of any electricity meter: clock, energy, capture objects, buffer."""
+    kinds = enumerations.CosemInterface
+    with session(record, 512) as client:
+        return {
+            name: utils.parse_as_dlms_data(client.get(attribute(kind, obis, index)))
+            for name, kind, obis, index in (
+                ("clock", kinds.CLOCK, "0.0.1.0.0.255", 2),
+                ("energy", kinds.REGISTER, "1.0.1.8.0.255", 2),
+                ("columns", kinds.PROFILE_GENERIC, profile, 3),
+                ("rows", kinds.PROFILE_GENERIC, profile, 2),
+            )
+        }
+
+
+# Not that with the quirks of several meters, which the peer knows nothing of.
+LISTENING = [
+    model
+    for model in models()
+    if model.meter is not None and model.meter.listens and model.name != "hes-household-odd"
+]
+
+
+@pytest.mark.parametrize("model", LISTENING, ids=lambda model: model.name)
+async def test_dlms_cosem_reads_a_meter_of_every_listening_model(model: Model) -> None:
+    """As its file has it: clients, security, PDU size."""
+    regular = [one for one in model.profiles.values() if one.on is CaptureOn.PERIOD]
+    async with serving(model=model.name) as fleet:
+        record = list(fleet.meter_file())[1]
+        profile = str(regular[0].obis)
+        found = await trio.to_thread.run_sync(read_as_it_is, record, profile)
+        meter = fleet.meter(1)
+    clock = CosemDateTime.from_octets(bytes(found["clock"])).isoformat()
+    assert clock is not None
+    assert datetime.fromisoformat(clock) == meter.clock(NOW).replace(microsecond=0)
+    held = meter.measuring.total("import_wh", microseconds(NOW))
+    scaler = model.scaler_units[3, Obis.parse("1.0.1.8.0.255")].scaler
+    assert found["energy"] == held // 10**scaler
+    assert len(found["columns"]) == len(regular[0].capture_objects)
+    assert len(found["rows"]) > 0
+    assert {len(row) for row in found["rows"]} == {len(found["columns"])}
