@@ -33,6 +33,7 @@ def switch(meter: Meter, at: datetime, *, on: bool) -> None:
     method = _RECONNECT if on else _DISCONNECT
     for one in _objects(meter, _DISCONNECT_CONTROL, at):
         CLASSES[_DISCONNECT_CONTROL].invoke(meter, one, method, _NOTHING, LOCAL_SAP)
+        _tell(meter, at, "switch", on=on)
 
 
 def threshold(meter: Meter, at: datetime) -> int | None:
@@ -48,6 +49,7 @@ def limit(meter: Meter, at: datetime, watts: int) -> None:
         tag = _read(meter, one, _THRESHOLD_NORMAL).tag
         data = Data(tag, watts)
         CLASSES[_LIMITER].write(meter, one, _THRESHOLD_NORMAL, data, None, LOCAL_SAP)
+        _tell(meter, at, "limit", watts=watts)
 
 
 def set_price(meter: Meter, at: datetime, price: int) -> None:
@@ -66,6 +68,7 @@ def set_price(meter: Meter, at: datetime, price: int) -> None:
         priced = Data(DataTag.STRUCTURE, (scaling, commodity, Data(DataTag.ARRAY, rows)))
         CLASSES[_CHARGE].write(meter, one, _UNIT_CHARGE_PASSIVE, priced, None, LOCAL_SAP)
         CLASSES[_CHARGE].invoke(meter, one, _ACTIVATE_PASSIVE, _NOTHING, LOCAL_SAP)
+        _tell(meter, at, "price", price=price)
 
 
 def prices(meter: Meter, at: datetime) -> list[int]:
@@ -83,6 +86,7 @@ def step_clock(meter: Meter, at: datetime, by_us: int) -> None:
     meter.advance(at)
     at_us = microseconds(at)
     meter.time.set(at_us, meter.time.shown_us(at_us) + by_us)
+    _tell(meter, at, "clock", by_us=by_us)
 
 
 def install(meter: Meter, at: datetime, version: str) -> None:
@@ -91,6 +95,12 @@ def install(meter: Meter, at: datetime, version: str) -> None:
     meter.state.firmware = version
     meter.reboot(at, until=at + _RESTART)
     meter.raise_event("firmware_activated", at)
+    _tell(meter, at, "firmware", version=version)
+
+
+def _tell(meter: Meter, at: datetime, what: str, **facts: object) -> None:
+    serial = meter.identity.serial
+    meter.kind.journal.note("executed", at, serial, what=what, sap=LOCAL_SAP, **facts)
 
 
 def _objects(meter: Meter, class_id: int, at: datetime) -> Iterator[ModelObject]:

@@ -154,8 +154,10 @@ async def test_restarts_and_firmware(autojump_clock: trio.testing.MockClock) -> 
 
 async def test_prices_of_prepaid_energy(autojump_clock: trio.testing.MockClock) -> None:
     line = '[[timeline]]\ndo = "price"\nprice = 77\nat = "+10s"\nmeters = "1-8"\n'
-    fleet, _ = await play(line, 60)
+    fleet, journal = await play(line, 60)
     assert local.prices(fleet.meter(6), at(60)) == [77]
+    told = [note.facts for note in journal.of("executed")]
+    assert told == [{"what": "price", "sap": local.LOCAL_SAP, "price": 77}] * 2
     assert local.prices(fleet.meter(0), at(60)) == []
 
 
