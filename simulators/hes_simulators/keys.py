@@ -10,7 +10,7 @@ policy says so by `change`, which replaces that client's rules in `meter.associa
 protocol's server looks them up at an AARQ, so they hold from the next association on, and the one
 under way, in which the change was confirmed, goes on as it began. Rule 2: an invocation counter
 belongs to a key: with another encryption key the client's counters begin anew, under another
-`counter_id`; the meter's own never go back. Rule 3: what differs from the seed is in the meter's
+`counter_id`, and one that comes back goes on with its own; the meter's own never go back. Rule 3: what differs from the seed is in the meter's
 state, in the security context of the client (`context_of`), and nowhere else. Rule 4: a client
 called "pre-established" (no AARQ; pushes and broadcasts) has the main client's keys and counters.
 
@@ -46,7 +46,7 @@ _MAIN_CLIENT: Final = "management"
 _PRE_ESTABLISHED: Final = "pre-established"
 
 # What a security context keeps, by name.
-_SECRET, _POLICY, _GENERATION_NAME = "secret", "policy", "generation"
+_SECRET, _POLICY, _GENERATION_NAME, _USED = "secret", "policy", "generation", "keys-used"
 _KEY_NAMES: Final = {key_id: f"key-{int(key_id)}" for key_id in KeyId}
 
 
@@ -217,9 +217,11 @@ def change(
         state.of(keyring.context(client))[_POLICY] = int(policy)
     if keys:
         kept = state.of(keyring.context(client))
+        encryption = keys.get(KeyId.GLOBAL_UNICAST_ENCRYPTION)
+        if encryption is not None and not keep_counters:
+            used = kept.setdefault(_USED, [_digest(keyring.keys(client).encryption)])
+            kept[_GENERATION_NAME] = _place(used, _digest(encryption))
         kept |= {_KEY_NAMES[key_id]: key for key_id, key in keys.items()}
-        if KeyId.GLOBAL_UNICAST_ENCRYPTION in keys and not keep_counters:
-            kept[_GENERATION_NAME] = kept.get(_GENERATION_NAME, 0) + 1
     for other in meter.clients.values():
         if other is client or keyring.context(other) == keyring.context(client):
             meter.associations[other.sap] = keyring.rules(meter.kind, other)
@@ -228,6 +230,17 @@ def change(
 def client_counter(meter: Meter, client_sap: int) -> int:
     """The highest invocation counter accepted of a client under its present key, 0 for none."""
     return meter.state.counters.get(meter.associations[client_sap].counter_id, 0)
+
+
+def _place(used: list[bytes], digest: bytes) -> int:
+    """Which of the keys used so far it is: one that comes back finds its counters where they were."""
+    if digest not in used:
+        used.append(digest)
+    return used.index(digest)
+
+
+def _digest(key: bytes) -> bytes:
+    return blake2b(key, digest_size=8, person=b"hes-sim-key").digest()
 
 
 def _derived(identity: Identity, purpose: str) -> bytes:

@@ -107,6 +107,16 @@ def test_a_transferred_key_replaces_the_old_one_and_counts_anew() -> None:
     assert before.encryption_key == meter.identity.encryption_key  # whoever has it, keeps it
 
 
+def test_a_key_that_comes_back_finds_its_counters_where_they_were() -> None:
+    meter = keyed()
+    kek, old = master(meter), meter.identity.encryption_key
+    ids = []
+    for key in (old, NEW, old, NEW[::-1], NEW):
+        assert transfer(meter, GLOBAL_UNICAST_ENCRYPTION=wrap_key(kek, key)) is SUCCESS
+        ids.append(meter.associations[1].counter_id)
+    assert ids == [1, 1 + (1 << 16), 1, 1 + (2 << 16), 1 + (1 << 16)]
+
+
 def test_other_keys_leave_the_counters_alone() -> None:
     meter = keyed()
     meter.state.counters[1] = 500
