@@ -29,7 +29,7 @@ _DAY_AND_NIGHT: Final[Switches] = ((0, 2), (6, 1), (22, 2))
 _QUARTERS_PER_DAY: Final = 96
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Tariff:
     """
     A week's switching times, by day: pairs of a local hour (in steps of 0.25) and a rate from 1 on.
