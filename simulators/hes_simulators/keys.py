@@ -10,9 +10,10 @@ policy says so by `change`, which replaces that client's rules in `meter.associa
 protocol's server looks them up at an AARQ, so they hold from the next association on, and the one
 under way, in which the change was confirmed, goes on as it began. Rule 2: an invocation counter
 belongs to a key: with another encryption key the client's counters begin anew, under another
-`counter_id`, and one that comes back goes on with its own; the meter's own never go back. Rule 3: what differs from the seed is in the meter's
-state, in the security context of the client (`context_of`), and nowhere else. Rule 4: a client
-called "pre-established" (no AARQ; pushes and broadcasts) has the main client's keys and counters.
+`counter_id`, and one that comes back goes on with its own; the meter's own never go back. Rule 3:
+what differs from the seed is in the meter's state, in the security context of the client
+(`context_of`), and nowhere else. Rule 4: a client called "pre-established" (no AARQ; pushes and
+broadcasts) has the main client's keys and counters.
 
 Source: IEC 62056-5-3, "Security suites", "keys"; IEC 62056-6-2, class_id 64.
 """
@@ -233,7 +234,7 @@ def client_counter(meter: Meter, client_sap: int) -> int:
 
 
 def _place(used: list[bytes], digest: bytes) -> int:
-    """Which of the keys used so far it is: one that comes back finds its counters where they were."""
+    """Which of the keys used so far it is; one that comes back has a place already."""
     if digest not in used:
         used.append(digest)
     return used.index(digest)
