@@ -146,6 +146,24 @@ def _offset(zone: tzinfo, shown_us: int) -> tuple[int, bool]:
     return int(offset.total_seconds()) // 60, bool(local.dst())
 
 
+def summer_changes(zone: tzinfo, after_us: int, to_us: int) -> list[int]:
+    """Moments, `after_us` < t <= `to_us`, at which the zone's offset from UTC changes."""
+    years = range(moment(after_us).year, moment(to_us).year + 1)
+    return [at for year in years for at in _changes(zone, year) if after_us < at <= to_us]
+
+
+@lru_cache(maxsize=64)
+def _changes(zone: tzinfo, year: int) -> tuple[int, ...]:
+    begin_us = microseconds(datetime(year, 1, 1, tzinfo=UTC))
+    hours = np.arange(366 * 24 + 1) * (3600 * SECOND_US) + begin_us
+    found = []
+    for day in range(0, len(hours) - 24, 24):
+        if _offset(zone, int(hours[day])) != _offset(zone, int(hours[day + 24])):
+            each = [_offset(zone, int(at_us)) for at_us in hours[day : day + 25]]
+            found += [int(hours[day + k + 1]) for k in range(24) if each[k] != each[k + 1]]
+    return tuple(found)
+
+
 def standard_zone(zone: tzinfo, at_us: int) -> timezone:
     """The zone of a clock that stays on its standard time all year."""
     return timezone(timedelta(minutes=Face(zone).standard_offset_min(at_us)))

@@ -1,8 +1,7 @@
 """
-The meter's clock on the wall: UTC <-> COSEM local time in the meter's zone.
+The clock on the wall: UTC <-> COSEM local time in a zone.
 
-Owns the tables of captured clocks, which all meters of one zone share: they capture on the same
-UTC quarter-hours, so a day's 96 clocks are made once and copied into every profile.
+Owns what clients mean by a date-time; how a meter shows many of them is `clock.Face`'s.
 
 A fixed offset (`standard_clock`) is the zone of a clock that stays on standard time all year, and
 that leaves the deviation out: users-ask, point 13.
@@ -11,47 +10,18 @@ that leaves the deviation out: users-ask, point 13.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import attrs
-import numpy as np
-import numpy.typing as npt
 
 from hes_protocol.cosem import CosemDateTime
-from hes_simulators.energy.grid import DAY_S, SLOT_S, SLOTS_PER_DAY
 
-OctetArray = npt.NDArray[np.uint8]
-
-# Bit 3 of the AMR profile status of the IDIS companion standard: captured in summer time.
-STATUS_DAYLIGHT_SAVING: Final = 0x08
 _WILDCARD: Final = 0xFF
 _FIRST_YEAR: Final = 1971
 _LAST_YEAR: Final = 2199
 _BEFORE_ALL: Final = datetime(_FIRST_YEAR - 1, 1, 2, tzinfo=UTC)
 _AFTER_ALL: Final = datetime(_LAST_YEAR + 1, 1, 2, tzinfo=UTC)
-
-
-@attrs.frozen(eq=False)
-class CapturedClocks:
-    """The rows of one UTC day: `octets` is 96 x 12, a date-time each; `status` 96 octets."""
-
-    octets: OctetArray
-    status: OctetArray
-
-
-@lru_cache(maxsize=256)
-def captured_clocks(zone: tzinfo, day: int) -> CapturedClocks:
-    """Clocks and profile status of the rows captured in `zone` at the ends of a day's slots."""
-    start = datetime.fromtimestamp(day * DAY_S, UTC)
-    clocks = [
-        cosem_time(start + timedelta(seconds=SLOT_S * (slot + 1)), zone)
-        for slot in range(SLOTS_PER_DAY)
-    ]
-    octets = np.frombuffer(b"".join(clock.to_octets() for clock in clocks), np.uint8)
-    status = [STATUS_DAYLIGHT_SAVING if clock.daylight_saving else 0 for clock in clocks]
-    return CapturedClocks(octets.reshape(SLOTS_PER_DAY, 12), np.array(status, np.uint8))
 
 
 def standard_clock(zone: ZoneInfo) -> timezone:

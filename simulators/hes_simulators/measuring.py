@@ -129,7 +129,7 @@ class Measuring:
         return mean
 
     def growth(self, quantity: str, from_us: Int64Array, to_us: Int64Array) -> Int64Array:
-        """How much a register grew in each span; spans that follow each other are asked for once."""
+        """How much a register grew in each span."""
         if len(to_us) and np.array_equal(from_us[1:], to_us[:-1]):
             grew: Int64Array = np.diff(self.totals(quantity, np.concatenate([from_us[:1], to_us])))
             return grew

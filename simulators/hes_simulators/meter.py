@@ -24,7 +24,13 @@ import numpy as np
 from hes_protocol.axdr import NULL, Data, DataTag, decode_all, encode
 from hes_protocol.cosem import CaptureObject, Obis
 from hes_protocol.hdlc import HdlcAddress, HdlcServerLink, LinkParameters
-from hes_protocol.models.objects import MeterTable, ModelClient, ModelObject, ModelPush
+from hes_protocol.models.objects import (
+    MeterChannel,
+    MeterTable,
+    ModelClient,
+    ModelObject,
+    ModelPush,
+)
 from hes_protocol.server import (
     ActionRequested,
     ActionResult,
@@ -40,10 +46,8 @@ from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators import keys
 from hes_simulators.billing import closings
-from hes_simulators.classes import CLASSES, PLAIN, Answer
+from hes_simulators.classes import CLASSES, PLAIN, Answer, mbus
 from hes_simulators.classes.accounting import Account
-from hes_simulators.classes.mbus import CLASS_ID as MBUS_CLIENT
-from hes_simulators.classes.mbus import period_s as mbus_period_s
 from hes_simulators.clock import SECOND_US, Face, MeterClock, microseconds, moment, standard_zone
 from hes_simulators.energy import Source, source
 from hes_simulators.events import log_event
@@ -407,17 +411,26 @@ class Meter:
 
     def heard_every_s(self, quantity: str) -> int:
         """How often the device is heard that measures a quantity; 0: the meter does so itself."""
-        channels = self.table.channels
-        if not channels or not self.measuring.has(quantity):
+        channel = self._channel(quantity)
+        if channel is None:
             return 0
+        one = self._mbus_client(channel)
+        return channel.capture_period_s if one is None else mbus.period_s(self, one, channel)
+
+    def heard_us(self, quantity: str, at_us: Int64Array, on_time: Int64Array) -> Int64Array:
+        """When that was at each moment; see `mbus.heard_us`."""
+        channel = self._channel(quantity)
+        one = None if channel is None else self._mbus_client(channel)
+        return on_time if one is None else mbus.heard_us(self, one, at_us, on_time)
+
+    def _channel(self, quantity: str) -> MeterChannel | None:
+        if not self.table.channels or not self.measuring.has(quantity):
+            return None
         medium = self.measuring.medium(quantity)
-        for channel in channels:
-            if channel.kind == medium:
-                for (class_id, obis), one in self.kind.model.objects.items():
-                    if class_id == MBUS_CLIENT and obis.octets[1] == channel.channel:
-                        return mbus_period_s(self, one, channel)
-                return channel.capture_period_s
-        return 0
+        return next((one for one in self.table.channels if one.kind == medium), None)
+
+    def _mbus_client(self, channel: MeterChannel) -> ModelObject | None:
+        return self.kind.served.mbus_clients.get(channel.channel)
 
     def medium_of(self, one: ModelObject) -> str:
         """What flows through a relay or valve: the medium of its channel, else electricity."""

@@ -31,6 +31,7 @@ from hes_simulators.selection import selectors
 COUNTER: Final = Obis.parse("0.0.43.1.0.255")
 ASSOCIATION: Final = Obis.parse("0.0.40.0.0.255")
 _CLASS_ASSOCIATION: Final = 15
+_CLASS_MBUS_CLIENT: Final = 72
 _BUFFER: Final = 2
 # From this version of class_id 15 on access modes are bits, before they are numbers.
 _MODES_ARE_BITS: Final = 3
@@ -63,6 +64,20 @@ class ServedModel:
         self._constants: dict[tuple[int, Obis, int], bytes] = {}
         for class_id, obis in self.model.objects:
             self._classes.setdefault(obis, []).append(class_id)
+
+    @cached_property
+    def told(self) -> frozenset[str]:
+        """Names of events that the model's meters tell in any way: a log, an alarm, a push."""
+        events, pushes = self.model.events, self.model.pushes
+        logged = (name for log in events.logs.values() for name in log.codes)
+        alarmed = (name for alarm in events.alarms for name in alarm.bits)
+        return frozenset((*logged, *alarmed, *(name for push in pushes for name in push.on)))
+
+    @cached_property
+    def mbus_clients(self) -> dict[int, ModelObject]:
+        """M-Bus client objects by channel."""
+        found = (one for one in self.model.objects.values() if one.class_id == _CLASS_MBUS_CLIENT)
+        return {int(one.options.get("channel", one.obis.octets[1])): one for one in found}
 
     @cached_property
     def living(self) -> tuple[tuple[ModelObject, LivingClass], ...]:

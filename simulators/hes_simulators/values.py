@@ -123,7 +123,9 @@ def _raw(meter: Meter, attribute: ModelAttribute, quantity: str, rows: Rows) -> 
 def heard_us(meter: Meter, quantity: str, rows: Rows) -> Int64Array:
     """When a row's value was measured: devices on M-Bus are heard on a period of their own."""
     period_s = meter.heard_every_s(quantity)
-    return rows.at_us if not period_s else boundaries(meter, rows, period_s)[0]
+    if not period_s:
+        return rows.at_us
+    return meter.heard_us(quantity, rows.at_us, boundaries(meter, rows, period_s)[0])
 
 
 def boundaries(meter: Meter, rows: Rows, period_s: int) -> tuple[Int64Array, Int64Array]:

@@ -8,6 +8,7 @@ Source: IEC 62056-6-2, class_id 8, version 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from hes_protocol.axdr import Data, DataTag
@@ -28,7 +29,7 @@ from hes_simulators.classes.answering import (
     octets,
 )
 from hes_simulators.classes.plain import Plain
-from hes_simulators.clock import SECOND_US, microseconds
+from hes_simulators.clock import SECOND_US, microseconds, summer_changes
 from hes_simulators.local_time import instant
 
 if TYPE_CHECKING:
@@ -45,11 +46,20 @@ _QUARTER_S: Final = 900
 _MINUTE_S: Final = 60
 _LEAST_YEAR, _LAST_YEAR = 2000, 2099
 _PRESET: Final = "preset"
-_ENABLED: Final = 8
+_SUMMER, _BILLED = "daylight_saving", "billing_reset"
 
 
 class Clock(Plain):
-    """class_id 8."""
+    """class_id 8. A living class: what time itself brings, where the model has codes for it."""
+
+    def due_us(self, meter: Meter, one: ModelObject, after_us: int, until_us: int) -> int | None:
+        """See `LivingClass`: summer time begins or ends, a billing period is closed."""
+        return min((at for _, at in _brought(meter, after_us, until_us)), default=None)
+
+    def happen(self, meter: Meter, one: ModelObject, at_us: int) -> None:
+        """See `LivingClass`."""
+        for name, _ in _brought(meter, at_us - 1, at_us):
+            meter.event(name)
 
     def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
         """What the model does not say of the clock."""
@@ -130,6 +140,22 @@ class Clock(Plain):
             case _:
                 raise Refused(OBJECT_UNDEFINED)
         return None
+
+
+def _brought(meter: Meter, after_us: int, until_us: int) -> Iterator[tuple[str, int]]:
+    told = meter.kind.served.told
+    if _SUMMER in told:
+        segment = meter.time.segment(after_us)
+        shown = segment.shown_us(after_us), segment.shown_us(until_us)
+        for shown_us in summer_changes(meter.face.zone, *shown):
+            at_us = max(segment.true_at(shown_us), after_us + 1)
+            if at_us <= until_us and not meter.state.dark.covers(at_us):
+                yield _SUMMER, at_us
+    if _BILLED in told:
+        manual = frozenset(meter.state.billings)
+        for at_us in meter.closings(until_us)[0].tolist():
+            if at_us > after_us and at_us not in manual:
+                yield _BILLED, at_us
 
 
 def step(meter: Meter, shown_us: int) -> None:

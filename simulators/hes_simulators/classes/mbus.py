@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.models.objects import MeterChannel, ModelObject
 from hes_simulators.classes.answering import (
@@ -27,6 +29,8 @@ from hes_simulators.classes.answering import (
 )
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import DAY_S
+from hes_simulators.randomness import Int64Array
+from hes_simulators.values import Rows, boundaries
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -36,6 +40,7 @@ _PORT: Final = bytes((0, 0, 24, 6, 0, 255))
 _DEVICE_TYPES: Final = {"gas": 0x03, "water": 0x07, "heat": 0x04}
 _GENERATION: Final = 1
 _INSTALLED, _ALARM, _HEARD = "installed", "alarm", "heard_us"
+_GONE, _AWAY = "gone_us", "away_us"
 _WIDTHS: Final = {
     5: (DataTag.UNSIGNED, 250),
     6: (DataTag.DOUBLE_LONG_UNSIGNED, 0xFFFFFFFF),
@@ -107,12 +112,14 @@ class MbusClient(Plain):
                 if kept.get(_INSTALLED, True):
                     raise Refused(OTHER_REASON)
                 kept[_INSTALLED] = True
+                kept[_AWAY].append([*kept.pop(_GONE), meter.now_us])
                 meter.event("mbus_installed")
             case 2:
                 nothing(data)
                 if not kept.get(_INSTALLED, True):
                     raise Refused(OTHER_REASON)
-                kept[_INSTALLED] = False
+                kept[_INSTALLED], kept[_GONE] = False, [meter.now_us, _last_heard_us(meter, one)]
+                kept.setdefault(_AWAY, [])
                 meter.event("mbus_removed")
             case 3:
                 nothing(data)
@@ -146,6 +153,35 @@ def period_s(meter: Meter, one: ModelObject, channel: MeterChannel) -> int:
     """How often the device is heard."""
     written = meter.state.written.get((one.obis, 4))
     return channel.capture_period_s if written is None else int(written.value)
+
+
+def heard_us(meter: Meter, one: ModelObject, at_us: Int64Array, on_time: Int64Array) -> Int64Array:
+    """
+    When the device was heard last at each moment.
+
+    Args: at_us: the moments. on_time: the last ends of the capture period before them.
+    """
+    kept = meter.state.objects.get(one.obis)
+    if kept is None:
+        return on_time
+    heard = on_time.copy()
+    away = [*kept.get(_AWAY, ()), *([[*kept[_GONE], 1 << 62]] if _GONE in kept else [])]
+    for gone_us, last_us, back_us in away:
+        # Not heard while it is away: what was heard last, on time or on demand, stands.
+        heard = np.where((heard > gone_us) & (heard < back_us), last_us, heard)
+    for asked_us in kept.get(_HEARD, ()):
+        heard = np.where((at_us >= asked_us) & (heard < asked_us), asked_us, heard)
+    last: Int64Array = np.maximum.accumulate(heard)
+    return last
+
+
+def _last_heard_us(meter: Meter, one: ModelObject) -> int:
+    channel = channel_of(meter, one)
+    rows = Rows.at(meter, meter.now_us)
+    if channel is None:
+        return meter.now_us
+    on_time = boundaries(meter, rows, period_s(meter, one, channel))[0]
+    return int(heard_us(meter, one, rows.at_us, on_time)[0])
 
 
 def _identification(meter: Meter, channel: MeterChannel | None) -> int:

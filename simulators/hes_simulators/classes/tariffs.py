@@ -81,6 +81,7 @@ class ActivityCalendar(Plain):
             passive = meter.state.written.get((one.obis, index + _PASSIVE_BEHIND))
             if passive is not None:
                 meter.keep(one, index, passive)
+        meter.event("tariff_changed")
         return None
 
 

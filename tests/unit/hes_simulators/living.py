@@ -11,6 +11,7 @@ import attrs
 
 from hes_protocol.axdr import Data, decode_all
 from hes_protocol.cosem import Attribute, CosemDateTime, Method, Obis
+from hes_protocol.models import ModelObject
 from hes_protocol.server import ActionRequested, GetRequested, Selection, SetRequested
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators.known_models import simulated_model
@@ -85,10 +86,13 @@ def hands(
     index: int = 3,
     at: datetime = START,
     state: MeterState | None = None,
+    more: tuple[ModelObject, ...] = (),
     **named: Any,
 ) -> Hands:
     """Meter `index` of a model, switched on at `at`."""
-    table = simulated_model(model)
+    table = attrs.evolve(simulated_model(model))
+    for one in more:
+        table = attrs.evolve(table, objects={**table.objects, one.key: one})
     assert table.meter is not None
     time, journal = [at], ListJournal()
     now: Callable[[], datetime] = lambda: time[0]  # noqa: E731

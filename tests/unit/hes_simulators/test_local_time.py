@@ -5,42 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-import numpy as np
-import pytest
-
 from hes_protocol.cosem import DEVIATION_UNSPECIFIED, STATUS_UNSPECIFIED, CosemDateTime
-from hes_simulators.local_time import (
-    STATUS_DAYLIGHT_SAVING,
-    captured_clocks,
-    cosem_time,
-    instant,
-)
+from hes_simulators.local_time import cosem_time, instant
 
 BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def day_of(year: int, month: int, day: int) -> int:
-    return int(datetime(year, month, day, tzinfo=UTC).timestamp()) // 86_400
-
-
-def test_captured_clocks_carry_deviation_and_dst() -> None:
-    clocks = captured_clocks(BERLIN, day_of(2026, 10, 25))
-    times = [CosemDateTime.from_octets(bytes(row)) for row in clocks.octets]
-    assert times[2].isoformat() == "2026-10-25T02:45:00+02:00"
-    assert times[3].isoformat() == "2026-10-25T02:00:00+01:00"
-    assert clocks.status[2] == STATUS_DAYLIGHT_SAVING
-    assert clocks.status[3] == 0
-    assert times[95].isoformat() == "2026-10-26T01:00:00+01:00"
-
-
-@pytest.mark.parametrize(
-    ("day", "rows"), [((2026, 3, 29), 92), ((2026, 7, 1), 96), ((2026, 10, 25), 100)]
-)
-def test_rows_of_a_local_day(day: tuple[int, int, int], rows: int) -> None:
-    utc_day = day_of(*day)
-    octets = np.concatenate([captured_clocks(BERLIN, utc_day + k).octets for k in (-1, 0, 1)])
-    dates = [CosemDateTime.from_octets(bytes(row)) for row in octets]
-    assert sum((d.year, d.month, d.day) == day for d in dates) == rows
 
 
 def local(hour: int, minute: int = 30, status: int = STATUS_UNSPECIFIED) -> CosemDateTime:
