@@ -184,6 +184,11 @@ class Keyring:
         return self._main_sap if client.name == _PRE_ESTABLISHED else client.sap
 
 
+def master_key(identity: Identity, client_sap: int) -> bytes:
+    """The master key (KEK) of a fresh meter, which wraps the keys that are transferred to it."""
+    return _derived(identity, f"kek/{client_sap}")
+
+
 def associations(
     kind: MeterKind, identity: Identity, state: MeterState, clients: Iterable[ModelClient]
 ) -> dict[int, ServerAssociation]:

@@ -75,6 +75,7 @@ def test_each_client_has_secrets_and_keys_of_its_own() -> None:
     again = keys.associations(meter.kind, meter.identity, MeterState(), meter.clients.values())
     assert again == rules
     assert meter.state.is_fresh
+    assert keys.master_key(meter.identity, 1) == master(meter)
 
 
 def test_the_pre_established_client_shares_the_main_clients_keys_and_counters() -> None:
