@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +145,9 @@ def _serve(
                 async for _ in signals:
                     nursery.cancel_scope.cancel()
 
+    # Each connection takes two sockets.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         trio.run(run)
     except* (proxies.ProxyError, ControlError, OSError) as group:

@@ -6,8 +6,10 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,7 +26,11 @@ from hes_protocol.axdr import Data
 from hes_protocol.cosem import CosemDateTime
 from hes_simulators import Fleet, FleetSettings, MeterNetwork, Security
 from hes_simulators.faults import Rule, fault
+from hes_simulators.faults.control import Control
+from hes_simulators.faults.lines import ask
 from hes_simulators.proxy import Toxics, serve
+from hes_simulators.reach import Reach, Target
+from hes_simulators.scenario.population import District, Group, Population
 from tests.unit.hes_simulators.reader import Reader
 
 ENERGY = (3, "1.0.1.8.0.255", 2)
@@ -138,6 +144,31 @@ async def test_a_session_through_the_proxy_octet_by_octet_reads_the_same() -> No
                 await reader.associate()
                 assert isinstance(await reader.get(*ENERGY), Data)
                 await reader.release()
+
+
+async def test_a_last_gasp_comes_from_every_meter_and_twice_where_a_fault_says_so(
+    tmp_path: Path,
+) -> None:
+    count = 40
+    with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
+        await heard.bind(("127.0.0.1", 0))
+        reach = Reach(push_to=Target("127.0.0.1", heard.getsockname()[1]))
+        group = Group(name="homes", model="idis-single-phase", count=count, reach=reach)
+        population = Population([group], [District(name="Town")], 1)
+        async with serving(meters=count, population=population) as fleet:
+            let(fleet, "duplicate-push", copies=2)
+            control = Control(fleet, population, fleet.faults, fleet.pace, fleet.journal)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(control.run, tmp_path / "fault.sock")
+                line = {"do": "outage", "over": "1s"}
+                await ask(tmp_path / "fault.sock", {"do": "play", "line": line})
+                received: Counter[bytes] = Counter()
+                with trio.fail_after(20):
+                    while received.total() < 2 * count:
+                        received[await heard.recv(65_535)] += 1
+                nursery.cancel_scope.cancel()
+    assert set(received.values()) == {2}
+    assert len(received) == count
 
 
 # --- commands ---------------------------------------------------------------------------------
