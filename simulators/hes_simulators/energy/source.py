@@ -143,3 +143,5 @@ _INSTALLATIONS: Final[Mapping[str, tuple[Callable[[int, int, Region], Installati
 }
 
 KINDS: Final = tuple(_INSTALLATIONS)
+LOADS: Final = tuple(kind for kind, (_, flow) in _INSTALLATIONS.items() if not flow)
+"""The kinds that an electricity meter measures."""

@@ -28,7 +28,7 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from hes_protocol.models import Model
-from hes_simulators.energy import KINDS
+from hes_simulators.energy import LOADS
 from hes_simulators.faults import Meters, Rule
 from hes_simulators.meter import Security
 from hes_simulators.randomness import stream_key
@@ -196,7 +196,7 @@ def _group(
         name=keys.take("name", tables.text, name),
         model=name,
         count=count,
-        curve=keys.take("curve", tables.one_of(*KINDS), None),
+        curve=keys.take("curve", tables.one_of(*LOADS), None),
         zone=keys.take("zone", tables.zone, zone),
         security=keys.take("security", tables.one_of(*Security), None),
         profile_days=keys.take("profile_days", tables.whole(1, 366), None),

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from hes_simulators.energy import KINDS, QUANTITIES, Source
+from hes_simulators.energy import QUANTITIES, Source
 from hes_simulators.energy.grid import SLOT_S
 
 BERLIN = ZoneInfo("Europe/Berlin")
-ELECTRICAL = tuple(kind for kind in KINDS if kind not in ("gas", "water"))
 SLOT_US = SLOT_S * 1_000_000
 DAY_US = 96 * SLOT_US
 

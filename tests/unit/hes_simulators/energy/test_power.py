@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hes_simulators.energy import VoltageEvent, source
-from tests.unit.hes_simulators.energy.support import BERLIN, DAY_US, ELECTRICAL, SLOT_US, us
+from hes_simulators.energy import LOADS, VoltageEvent, source
+from tests.unit.hes_simulators.energy.support import BERLIN, DAY_US, SLOT_US, us
 
 NOVEMBER = us(2026, 11, 1)
 MONTH = NOVEMBER + SLOT_US * np.arange(96 * 28)
@@ -19,9 +19,7 @@ MONTH = NOVEMBER + SLOT_US * np.arange(96 * 28)
 
 @pytest.mark.parametrize("phases", [1, 3])
 @settings(max_examples=30, deadline=None)
-@given(
-    kind=st.sampled_from(ELECTRICAL), index=st.integers(0, 30), at_us=st.integers(*MONTH[[0, -1]])
-)
+@given(kind=st.sampled_from(LOADS), index=st.integers(0, 30), at_us=st.integers(*MONTH[[0, -1]]))
 def test_current_is_power_by_voltage_and_power_factor(
     phases: int, kind: str, index: int, at_us: int
 ) -> None:
@@ -36,7 +34,7 @@ def test_current_is_power_by_voltage_and_power_factor(
         assert abs(shown(f"current_l{phase}_ca") / 100 - watts / (volts * factor)) <= 0.0051
 
 
-@pytest.mark.parametrize("kind", ELECTRICAL)
+@pytest.mark.parametrize("kind", LOADS)
 def test_power_triangle(kind: str) -> None:
     """Apparent energy is never below active, and squares add up but for rounding of slots."""
     one = source(kind, 1, 8, BERLIN, 3)

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hes_simulators.energy import KINDS, QUANTITIES, Region, Source, Tariff, source
+from hes_simulators.energy import KINDS, LOADS, QUANTITIES, Region, Source, Tariff, source
 from hes_simulators.energy.metered import MeteredSource
 from tests.unit.hes_simulators.energy.support import (
     BERLIN,
     DAY_US,
-    ELECTRICAL,
     SLOT_US,
     cumulative,
     us,
@@ -54,7 +53,7 @@ def again(one: MeteredSource) -> MeteredSource:
 
 
 def test_kinds_have_the_quantities_of_their_meters() -> None:
-    for kind in ELECTRICAL:
+    for kind in LOADS:
         single, three = source(kind, 1, 0, BERLIN), source(kind, 1, 0, BERLIN, 3, 4)
         assert {"import_wh", "import_wh_r1", "voltage_l1_dv"} <= single.quantities
         assert not {"import_wh_r2", "import_w_l2", "voltage_l3_dv"} & single.quantities
@@ -90,7 +89,7 @@ def test_any_slicing_gives_the_same_registers(
 
 
 @settings(max_examples=40, deadline=None)
-@given(one=sources(ELECTRICAL), at_us=times)
+@given(one=sources(LOADS), at_us=times)
 def test_parts_add_up_to_the_total_at_any_moment(one: MeteredSource, at_us: list[int]) -> None:
     at = np.array(at_us)
 
@@ -111,7 +110,7 @@ def test_parts_add_up_to_the_total_at_any_moment(one: MeteredSource, at_us: list
 
 
 @settings(max_examples=25, deadline=None)
-@given(one=sources(ELECTRICAL), day=st.integers(FIRST_US // DAY_US, LAST_US // DAY_US))
+@given(one=sources(LOADS), day=st.integers(FIRST_US // DAY_US, LAST_US // DAY_US))
 def test_power_is_what_registers_grow_by(one: MeteredSource, day: int) -> None:
     grid = day * DAY_US + SLOT_US * np.arange(97)
     for direction in ("import", "export"):
@@ -126,7 +125,7 @@ def test_power_is_what_registers_grow_by(one: MeteredSource, day: int) -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(one=sources(ELECTRICAL), day=st.integers(us(2026, 6, 1) // DAY_US, LAST_US // DAY_US))
+@given(one=sources(LOADS), day=st.integers(us(2026, 6, 1) // DAY_US, LAST_US // DAY_US))
 def test_a_rate_counts_only_while_it_is_active(one: MeteredSource, day: int) -> None:
     grid = day * DAY_US + SLOT_US * np.arange(97)
     active = np.array([one.rate(int(at_us)) for at_us in grid[:-1]])
@@ -139,7 +138,7 @@ def test_a_rate_counts_only_while_it_is_active(one: MeteredSource, day: int) -> 
         assert (of_rate[active == rate] == total[active == rate]).all()
 
 
-@pytest.mark.parametrize("kind", ELECTRICAL)
+@pytest.mark.parametrize("kind", LOADS)
 def test_a_day_is_the_same_however_it_is_divided(kind: str) -> None:
     midnights = us(2026, 7, 1) + DAY_US * np.arange(120)
     plain = source(kind, 3, 7, BERLIN).totals("import_wh", midnights)
@@ -166,7 +165,7 @@ def test_nothing_before_the_installation(kind: str) -> None:
         start = one.total(name, installed_us)
         assert one.total(name, installed_us - 40 * DAY_US) == start < 100
         assert one.total(name, 0) == start
-    if kind in ELECTRICAL:
+    if kind in LOADS:
         before = one.installed_at - timedelta(days=3)
         assert one.momentary("import_w", before) == 0
         assert one.momentary("voltage_l1_dv", before) == 2300
@@ -185,7 +184,7 @@ def test_seed_kind_and_index_make_another_source() -> None:
     at_us = us(2026, 11, 1)
     of = [
         source(kind, seed, index, BERLIN).total("import_wh", at_us)
-        for kind in ELECTRICAL
+        for kind in LOADS
         for seed in (1, 2)
         for index in (0, 1)
     ]
