@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from ipaddress import IPv4Address
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import structlog
 import trio
@@ -33,6 +33,9 @@ _log = structlog.get_logger(__name__)
 
 Told = Callable[[int, SessionSummary, str], None]
 """Hears of each session that has ended: the meter's index, what happened, how it ended."""
+
+
+_Whose: TypeAlias = int | tuple[str, int]
 
 
 class Endable(Protocol):
@@ -63,7 +66,7 @@ class Door:
         self._now = now
         self._counters = counters
         self._told = told
-        self._sessions: dict[int, list[Endable]] = {}
+        self._sessions: dict[_Whose, list[Endable]] = {}
 
     def hang_up(self, index: int) -> None:
         """Break the connections to a meter: it has no power."""
@@ -100,7 +103,7 @@ class Door:
     def _admits(self, called: Called) -> bool:
         if self._counters.open_sessions >= self._settings.max_connections:
             return False
-        return not (called.band.reach.one_session and called.index in self._sessions)
+        return not (called.band.reach.one_session and _whose(called) in self._sessions)
 
     async def _serve(
         self, called: Called, meter: Meter, stream: trio.SocketStream, summary: SessionSummary
@@ -135,7 +138,7 @@ class Door:
         if called.band.concentrates:
             at = partial(self._behind, called.band, called.address)
             concentrator = ConcentratorSession(stream, at, summary, idle_s)
-            with self._known(called.index, concentrator):
+            with self._known(_whose(called), concentrator):
                 await concentrator.serve()
             return "closed"
         with meter.kind.faults.session(meter.identity) as misdeeds:
@@ -143,7 +146,7 @@ class Door:
                 await reset(socket)
                 return "refused"
             session = Session(stream, meter, summary, idle_s, misdeeds)
-            with self._known(called.index, session):
+            with self._known(_whose(called), session):
                 await session.serve()
         if meter.is_dark(self._now()):
             await reset(socket)
@@ -173,16 +176,21 @@ class Door:
         return None if meter.is_dark(self._now()) else meter
 
     @contextmanager
-    def _known(self, index: int, session: Endable) -> Iterator[None]:
-        """Let a meter's connection be found until the block ends."""
-        open_ones = self._sessions.setdefault(index, [])
+    def _known(self, whose: _Whose, session: Endable) -> Iterator[None]:
+        """Let a connection be found until the block ends."""
+        open_ones = self._sessions.setdefault(whose, [])
         open_ones.append(session)
         try:
             yield
         finally:
             open_ones.remove(session)
             if not open_ones:
-                del self._sessions[index]
+                del self._sessions[whose]
+
+
+def _whose(called: Called) -> _Whose:
+    """A meter, or a concentrator, which stays when a meter behind it loses its power."""
+    return ("concentrator", called.address) if called.band.concentrates else called.index
 
 
 def _log_failure(serial: str, summary: SessionSummary, *, code: str, detail: str) -> None:

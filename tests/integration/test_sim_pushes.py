@@ -539,7 +539,6 @@ async def test_a_dark_meter_hangs_up_and_calls_when_it_has_power_again() -> None
     async with at_work(dialling(most_reconnect_s=0.3), meters=2) as (fleet, head_end):
         await head_end.until(2)
         fleet.meter(0).cut(Cut.OUTAGE, NOW)
-        fleet.speaks_up(fleet.meter(0))
         with trio.fail_after(10):
             while head_end.open != 1:  # noqa: ASYNC110 - sockets tell it
                 await trio.sleep(0.01)
