@@ -157,3 +157,56 @@ def test_a_database_that_dies_is_started_again(here: System) -> None:
 
     wait_until(answers, 30, "the API answers again")
     assert process.stop() == 0
+
+
+HARBOUR = """
+title = "A harbour"
+
+[[population]]
+name = "homes"
+model = "idis-single-phase"
+count = 4
+
+[[district]]
+name = "Harbour"
+
+[[fault]]
+fault = "wrong-key"
+meters = "1"
+
+[[timeline]]
+do = "outage"
+at = "+0s"
+meters = "2"
+"""
+
+
+def test_a_scenario_is_what_the_console_shows(here: System) -> None:
+    file, truth = here.folder / "harbour.toml", here.folder / "truth.jsonl"
+    file.write_text(HARBOUR)
+    port = free_port()
+    process = here.hes(
+        "up", "--scenario", str(file), "--truth-log", str(truth),
+        "--port", str(port), "--simulated-port", str(here.meter_port),
+    )  # fmt: skip
+
+    def outcomes() -> list[str | None]:
+        try:
+            meters = get(port, "/v1/meters")["items"]
+        except OSError:
+            return []
+        assert all(meter["model"] == "idis-single-phase" for meter in meters)
+        last = [meter["last_session"] for meter in meters]
+        return [None if session is None else session["outcome"] for session in last]
+
+    wait_until(lambda: outcomes() == ["security", "transport", "ok", "ok"], 120, "all are tried")
+    assert any(json.loads(line)["kind"] == "outage" for line in truth.read_text().splitlines())
+    process.popen.send_signal(signal.SIGINT)
+    assert process.popen.wait(30) == 0
+    assert "Traceback" not in process.log.read_text()
+
+
+def test_an_unknown_scenario_is_said_at_once(here: System) -> None:
+    said = here.run("up", "--scenario", "nowhere")
+    assert said.returncode == 2
+    assert "'nowhere' is neither a file *.toml nor one of bad-day, city, demo" in said.stderr
