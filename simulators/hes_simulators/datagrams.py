@@ -12,7 +12,7 @@ import socket
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 import trio
 
@@ -81,12 +81,12 @@ class Datagrams:
         with self._socket:
             while True:
                 try:
-                    data, control, _, peer = await self._socket.recvmsg(MAX_DATAGRAM, 64)
+                    data, control, _, sender = await self._socket.recvmsg(MAX_DATAGRAM, 64)
                 except OSError:
                     continue  # a datagram of ours was refused where it went
                 host = _destination(control)
                 if host is not None:
-                    await self._answer(data, host, (peer[0], peer[1]), meter_at)
+                    await self._answer(data, host, cast("Peer", sender), meter_at)
 
     async def _answer(self, data: bytes, host: str, peer: Peer, meter_at: MeterAt) -> None:
         sap = int.from_bytes(data[_SAP_OCTETS], "big")

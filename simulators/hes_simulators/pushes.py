@@ -278,16 +278,16 @@ class Pushes:
                 line = Session(stream, meter, SessionSummary(), misdeeds=misdeeds, link=link)
                 if not push.setup.confirmed:
                     return await line.push(notify)
-                octets = None
+                confirmed: int | None = None
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_listen, line)
                     # What breaks here would leave the nursery in a group.
                     with suppress(OSError, trio.BrokenResourceError, trio.ClosedResourceError):
-                        octets = await self._confirmed(line, notify)
+                        confirmed = await self._confirmed(line, notify)
                     nursery.cancel_scope.cancel()
-                if octets is None:
+                if confirmed is None:
                     raise UnconfirmedError
-                return octets
+                return confirmed
 
     async def _say(self, line: Session, push: Push, notify: Notify) -> int:
         if not push.setup.confirmed:
