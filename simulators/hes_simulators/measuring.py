@@ -9,14 +9,14 @@ cut takes from each quantity exactly what the source has in its span.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
 import attrs
 import numpy as np
 
-from hes_simulators.energy import QUANTITIES, Source
+from hes_simulators.energy import QUANTITIES, Source, Tariff
 from hes_simulators.randomness import Int64Array
 from hes_simulators.state import ELECTRICITY, MeterState, Spans
 
@@ -50,10 +50,13 @@ class Measuring:
     The measuring of one meter.
 
     Args: sources: by medium ("electricity", "gas" ...). state: of the meter, read only.
+        by_tariff: the meter's electricity counted by another tariff.
     """
 
     sources: Mapping[str, Source]
     state: MeterState
+    by_tariff: Callable[[Tariff], Source]
+    _eras: list[tuple[int, Source]] = attrs.field(factory=list, init=False)
     _sums: dict[str, tuple[tuple[object, ...], _CutSums]] = attrs.field(factory=dict, init=False)
 
     def medium(self, quantity: str) -> str:
@@ -79,21 +82,21 @@ class Measuring:
         """
         medium = self.medium(quantity)
         source = self.sources[medium]
-        flowed = source.totals(quantity, at_us)
+        flowed = self._flowed(source, quantity, at_us)
         spans = self.state.cuts.get(medium)
         return flowed - self._cut(quantity, source, spans, at_us) if spans else flowed
 
     def total(self, quantity: str, at_us: int) -> int:
         """The same at one moment."""
         medium = self.medium(quantity)
-        if self.state.cuts.get(medium):
+        if self.state.cuts.get(medium) or self.state.tariffs:
             return int(self.totals(quantity, np.array([at_us], np.int64))[0])
         return self.sources[medium].total(quantity, at_us)
 
     def measured(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """What is measured at each moment: nothing flows in a cut, an outage has no voltage."""
         medium = self.medium(quantity)
-        values = self.sources[medium].measured(quantity, at_us)
+        values = self.wanted(quantity, at_us)
         if medium == ELECTRICITY and quantity.startswith(_STAYS_IN_CUTS):
             dark = self.state.dark
             return np.where(dark.covering(at_us), 0, values) if dark else values
@@ -102,7 +105,16 @@ class Measuring:
 
     def wanted(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """What would be measured if nothing were cut off."""
-        return self.sources[self.medium(quantity)].measured(quantity, at_us)
+        source = self.sources[self.medium(quantity)]
+        values = source.measured(quantity, at_us)
+        if self._has_eras(source):
+            for from_us, other in self.eras():
+                other.voltage_events = source.voltage_events
+                values = np.where(at_us > from_us, other.measured(quantity, at_us), values)
+        return values
+
+    def _has_eras(self, source: Source) -> bool:
+        return bool(self.state.tariffs) and source is self.sources.get(ELECTRICITY)
 
     def averages(self, quantity: str, from_us: Int64Array, to_us: Int64Array) -> Int64Array:
         """
@@ -135,12 +147,51 @@ class Measuring:
             return grew
         return self.totals(quantity, to_us) - self.totals(quantity, from_us)
 
+    def rate(self, at_us: int) -> int:
+        """Which rate is counted in just after a moment, from 1."""
+        found = self.sources[ELECTRICITY]
+        for from_us, source in self.eras():
+            if from_us <= at_us:
+                found = source
+        return found.rate(at_us)
+
+    def eras(self) -> list[tuple[int, Source]]:
+        """Since when energy is counted by which other tariff than at first."""
+        changes = self.state.tariffs
+        for change in changes[len(self._eras) :]:
+            switches = (change.workday, change.saturday, change.sunday)
+            rates = max(rate for day in switches for _, rate in day)
+            tariff = Tariff(max(rates, self._rates()), *switches)
+            self._eras.append((change.at_us, self.by_tariff(tariff)))
+        return self._eras
+
+    def _rates(self) -> int:
+        known = self.sources[ELECTRICITY].quantities
+        return sum(f"import_wh_r{rate}" in known for rate in range(1, 9)) or 1
+
+    def _flowed(self, source: Source, quantity: str, at_us: Int64Array) -> Int64Array:
+        """
+        What the source had by the tariff of each time.
+
+        A source divides the whole energy of a day among its rates first: by another tariff the
+        total comes a few Wh earlier or later. So all quantities go over to it, not the rates only.
+        """
+        if not self._has_eras(source):
+            return source.totals(quantity, at_us)
+        eras = self.eras()
+        found = source.totals(quantity, np.minimum(at_us, eras[0][0]))
+        ends = [*(from_us for from_us, _ in eras[1:]), 1 << 62]
+        for (from_us, other), to_us in zip(eras, ends, strict=True):
+            begin = other.totals(quantity, np.array([from_us], np.int64))
+            found = found + other.totals(quantity, np.clip(at_us, from_us, to_us)) - begin
+        return found
+
     def _cut(self, quantity: str, source: Source, spans: Spans, at_us: Int64Array) -> Int64Array:
         sums = self._cut_sums(quantity, source, spans)
         place = np.searchsorted(sums.begins_us, at_us, side="right") - 1
         inside = np.maximum(place, 0)
         until = np.where(place < 0, at_us, np.minimum(at_us, sums.ends_us[inside]))
-        here = source.totals(quantity, until) - sums.at_begin[inside] + sums.before[inside]
+        here = self._flowed(source, quantity, until) - sums.at_begin[inside] + sums.before[inside]
         return np.where(place < 0, 0, here)
 
     def _cut_sums(self, quantity: str, source: Source, spans: Spans) -> _CutSums:
@@ -154,9 +205,9 @@ class Measuring:
             pairs.append((spans.since_us, 1 << 62))
         begins = np.array([begin for begin, _ in pairs], np.int64)
         ends = np.array([end for _, end in pairs], np.int64)
-        at_begin = source.totals(quantity, begins)
+        at_begin = self._flowed(source, quantity, begins)
         closed = len(spans.closed)
-        lengths = source.totals(quantity, ends[:closed]) - at_begin[:closed]
+        lengths = self._flowed(source, quantity, ends[:closed]) - at_begin[:closed]
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])[: len(pairs)]
         sums = _CutSums(begins, ends, at_begin, before)
         self._sums[quantity] = (known, sums)

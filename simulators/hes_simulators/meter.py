@@ -49,7 +49,7 @@ from hes_simulators.billing import closings
 from hes_simulators.classes import CLASSES, PLAIN, Answer, mbus
 from hes_simulators.classes.accounting import Account
 from hes_simulators.clock import SECOND_US, Face, MeterClock, microseconds, moment, standard_zone
-from hes_simulators.energy import Source, source
+from hes_simulators.energy import Source, Tariff, source
 from hes_simulators.events import log_event
 from hes_simulators.faults import Alter, ServerParts, unaltered
 from hes_simulators.identity import Identity
@@ -379,7 +379,7 @@ class Meter:
     def measuring(self) -> Measuring:
         """What flows through it."""
         if self._measuring is None:
-            self._measuring = Measuring(self._sources(), self.state)
+            self._measuring = Measuring(self._sources(), self.state, self._by_tariff)
         return self._measuring
 
     @property
@@ -460,6 +460,19 @@ class Meter:
             if channel.kind not in sources:
                 sources[channel.kind] = source(channel.kind, seed, index, zone, region=kind.region)
         return sources
+
+    def _by_tariff(self, tariff: Tariff) -> Source:
+        kind, table = self.kind, self.kind.table
+        return source(
+            kind.load or table.load,
+            kind.seed,
+            self.identity.index,
+            kind.zone,
+            table.phases or 1,
+            tariff.rates,
+            tariff=tariff,
+            region=kind.region,
+        )
 
     # --- what it answers ------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ import trio
 from hes_protocol.axdr import Data, decode_all, encode
 from hes_protocol.cosem import Obis
 from hes_protocol.errors import ProtocolError
-from hes_simulators.state import ClockStep, LogRow, MeterState, Spans
+from hes_simulators.state import ClockStep, LogRow, MeterState, Spans, TariffChange
 
 FORMAT: Final = 1
 SAVE_EVERY_S: Final = 60.0
@@ -137,7 +137,9 @@ def state_of(kept: Mapping[str, Any]) -> MeterState:
     return MeterState(**{name: _value(value) for name, value in kept.items()})
 
 
-_CLASSES: Final[Mapping[str, Any]] = {cls.__name__: cls for cls in (Spans, ClockStep, LogRow)}
+_CLASSES: Final[Mapping[str, Any]] = {
+    cls.__name__: cls for cls in (Spans, ClockStep, LogRow, TariffChange)
+}
 
 
 def _plain(value: Any) -> Any:

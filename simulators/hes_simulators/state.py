@@ -119,6 +119,16 @@ class LogRow:
     facts: tuple[tuple[str, int], ...] = ()
 
 
+@attrs.frozen
+class TariffChange:
+    """From `at_us` on energy is counted by these switching times, as those of `energy.Tariff`."""
+
+    at_us: int
+    workday: tuple[tuple[float, int], ...]
+    saturday: tuple[tuple[float, int], ...]
+    sunday: tuple[tuple[float, int], ...]
+
+
 @attrs.define(eq=False)
 class MeterState:
     """
@@ -129,8 +139,8 @@ class MeterState:
     `cuts` says by medium when nothing could flow; `written` what clients wrote, by object and
     attribute_index; `logs` the rows of logs; `counters` the highest invocation counter of each
     client; `next_counter` the meter's own, None before the first; `billings` when billing periods
-    were closed out of turn; `firmware` the version since the first image;
-    `faults` belongs to `faults`.
+    were closed out of turn; `tariffs` calendars that were activated; `firmware` the version since
+    the first image; `faults` belongs to `faults`.
     """
 
     advanced_us: int | None = None
@@ -145,6 +155,7 @@ class MeterState:
     broadcast_counters: dict[int, int] = attrs.field(factory=dict)
     next_counter: int | None = None
     billings: list[int] = attrs.field(factory=list)
+    tariffs: list[TariffChange] = attrs.field(factory=list)
     firmware: str | None = None
     faults: dict[str, Any] = attrs.field(factory=dict)
 
@@ -169,5 +180,6 @@ class MeterState:
             or self.objects
             or self.logs
             or self.billings
+            or self.tariffs
             or self.firmware
         )

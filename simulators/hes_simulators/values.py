@@ -398,7 +398,7 @@ _SOURCES: Final[dict[str, _Getter]] = {
     "alarm": _alarm,
     "alarm_descriptor": _alarm,
     "error": _alarm,
-    "tariff": _number(lambda meter, at_us: meter.source.rate(at_us), DataTag.UNSIGNED),
+    "tariff": _number(lambda meter, at_us: meter.measuring.rate(at_us), DataTag.UNSIGNED),
     "disconnect_state": _number(lambda meter, _: meter.is_connected, DataTag.BOOLEAN),
     "billing_count": _number(lambda meter, at_us: len(meter.closings(at_us)[0]), DataTag.UNSIGNED),
     "billing_at": _billing_at,

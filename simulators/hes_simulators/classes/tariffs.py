@@ -1,19 +1,24 @@
 """
 Activity calendar (class_id 20), special days table (class_id 11), register monitor (class_id 21).
 
-Owns what they show and take. The rates by which energy is counted are those of the installation's
-`Tariff`, which the active calendar shows; a calendar that a client activates is shown from then on,
-and does not change what is counted.
+Owns what they show and take. The rates by which energy is counted are at first those of the
+installation's `Tariff`, which the active calendar shows, and from the activation of another
+calendar on those of that one. This meter knows workdays, Saturdays and Sundays, one season, and
+switches at quarter-hours: a passive calendar that wants more is kept, and not activated.
 Source: IEC 62056-6-2, class_id 20, 11, 21, version 0 each.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from hes_protocol.axdr import Data, DataTag, array, structure
+from hes_protocol.axdr import Data, DataTag, array, decode_all, structure
+from hes_protocol.cosem import CosemDateTime
 from hes_protocol.models.notation import read_attribute_name
 from hes_protocol.models.objects import ModelObject
+from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     OTHER_REASON,
@@ -29,8 +34,11 @@ from hes_simulators.classes.answering import (
     unsigned,
 )
 from hes_simulators.classes.plain import Plain
+from hes_simulators.clock import microseconds
 from hes_simulators.energy import Tariff
 from hes_simulators.energy.tariff import Switches
+from hes_simulators.local_time import instant
+from hes_simulators.state import TariffChange
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -40,11 +48,13 @@ _EVERY_YEAR: Final = bytes.fromhex("ffff0101ff0000000080ffff")[:12]
 _NEVER: Final = bytes.fromhex("ffffffffffffffffff8000ff")
 _MOST_DAYS: Final = 64
 _PASSIVE_BEHIND: Final = 4  # attribute 6 is the passive 2, and so on
+# Week and day profiles: what says when which rate counts.
+_SWITCHING: Final = frozenset({4, 5})
 _WORKDAY, _SATURDAY, _SUNDAY = 1, 2, 3
 
 
 class ActivityCalendar(Plain):
-    """class_id 20."""
+    """class_id 20. A living class: a passive calendar becomes active when it was told to."""
 
     def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
         """The calendar of the usual tariff, active and passive."""
@@ -77,12 +87,85 @@ class ActivityCalendar(Plain):
         if method_index != 1:
             raise Refused(OBJECT_UNDEFINED)
         nothing(data)
-        for index in range(2, 6):
-            passive = meter.state.written.get((one.obis, index + _PASSIVE_BEHIND))
-            if passive is not None:
-                meter.keep(one, index, passive)
-        meter.event("tariff_changed")
+        self._activate(meter, one)
         return None
+
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
+        """The passive calendar, and when it becomes active: at once where that has passed."""
+        if index == 10:
+            octet_string(data, 12, 12)
+        super().take(meter, one, index, data, sap)
+
+    def due_us(self, meter: Meter, one: ModelObject, after_us: int, until_us: int) -> int | None:
+        """See `LivingClass`."""
+        written = meter.state.written.get((one.obis, 10))
+        if written is None:
+            return None
+        time = instant(CosemDateTime.from_octets(written.value), meter.face.zone, latest=False)
+        if time is None:
+            return None
+        at_us = meter.time.segment(after_us).true_at(microseconds(time))
+        return at_us if after_us < at_us <= until_us else None
+
+    def happen(self, meter: Meter, one: ModelObject, at_us: int) -> None:
+        """See `LivingClass`; a calendar that the meter cannot follow stays passive."""
+        with suppress(Refused):
+            self._activate(meter, one)
+
+    def _activate(self, meter: Meter, one: ModelObject) -> None:
+        """
+        The passive calendar is the active one from now on.
+
+        Raises: Refused: the meter cannot follow it; nothing has changed.
+        """
+        written = meter.state.written
+        passive = {
+            index: written[one.obis, index + _PASSIVE_BEHIND]
+            for index in range(2, 6)
+            if (one.obis, index + _PASSIVE_BEHIND) in written
+        }
+        if _SWITCHING & passive.keys():
+            meter.state.tariffs.append(self._tariff(meter, one))
+        for index, data in passive.items():
+            meter.keep(one, index, data)
+        meter.event("tariff_changed")
+
+    def _tariff(self, meter: Meter, one: ModelObject) -> TariffChange:
+        weeks = elements(self._passive(meter, one, 8))
+        days = {
+            number(day.value[0], DataTag.UNSIGNED): _switches(meter, elements(day.value[1]))
+            for day in elements(self._passive(meter, one, 9))
+        }
+        if len(weeks) != 1:
+            raise Refused(OTHER_REASON)
+        ids = [number(day, DataTag.UNSIGNED) for day in members(weeks[0], 8)[1:]]
+        if len(set(ids[:5])) != 1 or not days.keys() >= set(ids):
+            raise Refused(OTHER_REASON)
+        return TariffChange(meter.now_us, days[ids[0]], days[ids[5]], days[ids[6]])
+
+    def _passive(self, meter: Meter, one: ModelObject, index: int) -> Data:
+        found = meter.value(one, index, 0)
+        assert not isinstance(found, DataAccessResult)
+        return decode_all(found) if isinstance(found, bytes) else found
+
+
+def _switches(meter: Meter, actions: Sequence[Data]) -> Switches:
+    """
+    A day's switching times.
+
+    Raises: Refused: off the quarter-hours, out of order, or of a rate that the meter does not have.
+    """
+    found = []
+    for action in actions:
+        time, _, rate = members(action, 3)
+        hour, minute = octet_string(time, 4, 4)[:2]
+        if hour > 23 or minute > 59 or minute % 15:
+            raise Refused(OTHER_REASON)
+        found.append((hour + minute / 60, number(rate, DataTag.LONG_UNSIGNED, 1, meter.rates)))
+    hours = [hour for hour, _ in found]
+    if hours[:1] != [0] or hours != sorted(set(hours)):
+        raise Refused(OTHER_REASON)
+    return tuple(found)
 
 
 def _day(day_id: int, switches: Switches) -> Data:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from hes_protocol.axdr import Data, DataTag, array, structure
-from hes_protocol.cosem import Obis
+from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.models import ModelAttribute, ModelObject
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators.classes.disconnect import ControlState, control_state, press_button, relay
+from hes_simulators.clock import microseconds
 from hes_simulators.known_models import models
+from hes_simulators.state import Cut
 from tests.unit.hes_simulators.living import START, Hands, hands
 
 RELAY = (70, "0.0.96.3.10.255")
@@ -221,6 +224,65 @@ def test_the_calendar_shows_the_rates_that_count() -> None:
     for hour, rate in switches:
         at = datetime(2026, 11, 18, hour, 1, tzinfo=zone)
         assert one.meter.source.rate(int(at.timestamp() * 1_000_000)) == rate
+
+
+def day_profile(*switches: tuple[int, int, int]) -> Data:
+    script = octets("00000a0064ff")
+    actions = (
+        structure(octets(f"{hour:02x}{minute:02x}0000"), script, Data(DataTag.LONG_UNSIGNED, rate))
+        for hour, minute, rate in switches
+    )
+    return array(structure(Data(DataTag.UNSIGNED, 1), array(*actions)))
+
+
+def week_profile() -> Data:
+    return array(structure(octets("31"), *(Data(DataTag.UNSIGNED, 1) for _ in range(7))))
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+def test_an_activated_calendar_changes_what_is_counted(by_time: bool) -> None:
+    one = hands()
+    assert one.set(CALENDAR, 8, week_profile()) is DataAccessResult.SUCCESS
+    assert one.set(CALENDAR, 9, day_profile((0, 0, 2))) is DataAccessResult.SUCCESS
+    at = START + timedelta(hours=1)
+    if by_time:
+        time = CosemDateTime.from_datetime(at).to_octets()
+        assert one.set(CALENDAR, 10, Data(DataTag.OCTET_STRING, time)) is DataAccessResult.SUCCESS
+    else:
+        assert one.at(at).act(CALENDAR, 1, NOTHING) is SUCCESS
+    one.at(at + timedelta(days=2)).value(CALENDAR, 5)
+    first, second, whole = (
+        one.meter.totals(f"import_wh{rate}", np.array([microseconds(at), microseconds(one.now)]))
+        for rate in ("_r1", "_r2", "")
+    )
+    assert first[0] == first[1]
+    assert second[1] - second[0] == whole[1] - whole[0] > 0
+    assert (first + second == whole).all()
+    assert one.meter.measuring.rate(microseconds(one.now)) == 2
+    assert one.meter.measuring.rate(microseconds(START)) == 1
+    one.meter.cut(Cut.DISCONNECT, one.now)
+    one.after(days=1)
+    assert one.value((3, "1.0.1.8.2.255")) == second[1]
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        day_profile((1, 0, 1)),
+        day_profile((0, 0, 1), (6, 10, 2)),
+        day_profile((0, 0, 1), (6, 0, 3)),
+        day_profile((0, 0, 1), (24, 0, 2)),
+        day_profile(),
+    ],
+)
+def test_a_calendar_that_the_meter_cannot_follow_stays_passive(day: Data) -> None:
+    one = hands()
+    active = one.value(CALENDAR, 5)
+    one.set(CALENDAR, 8, week_profile())
+    assert one.set(CALENDAR, 9, day) is DataAccessResult.SUCCESS
+    assert one.act(CALENDAR, 1, NOTHING) is ActionResultCode.OTHER_REASON
+    assert one.value(CALENDAR, 5) == active
+    assert one.meter.state.tariffs == []
 
 
 # --- 15: versions of the association ----------------------------------------------------------
