@@ -40,7 +40,7 @@ from hes_simulators.session import Session
 from hes_simulators.truth.journal import Journal
 
 LAST_GASP: Final = "power_down"
-_SENDERS: Final = 64
+_SENDERS: Final = 32
 _MICROSECONDS: Final = 1_000_000
 _log = structlog.get_logger(__name__)
 
@@ -225,7 +225,7 @@ class Pushes:
         except DarkError:
             outcome = "dark"
         except Exception:  # noqa: BLE001 - the sender's edge: others go on
-            serial = self._roster.meter(push.index).identity.serial
+            serial = self._roster.serial(push.index)
             _log.exception("sim_push_crashed", serial=serial, push=str(push.setup.obis))
             push.attempts = push.setup.retries + 1
             outcome = "failed"
@@ -305,13 +305,10 @@ class Pushes:
         return octets
 
     def _tell(self, push: Push, octets: int, target: Target, outcome: str) -> None:
-        meter = self._roster.existing(push.index)
-        if meter is None:
-            return
         self._journal.note(
             "sent",
             self._now(),
-            meter.identity.serial,
+            self._roster.serial(push.index),
             push=str(push.setup.obis),
             reason=push.reason,
             octets=octets,

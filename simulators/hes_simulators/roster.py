@@ -176,9 +176,15 @@ class Roster:
         yield from self._kept.items()
         yield from ((index, meter.state) for index, meter in self._meters.items())
 
-    def existing(self, index: int) -> Meter | None:
-        """Meter `index` if somebody has asked for it before."""
-        return self._meters.get(index)
+    def serial(self, index: int) -> str:
+        """The serial number of a meter, which need not exist."""
+        return self._identity(index).serial
+
+    def _identity(self, index: int) -> Identity:
+        meter = self._meters.get(index)
+        if meter is not None:
+            return meter.identity
+        return Identity.of(self.settings.seed, index, self.band(index).kind.table.maker_code)
 
     def server_sap(self, index: int) -> int:
         """At which SAP a meter answers."""
@@ -209,7 +215,7 @@ class Roster:
         """What `hes meter import` reads of a meter."""
         band, settings = self.band(index), self.settings
         kind = band.kind
-        identity = Identity.of(settings.seed, index, kind.table.maker_code)
+        identity = self._identity(index)
         protection = band.protection
         secret = kind.security.secret(identity)
         record: dict[str, Any] = {
