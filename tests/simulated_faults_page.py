@@ -50,8 +50,8 @@ object a line: `{"do": "kinds"}`, `{"do": "list"}`, `{"do": "set", "fault": …,
 "meters"|"share"|…, "every", "probability", "for", "name"}`, `{"do": "clear", "name": …}`,
 `{"do": "play", "line": {…}}`. An answer is an object, or `{"error": {"code", "detail"}}`.
 
-Behind a concentrator many meters share a connection: faults of connections do not strike there,
-those of pushes, clocks and images do.
+Behind a concentrator, and over UDP, many meters share a line: there a meter may say wrong things or
+nothing (`hang`), but what would concern the line is left out.
 """
 
 _WHERE = {

@@ -79,6 +79,8 @@ class ConcentratorSession:
                 scope.deadline = trio.current_time() + self._idle_timeout_s
                 if answer:
                     await self._stream.send_all(answer)
+            if rest := conversation.server.data_to_send():
+                await self._stream.send_all(rest)
         except RemoteProtocolError:
             # This meter has nothing to say to that; the others have not even heard it.
             self.frames_discarded += 1
@@ -90,6 +92,7 @@ class ConcentratorSession:
             return None
         conversation = self._conversations.get(sap)
         if conversation is None:
-            link = linked(link_of(Transport.WRAPPER, sap))
+            misdeeds = meter.kind.faults.shared_session(meter.identity)
+            link = linked(link_of(Transport.WRAPPER, sap), misdeeds.alter)
             conversation = self._conversations[sap] = Conversation(meter, self._summary, link)
         return conversation

@@ -96,7 +96,8 @@ class Datagrams:
         key = (host, sap, peer)
         conversation = self._conversations.pop(key, None)
         if conversation is None:
-            link = linked(link_of(Transport.UDP, sap))
+            misdeeds = meter.kind.faults.shared_session(meter.identity)
+            link = linked(link_of(Transport.UDP, sap), misdeeds.alter)
             conversation = Conversation(meter, SessionSummary(), link)
         self._conversations[key] = conversation
         if len(self._conversations) > MAX_CONVERSATIONS:
@@ -106,6 +107,8 @@ class Datagrams:
                 self._counters.datagrams += 1
                 if answer:
                     await self.send(host, answer, peer)
+            if rest := conversation.server.data_to_send():
+                await self.send(host, rest, peer)
         except RemoteProtocolError:
             self._counters.failed += 1
         except OSError:

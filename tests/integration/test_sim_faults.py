@@ -24,8 +24,9 @@ from click.testing import CliRunner, Result
 from hes.cli import cli
 from hes_protocol.axdr import Data
 from hes_protocol.cosem import CosemDateTime
+from hes_protocol.errors import SecurityError
 from hes_simulators import Fleet, FleetSettings, MeterNetwork, Security
-from hes_simulators.faults import Rule, fault
+from hes_simulators.faults import Meters, Rule, fault
 from hes_simulators.faults.control import Control
 from hes_simulators.faults.lines import ask
 from hes_simulators.proxy import Toxics, serve
@@ -119,6 +120,21 @@ async def test_a_meter_that_reboots_in_a_session_is_dark_for_a_while() -> None:
                     except (trio.BrokenResourceError, EOFError):
                         await trio.sleep(0.1)
         assert trio.current_time() - begun >= 1
+
+
+async def test_behind_a_concentrator_one_meter_does_wrong_and_the_others_do_not() -> None:
+    async with serving(meters=3, reach=Reach(meters_per_address=3)) as fleet:
+        records = list(fleet.meter_file())
+        wrong = Meters(frozenset({1}))
+        for name, parameters in (("plaintext", {}), ("reset", {"octet": 0}), ("refuse", {})):
+            fleet.faults.add(Rule(name=name, fault=fault(name, parameters), meters=wrong))
+        async with await connect(records[0]) as stream:
+            for record in (records[0], records[2]):
+                reader = Reader(record, stream)
+                await reader.associate()
+                assert isinstance(await reader.get(*ENERGY), Data)
+            with pytest.raises(SecurityError, match="policy-violated"):
+                await Reader(records[1], stream).associate()
 
 
 async def test_a_clock_jumps_while_the_meter_runs() -> None:

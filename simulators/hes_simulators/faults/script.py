@@ -193,14 +193,23 @@ class FaultPlan:
             if not self._open[index]:
                 del self._open[index]
 
-    def _begun(self, identity: Identity, others: int) -> SessionFaults:
+    def shared_session(self, identity: Identity) -> SessionFaults:
+        """
+        One more session of the meter, over a line that is not its own (concentrator, datagrams).
+
+        What would concern the line, and so others, is left out: only what it says goes wrong.
+        """
+        return self._begun(identity, 0, own_line=False) if self._rules else WELL_BEHAVED
+
+    def _begun(self, identity: Identity, others: int, *, own_line: bool = True) -> SessionFaults:
         index = identity.index
         self._sessions[index] += 1
         number = self._sessions[index]
         faults = _last_of_each(
             rule.fault
             for rule in self.rules_of(index)
-            if takes_hold_of_sessions(rule.fault) and self._strikes(rule, index, number)
+            if takes_hold_of_sessions(rule.fault, own_line=own_line)
+            and self._strikes(rule, index, number)
         )
         if not faults:
             return WELL_BEHAVED
@@ -226,6 +235,7 @@ class FaultPlan:
         for fault in self.find(Where.PUSH, identity.index):
             if isinstance(fault, DuplicatePush):
                 said = said * fault.copies
+                self._note(identity.serial, fault)
             elif isinstance(fault, ReorderPush) and kept is None:
                 self._kept_back[identity.index] = _KeptBack(said, fault.behind)
                 self._note(identity.serial, fault)

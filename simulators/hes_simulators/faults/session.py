@@ -195,6 +195,12 @@ def _rolled_back(draw: Callable[[], int], by: int) -> Callable[[], int]:
     return lower
 
 
-def takes_hold_of_sessions(fault: Fault) -> bool:
-    """Whether it is a fault of connections, rather than of clocks, pushes and images."""
+def takes_hold_of_sessions(fault: Fault, *, own_line: bool = True) -> bool:
+    """
+    Whether it is a fault of connections, rather than of clocks, pushes and images.
+
+    Args: own_line: whether the connection is the meter's alone; else only of what it says.
+    """
+    if not own_line:
+        return fault.where in (Where.APDU, Where.FRAME) or isinstance(fault, Hang)
     return fault.where not in (Where.CLOCK, Where.PUSH, Where.IMAGE)
