@@ -41,6 +41,7 @@ _EXECUTE: Final = 2  # service_id: invoke a method
 _SCRIPT_TABLE: Final = 9
 _ANY: Final = 0xFF
 _LAST_OF_MONTH: Final = 0xFE
+_HOURS: Final = frozenset({*range(24), _ANY})
 _MOST_TIMES: Final = 32
 _LOOK_AHEAD_DAYS: Final = 400
 _BILLING_PROFILE: Final = Obis.parse("0.0.98.1.0.255")
@@ -157,6 +158,10 @@ class SingleActionSchedule(Plain):
             for part, length in ((time, 4), (date_, 5)):
                 if part.tag is not DataTag.OCTET_STRING or len(part.value) != length:
                     raise Refused(TYPE_UNMATCHED)
+            # Every hour at most: the standard has wildcards in dates only, IDIS also in the hour.
+            hour, minute, second, _ = time.value
+            if hour not in _HOURS or minute > 59 or (second > 59 and second != _ANY):
+                raise Refused(OTHER_REASON)
         meter.keep(one, index, data)
 
     def due_us(self, meter: Meter, one: ModelObject, after_us: int, until_us: int) -> int | None:
@@ -192,17 +197,12 @@ def _matches(
     while day <= last:
         if _fits(day, date_):
             for hour in range(24) if time[0] == _ANY else (time[0],):
-                for minute in range(60) if time[1] == _ANY else (time[1],):
-                    if hour > 23 or minute > 59:
-                        return
-                    second = 0 if time[2] > 59 else time[2]
-                    local = datetime(
-                        day.year, day.month, day.day, hour, minute, second, tzinfo=zone
-                    )
-                    at_us = microseconds(local)
-                    if after_us < at_us <= until_us:
-                        yield at_us
-                        return
+                second = 0 if time[2] == _ANY else time[2]
+                local = datetime(day.year, day.month, day.day, hour, time[1], second, tzinfo=zone)
+                at_us = microseconds(local)
+                if after_us < at_us <= until_us:
+                    yield at_us
+                    return
         day += timedelta(days=1)
 
 

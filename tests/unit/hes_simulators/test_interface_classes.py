@@ -88,9 +88,17 @@ def test_a_schedule_on_the_last_of_a_month() -> None:
         array(Data(DataTag.UNSIGNED, 1)),
     ],
 )
-def test_what_is_no_time_is_refused(wrong: Data) -> None:
+def test_what_is_no_structure_of_times_is_refused(wrong: Data) -> None:
     one = hands()
     assert one.set(SCHEDULE, 4, wrong) is DataAccessResult.TYPE_UNMATCHED
+    assert one.meter.state.is_fresh
+
+
+@pytest.mark.parametrize("time", ["18000000", "003c0000", "00ff0000", "00003cff"])
+def test_what_is_no_time_is_refused(time: str) -> None:
+    one = hands()
+    at = structure(octets(time), octets("ffffffffff"))
+    assert one.set(SCHEDULE, 4, array(at)) is DataAccessResult.OTHER_REASON
     assert one.meter.state.is_fresh
 
 
