@@ -126,7 +126,10 @@ def _serve(
     from hes_simulators.faults.lines import ControlError, serve_lines
     from hes_simulators.proxy.control import commands
 
-    toxics = proxies.CLEAN.changed(said)
+    try:
+        toxics = proxies.CLEAN.changed(said)
+    except proxies.ProxyError as error:
+        raise click.UsageError(str(error)) from None
     up = toxics if direction in ("both", "up") else proxies.CLEAN
     down = toxics if direction in ("both", "down") else proxies.CLEAN
 
