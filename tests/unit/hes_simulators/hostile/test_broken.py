@@ -101,7 +101,7 @@ def test_a_request_with_a_flipped_bit_is_answered_or_ends_the_connection(name: s
     assert is_sound(attacker)
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", FEW[:1])
 def test_a_frame_with_a_flipped_bit_does_what_nobody_asked_for_at_no_time(name: str) -> None:
     """Also of what is ciphered: then nothing of it verifies."""
     attacker = opened(name)
