@@ -121,6 +121,9 @@ class ServerSession:
         self._state = AssociationState()
         self._services = Services(rules, admitted.conformance, self._state)
         self._asked_by = admitted.opened
+        ours, theirs = rules.max_receive_pdu_size, admitted.client_max_receive_pdu_size
+        # The longest APDU that we send, octets, 0 for any.
+        self._limit = min(ours, theirs) if ours and theirs else ours or theirs
         self.blocks = BlockLayer(
             rules.general_blocks, rules.max_request_octets, _MAX_BLOCKS, server=True
         )
@@ -206,15 +209,6 @@ class ServerSession:
         answered.commit()
         asked = self._services.asked
         return apdus, () if asked is None else (asked,)
-
-    @property
-    def _limit(self) -> int:
-        """The longest APDU that we send, octets, 0 for any."""
-        ours, theirs = (
-            self._rules.max_receive_pdu_size,
-            self._admitted.client_max_receive_pdu_size,
-        )
-        return min(ours, theirs) if ours and theirs else ours or theirs
 
     def _room(self, opened: Opened) -> int | None:
         """How long a plain APDU may be; None where general blocks make any fit."""

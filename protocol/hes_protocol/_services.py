@@ -10,6 +10,7 @@ client that asks for something else has given up what was going on by blocks, in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import attrs
@@ -64,6 +65,14 @@ _NEEDS: Final[Mapping[type, Conformance]] = {
     ActionRequestWithListAndFirstPblock: _ACTION_BLOCKS | _LISTS,
     AccessRequest: Conformance.ACCESS,
 }
+
+
+@lru_cache(maxsize=64)
+def _offered(conformance: Conformance) -> frozenset[type]:
+    """The requests that may be made where so much was negotiated."""
+    return frozenset(request for request, needs in _NEEDS.items() if not needs & ~conformance)
+
+
 _FIRST: Final = (
     SetRequestWithFirstDatablock,
     SetRequestWithListAndFirstDatablock,
@@ -120,6 +129,7 @@ class Services:
     ) -> None:
         self._rules = rules
         self._conformance = conformance
+        self._offered = _offered(conformance)
         self._state = state
         self._job: Job | None = None
         self._incoming: Incoming | None = None
@@ -176,8 +186,7 @@ class Services:
 
         Args: room: as of `answer`.
         """
-        needs = _NEEDS.get(type(apdu))
-        if needs is None or needs & ~self._conformance:
+        if type(apdu) not in self._offered:
             return Said(answers.not_supported(), "exception", "service-not-supported")
         if isinstance(apdu, _NEXT):
             return self._receive_next(apdu)
