@@ -94,9 +94,11 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
         "hls-sha1": "HLS with SHA-1",
         "hls-gmac": "HLS with GMAC",
         "hls-sha256": "HLS with SHA-256",
+        "lock-out": "a client locked out for a while: AARE rejected-transient",
     },
     "keys": {
         "key-wrap": "AES key wrap (RFC 3394), global_key_transfer",
+        "key-change": "another key from the next association on, its counters anew",
         "counter-blocks": "counters reserved in blocks through a port",
         "counter-bootstrap": "an unknown counter asked for by the public client, as a capped hint",
     },

@@ -108,6 +108,7 @@ def test_a_replayed_request_is_no_attempt_to_associate() -> None:
     assert guard.heard == ["succeeded", ("counter-replayed", False)]
 
 
+@pytest.mark.conformance("lock-out", "client", "server")
 @pytest.mark.parametrize("mechanism", [Mechanism.LLS, Mechanism.HLS_MD5])
 def test_who_is_locked_out_is_refused_for_now_whatever_he_knows(mechanism: Mechanism) -> None:
     guard = Recorder(open=False)
@@ -136,6 +137,7 @@ def test_who_was_challenged_before_he_was_locked_out_cannot_prove_himself() -> N
     assert guard.heard == []
 
 
+@pytest.mark.conformance("key-change", "client", "server")
 def test_another_key_holds_from_the_next_association_on_and_counts_anew() -> None:
     rules = {"mechanism": Mechanism.HLS_GMAC, "minimum_protection": CIPHERED}
     settings = {"mechanism": Mechanism.HLS_GMAC, "protection": CIPHERED}
