@@ -57,6 +57,7 @@ class Meters:
 
 ALL = Meters()
 _DAY_S = 86_400
+_TICK_US = 100_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -285,14 +286,17 @@ def _gained_us(rule: Rule, at_us: int) -> int:
     """What one fault of a clock has made it gain until then."""
     assert rule.since is not None  # as `add` sees to
     since_us = _microseconds(rule.since)
-    if at_us < since_us:
+    # Whoever looked at that very moment, before there was a rule, must see it at the next one.
+    if at_us <= since_us:
         return 0
     until_us = at_us if rule.until is None else min(at_us, _microseconds(rule.until))
     match rule.fault:
         case ClockJump():
             return round(rule.fault.seconds * 1e6)
         case ClockDrift():
-            return round((until_us - since_us) * rule.fault.seconds_per_day / _DAY_S)
+            gained_us = (until_us - since_us) * rule.fault.seconds_per_day / _DAY_S
+            # In ticks, since a meter keeps a step of its clock for each change.
+            return int(gained_us / _TICK_US) * _TICK_US
     return 0
 
 
