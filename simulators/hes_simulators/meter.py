@@ -102,16 +102,15 @@ class Meter:
     """
     Meter `identity` of its fleet; make it with `Meter.of`.
 
-    `now_us` is the last moment at which anybody looked at it; `pushes_due` what it wants to send.
+    `now_us` is the last moment at which anybody looked at it.
     """
 
     kind: MeterKind = attrs.field(repr=False)
     identity: Identity
     state: MeterState = attrs.field(factory=MeterState, repr=False)
     now_us: int = attrs.field(default=0, init=False)
-    pushes_due: deque[DuePush] = attrs.field(
-        factory=lambda: deque(maxlen=_MOST_PUSHES), init=False, repr=False
-    )
+    # Made when there is the first: an empty deque is the most of what a fresh meter costs.
+    _pushes_due: deque[DuePush] | None = attrs.field(default=None, init=False, repr=False)
     extremes: dict[tuple[Any, ...], tuple[int, int]] = attrs.field(
         factory=dict, init=False, repr=False
     )
@@ -350,6 +349,13 @@ class Meter:
         """The same, now."""
         log_event(self, name, self.now_us, facts)
         self.changed()
+
+    @property
+    def pushes_due(self) -> deque[DuePush]:
+        """What it wants to send; who sends it takes it out."""
+        if self._pushes_due is None:
+            self._pushes_due = deque(maxlen=_MOST_PUSHES)
+        return self._pushes_due
 
     def push(self, setup: ModelPush, reason: str, at_us: int) -> None:
         """It wants to send this."""
