@@ -75,8 +75,8 @@ class Quirks:
     `tagged_push_time` needs no switch on our side: the decoder knows both forms by their octets.
     It tells people, and simulated meters how to push.
 
-    `counter_reuse`: in HLS_GMAC a proof may have the invocation counter of the APDU that carries it,
-    the meter's or, where we are the meter, the client's (dlms-cosem 25.1.0 does so). One
+    `counter_reuse`: in HLS_GMAC a proof may have the invocation counter of the APDU that carries
+    it, the meter's or, where we are the meter, the client's (dlms-cosem 25.1.0 does so). One
     initialization vector for two tags wears the authentication key down: no model has it that can
     do better.
     """
