@@ -7,6 +7,7 @@ does not touch the others. Frames are answered in the order in which they came.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -20,6 +21,8 @@ from hes_simulators.meter import Meter
 
 _RECEIVE_OCTETS: Final = 16_384
 _MAX_REQUEST_OCTETS: Final = 4096
+# Associations on one connection; the one that was silent for longest makes room.
+MAX_CONVERSATIONS: Final = 512
 
 
 class ConcentratorSession:
@@ -46,7 +49,7 @@ class ConcentratorSession:
         self._summary = summary
         self._idle_timeout_s = idle_timeout_s
         self._receiver = WrapperReceiver(_MAX_REQUEST_OCTETS)
-        self._conversations: dict[int, Conversation] = {}
+        self._conversations: OrderedDict[int, Conversation] = OrderedDict()
         self._scope = trio.CancelScope()
 
     async def serve(self) -> None:
@@ -90,9 +93,12 @@ class ConcentratorSession:
         if meter is None:
             self._conversations.pop(sap, None)  # it has gone dark: so has its association
             return None
-        conversation = self._conversations.get(sap)
+        conversation = self._conversations.pop(sap, None)
         if conversation is None:
             misdeeds = meter.kind.faults.shared_session(meter.identity)
             link = linked(link_of(Transport.WRAPPER, sap), misdeeds.alter)
-            conversation = self._conversations[sap] = Conversation(meter, self._summary, link)
+            conversation = Conversation(meter, self._summary, link)
+        self._conversations[sap] = conversation
+        if len(self._conversations) > MAX_CONVERSATIONS:
+            self._conversations.popitem(last=False)
         return conversation

@@ -104,6 +104,20 @@ async def test_associations_behind_a_concentrator_stand_side_by_side() -> None:
                     assert bytes(name.value).decode() == record["serial"]
 
 
+async def test_a_connection_has_only_so_many_associations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hes_simulators.concentrator.MAX_CONVERSATIONS", 2)
+    async with serving(meters=3, reach=Reach(meters_per_address=3)) as fleet:
+        records = list(fleet.meter_file())
+        async with await connect(records[0]) as stream:
+            readers = [Reader(record, stream) for record in records]
+            for reader in readers:
+                await reader.associate()
+            assert isinstance(await readers[1].get(*NAME), Data)
+            assert isinstance(await readers[2].get(*NAME), Data)
+            with pytest.raises(AssertionError, match="Exception"):
+                await readers[0].get(*NAME)  # silent for longest: it must associate anew
+
+
 async def test_what_one_meter_cannot_read_or_nobody_does_not_end_a_concentrator() -> None:
     async with serving(meters=3, reach=Reach(meters_per_address=3)) as fleet:
         records = list(fleet.meter_file())
