@@ -87,7 +87,8 @@ async def end_of(stream: trio.SocketStream) -> None:
         pass
 
 
-async def main(port: int, silent: int, dripping: int, throwing: int) -> None:
+async def main(*numbers: int) -> None:
+    port, silent, dripping, throwing = numbers
     hostile = Hostile(port)
     async with trio.open_nursery() as nursery:
         for _ in range(silent):
@@ -103,4 +104,4 @@ async def main(port: int, silent: int, dripping: int, throwing: int) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, *map(int, sys.argv[1:]))
+    trio.run(main, *(int(number) for number in sys.argv[1:5]))
