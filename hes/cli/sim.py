@@ -111,6 +111,7 @@ sim.add_command(proxy)
     show_default=True,
     help="Whether what buffers hold at the start is written before the fleet is ready, or at all.",
 )
+@click.option("--truth-append", is_flag=True, help="Go on behind a truth log that is there.")
 @click.option(
     "--truth-megabytes",
     type=click.IntRange(1),

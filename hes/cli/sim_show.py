@@ -83,7 +83,10 @@ def open_show(options: Mapping[str, Any], folder: Path, stack: ExitStack) -> Sho
     if options["truth_log"] is not None:
         megabytes = options["truth_megabytes"]
         most = None if megabytes is None else megabytes * _MEGABYTE
-        file = stack.enter_context(FileJournal(options["truth_log"], max_octets=most))
+        append = options["truth_append"]
+        file = stack.enter_context(
+            FileJournal(options["truth_log"], max_octets=most, append=append)
+        )
         journal = file
         before.append(file.run)
     start_number = next_start(folder, settings.seed)

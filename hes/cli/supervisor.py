@@ -39,6 +39,7 @@ from hes.services.processes import Child
 from hes.settings import Settings, load
 from hes.storage.database import Database
 from hes.storage.stats import StatsStore
+from hes_simulators.truth.journal import forget
 
 _DEMO_NETWORK: Final = "127.16.0.0/16"
 _API_START_S: Final = 30.0
@@ -283,6 +284,8 @@ class Supervisor:
     def _fleet(self, environment: Mapping[str, str]) -> _Process:
         self._fleet_file.parent.mkdir(parents=True, exist_ok=True)
         self._fleet_file.unlink(missing_ok=True)
+        if self._options.truth_log is not None:
+            forget(self._options.truth_log)
         options, collector = self._options, self._settings.collector
         arguments = [
             "sim", "run",
@@ -293,6 +296,8 @@ class Supervisor:
             "--keys-out", str(self._fleet_file),
             # Nobody waits for a console until a week of ten thousand meters is written.
             "--truth-history", "beside",
+            # Started again after a crash, it still tells what happened before.
+            "--truth-append",
         ]  # fmt: skip
         said = {
             "--meters": options.meters or None,

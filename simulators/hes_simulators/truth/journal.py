@@ -94,20 +94,25 @@ class FileJournal:
 
     Args:
         path: what it holds is replaced; see `max_octets` for what stands beside it.
+        append: go on behind what stands there instead, as after a crash; a last line that is not
+            whole goes.
         max_octets: a file above this is set aside as `path.1`, `path.2`, … in order of age, and
             a new one begun; None: one file, however long. Nothing is ever removed.
     Raises: OSError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, *, max_octets: int | None = None) -> None:
+    def __init__(self, path: Path, *, max_octets: int | None = None, append: bool = False) -> None:
         self._path = path
         self._max_octets = max_octets
         self._pending: list[Note] = []
         self._octets = 0
         self._set_aside = 0
-        for old in _set_aside(path):
-            old.unlink()
-        self._file: TextIO = path.open("w", encoding="utf-8")
+        if append and path.exists():
+            self._octets = _cut_torn_line(path)
+            self._set_aside = len(_set_aside(path))
+        else:
+            forget(path)
+        self._file: TextIO = path.open("a", encoding="utf-8")
 
     def note(self, kind: str, at: datetime, serial: str, /, **facts: object) -> None:
         """Keep it until the next flush, or write it now: see the module."""
@@ -179,9 +184,27 @@ def files(path: Path) -> list[Path]:
     return [*_set_aside(path), path]
 
 
+def forget(path: Path) -> None:
+    """Remove a truth log and what was set aside of it."""
+    for file in files(path):
+        file.unlink(missing_ok=True)
+
+
 def rfc3339(at: datetime) -> str:
     """UTC with `Z`; microseconds only where there are some."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def _cut_torn_line(path: Path) -> int:
+    """Octets of the whole lines, which are what is left."""
+    with path.open("rb+") as file:
+        whole = length = 0
+        for line in file:
+            length += len(line)
+            if line.endswith(b"\n"):
+                whole = length
+        file.truncate(whole)
+    return whole
 
 
 def _set_aside(path: Path) -> list[Path]:

@@ -102,3 +102,21 @@ def test_a_note_is_cheap(tmp_path: Path) -> None:
             journal.note("sent", AT, "HES1", push="0.0.25.9.0.255", octets=200, outcome="sent")
         each_s = (time.process_time() - began) / 20_000
     assert each_s < 100e-6
+
+
+def test_going_on_after_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "truth.jsonl"
+    with FileJournal(path, max_octets=300) as journal:
+        for number in range(10):
+            journal.note("executed", AT, "HES1", number=number)
+    aside = len(files(path))
+    with path.open("a") as file:
+        file.write('{"kind":"event","at":"2026')  # killed here
+    with FileJournal(path, max_octets=300, append=True) as journal:
+        for number in range(10, 20):
+            journal.note("executed", AT, "HES1", number=number)
+    assert [line["number"] for line in lines(path)] == list(range(20))
+    assert len(files(path)) > aside
+    with FileJournal(path) as journal:
+        journal.note("executed", AT, "HES1", number=0)
+    assert len(lines(path)) == 1
