@@ -79,8 +79,10 @@ _CLOCK: Final = Obis.parse("0.0.1.0.0.255")
 _TIME_ZONE, _DST_ENABLED = 3, 8
 _MOST_PUSHES: Final = 64
 _MOST_EXTREMES: Final = 64
-# So far ahead is asked for what is due, that a meter which is read often need not ask again.
+# So far ahead is asked for what is due, that a meter which is read often need not ask again;
+# further where nothing happens, for a meter at which nobody has looked for long.
 _AHEAD_US: Final = 900 * SECOND_US
+_FURTHEST_US: Final = 2 * 86_400 * SECOND_US
 # A clock without power runs on its reserve for so long (IDIS: at least a week).
 _CLOCK_RESERVE_US: Final = 7 * 86_400 * SECOND_US
 _DOUBTFUL: Final = 0x02
@@ -259,16 +261,23 @@ class Meter:
 
     def _live(self, to_us: int) -> None:
         after_us = self.state.advanced_us or 0
-        while True:
+        window_us = _AHEAD_US
+        while after_us <= to_us:
+            # Not all at once: after each event everything is asked for again.
+            until_us = after_us + window_us
             due = [
                 (at_us, place)
                 for place, (one, known) in enumerate(self.kind.living)
-                if (at_us := known.due_us(self, one, after_us, to_us + _AHEAD_US)) is not None
+                if (at_us := known.due_us(self, one, after_us, until_us)) is not None
             ]
-            first_us = min(due)[0] if due else to_us + _AHEAD_US + 1
+            first_us = min(due)[0] if due else until_us + 1
             if first_us > to_us:
                 self._quiet_us = first_us - 1
                 return
+            if not due:
+                after_us, window_us = until_us, min(2 * window_us, _FURTHEST_US)
+                continue
+            window_us = _AHEAD_US
             self.now_us = self.state.advanced_us = after_us = first_us
             for at_us, place in due:
                 one, known = self.kind.living[place]

@@ -192,18 +192,20 @@ def _matches(
 ) -> Iterator[int]:
     """The first shown moment, `after_us` < t <= `until_us`, that fits; wildcards fit everything."""
     zone = meter.face.zone
-    day = moment(after_us).astimezone(zone).date()
+    begin = moment(after_us).astimezone(zone)
+    day, first_hour = begin.date(), begin.hour
     last = min(moment(until_us).astimezone(zone).date(), day + timedelta(days=_LOOK_AHEAD_DAYS))
     while day <= last:
         if _fits(day, date_):
-            for hour in range(24) if time[0] == _ANY else (time[0],):
+            for hour in range(first_hour, 24) if time[0] == _ANY else (time[0],):
                 second = 0 if time[2] == _ANY else time[2]
                 local = datetime(day.year, day.month, day.day, hour, time[1], second, tzinfo=zone)
                 at_us = microseconds(local)
-                if after_us < at_us <= until_us:
-                    yield at_us
+                if at_us > after_us:
+                    if at_us <= until_us:
+                        yield at_us
                     return
-        day += timedelta(days=1)
+        day, first_hour = day + timedelta(days=1), 0
 
 
 def _fits(day: date, pattern: bytes) -> bool:
