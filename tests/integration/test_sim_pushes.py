@@ -367,7 +367,7 @@ async def test_a_push_is_repeated_until_it_is_confirmed(protection: Protection) 
         head_end.on_message = confirming(fleet.meter(0), from_number=3)
         fleet.push(0, setup)
         await head_end.until(3)
-        await settled(fleet, pushes_confirmed=1)
+        await settled(fleet, pushes_confirmed=1, pushes_sent=1)
         assert (fleet.counters.pushes_sent, fleet.counters.pushes_failed) == (1, 0)
         notifications = [opened(heard, fleet.meter(0)) for heard in head_end.heard]
         # Each repetition says the same, under an invocation counter of its own.
