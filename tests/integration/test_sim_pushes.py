@@ -533,7 +533,8 @@ async def test_calls_are_bounded_while_nobody_answers() -> None:
             nursery.cancel_scope.cancel()
     # Full jitter below 0.2, 0.4, 0.8 s …: about three more in a second, not twenty.
     assert fleet.counters.dials_failed < 800
-    assert fleet.counters.dials == fleet.counters.dials_failed
+    # No more are under way when it ends than may be.
+    assert 0 <= fleet.counters.dials - fleet.counters.dials_failed <= settings.max_dials
 
 
 async def test_a_dark_meter_hangs_up_and_calls_when_it_has_power_again() -> None:
