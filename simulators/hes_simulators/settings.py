@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from hes_protocol.models import ModelPush
+from hes_protocol.models.objects import MeterTable
 from hes_protocol.quirks import STANDARD, Quirks
 from hes_simulators.addresses import DEFAULT_NETWORK, MeterNetwork
 from hes_simulators.known_models import HOUSEHOLD as MODEL
@@ -38,7 +39,7 @@ class FleetSettings:
             above it come in blocks. profile_days: depth of the load profile's buffer. None of
             them: as the model says.
         seed: all curves and keys follow from it.
-        zone: of the meters; one with the European summer time rule.
+        zone: of the meters; None: as the model says.
         hdlc: whether they speak HDLC over TCP instead of the wrapper.
         model: their model's name. quirks: what that does otherwise than the standard.
         idle_timeout_s: a client that sends no whole APDU for so long is dropped.
@@ -64,7 +65,7 @@ class FleetSettings:
     max_receive_pdu_size: int | None = None
     profile_days: int | None = None
     seed: int = 1
-    zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo("Europe/Berlin"))
+    zone: ZoneInfo | None = None
     hdlc: bool = False
     model: str = MODEL
     quirks: Quirks = STANDARD
@@ -99,7 +100,8 @@ class FleetSettings:
         """Those of the population, or the one that these settings describe."""
         if self.population is not None:
             return self.population.groups
-        return (Group(name=self.model, model=self.model, count=self.meters, zone=self.zone),)
+        zone = self.zone or zone_of(self.model)
+        return (Group(name=self.model, model=self.model, count=self.meters, zone=zone),)
 
     @property
     def addresses(self) -> int:
@@ -129,6 +131,11 @@ class FleetSettings:
     def speaks_tls(self) -> bool:
         """Whether any of them does, called or calling."""
         return any(map(_speaks_tls, self.reaches))
+
+
+def zone_of(model: str) -> ZoneInfo:
+    """The zone of a model's meters, unless somebody says otherwise."""
+    return ZoneInfo((simulated_model(model).meter or MeterTable()).zone)
 
 
 def listens(group: Group) -> bool:

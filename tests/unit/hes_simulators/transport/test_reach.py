@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -129,3 +130,13 @@ def test_concentrators_need_few_addresses() -> None:
 def test_tls_needs_a_folder(reach: Reach) -> None:
     with pytest.raises(FleetError, match="folder"):
         FleetSettings(reach=reach)
+
+
+@pytest.mark.parametrize(
+    ("zone", "stands"), [(None, "Europe/Oslo"), (ZoneInfo("Europe/Lisbon"), "Europe/Lisbon")]
+)
+def test_meters_stand_where_their_model_says_unless_the_fleet_does(
+    zone: ZoneInfo | None, stands: str
+) -> None:
+    fleet = Fleet(FleetSettings(model="nordic-han", zone=zone), start_number=1)
+    assert fleet.meter(0).kind.zone.key == stands
