@@ -3,7 +3,8 @@ What the standard says of each interface class, as far as model files need it.
 
 Owns names of attributes and methods, which attributes a client that may write can set, which
 nobody may read, and which options a file may give an object. What a class *does* is the
-simulators' (`hes_simulators.classes`).
+simulators' (`hes_simulators.classes`). The standard leaves it to the maker which attributes can be
+set: here those are settable that a simulated meter goes by, so that nothing is taken and ignored.
 
 Source: IEC 62056-6-2, "interface classes"; versions are those that the models here use.
 """
@@ -92,9 +93,9 @@ _TABLE: Final = (
         " daylight_savings_deviation daylight_savings_enabled clock_base",
         "adjust_to_quarter adjust_to_measuring_period adjust_to_minute adjust_to_preset_time"
         " preset_adjusting_time shift_time",
-        settable=(2, 3, 5, 6, 7, 8),
+        settable=(2, 3, 8),
     ),
-    _class(9, "script table", 0, "scripts", "execute", settable=(2,), options="scripts"),
+    _class(9, "script table", 0, "scripts", "execute", options="scripts"),
     _class(11, "special days table", 0, "entries", "insert delete", settable=(2,)),
     _class(
         15,
@@ -135,7 +136,6 @@ _TABLE: Final = (
         "register monitor",
         0,
         "thresholds monitored_value actions",
-        settable=(2, 3, 4),
         options="thresholds monitored",
     ),
     _class(
@@ -153,10 +153,10 @@ _TABLE: Final = (
         "push_object_list send_destination_and_method communication_window"
         " randomisation_start_interval number_of_retries repetition_delay",
         "push",
-        settable=(2, 3, 4, 5, 6, 7),
+        settable=(2, 5, 6, 7),
         options="destination",
     ),
-    _class(63, "status mapping", 0, "status_word mapping_table", settable=(3,)),
+    _class(63, "status mapping", 0, "status_word mapping_table"),
     _class(
         64,
         "security setup",
@@ -181,7 +181,7 @@ _TABLE: Final = (
         "monitored_value threshold_active threshold_normal threshold_emergency"
         " min_over_threshold_duration min_under_threshold_duration emergency_profile"
         " emergency_profile_group_id_list emergency_profile_active actions",
-        settable=(2, 4, 5, 6, 7, 8, 9, 11),
+        settable=(4, 5, 6, 7, 8, 9),
         options="monitored threshold_normal threshold_emergency min_over_s min_under_s",
     ),
     _class(
@@ -192,7 +192,7 @@ _TABLE: Final = (
         " identification_number manufacturer_id version device_type access_number status alarm",
         "slave_install slave_deinstall capture reset_alarm synchronize_clock data_send"
         " set_encryption_key transfer_key",
-        settable=(3, 4, 5, 6, 7, 8, 9),
+        settable=(4, 5, 6, 7, 8, 9),
         options="channel",
     ),
     _class(
