@@ -29,6 +29,7 @@ from hes_protocol.models import ModelPush, Transport
 from hes_protocol.server import Notify
 from hes_protocol.xdlms import DataNotification
 from hes_simulators.agenda import Agenda
+from hes_simulators.classes.push_setup import current
 from hes_simulators.conversation import Conversation, SessionSummary, link_of, linked
 from hes_simulators.counters import FleetCounters
 from hes_simulators.meter import Meter
@@ -134,6 +135,7 @@ class Pushes:
 
     def push(self, index: int, setup: ModelPush, reason: str = "") -> None:
         """Let a meter send a push now, or within its window where it has one."""
+        setup = self._current(index, setup)
         if setup.window_s and reason != LAST_GASP:
             delay_s = setup.window_s * self._draw(setup, index, self._by_meters.now_us())
             self._by_meters.add_in(delay_s, partial(self._put, Push(index, setup, reason)))
@@ -153,6 +155,7 @@ class Pushes:
     def _add_next(self, index: int, setup: ModelPush, after_us: int) -> None:
         """The first push that is due after a moment, on the period's own grid since 1970."""
         every_us = round(setup.every_s * _MICROSECONDS)
+        setup = self._current(index, setup)
         offset_us, window_us = setup.offset_s * _MICROSECONDS, setup.window_s * _MICROSECONDS
         slot = int((after_us - offset_us - window_us) // every_us)
         while True:
@@ -168,6 +171,11 @@ class Pushes:
         # What has passed unsent while the process was busy is left out, as by a meter that sleeps.
         behind_us = self._by_meters.now_us() - round(setup.every_s * _MICROSECONDS)
         self._add_next(index, setup, max(due_us, behind_us))
+
+    def _current(self, index: int, setup: ModelPush) -> ModelPush:
+        """As clients have changed it."""
+        state = self._roster.state(index)
+        return setup if state is None else current(state.written, setup)
 
     def _draw(self, setup: ModelPush, index: int, counter: int) -> float:
         """A number in [0, 1) that follows from the seed, the meter, the push and a counter."""
@@ -248,6 +256,7 @@ class Pushes:
             raise DarkError
         meter.advance(at)
         if push.notification is None:
+            push.setup = self._current(push.index, push.setup)
             self._numbers[push.index] += 1
             number = self._numbers[push.index]
             push.notification = data_notification(meter, push.setup, at, number)

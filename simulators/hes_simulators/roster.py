@@ -171,6 +171,11 @@ class Roster:
             meter = self._meters[index] = Meter.of(self.band(index).kind, index, state)
         return meter
 
+    def state(self, index: int) -> MeterState | None:
+        """What a meter keeps; None: nobody has looked at it yet."""
+        meter = self._meters.get(index)
+        return self._kept.get(index) if meter is None else meter.state
+
     def states(self) -> Iterator[tuple[int, MeterState]]:
         """Of every meter that exists, or did before this start."""
         yield from self._kept.items()

@@ -16,17 +16,19 @@ import trio
 
 from hes_collectors.dlms.framing import Message, framer_for
 from hes_collectors.dlms.settings import InboundLimits
-from hes_protocol.axdr import Data, DataTag
-from hes_protocol.cosem import CaptureObject, CosemDateTime, Obis
+from hes_protocol.axdr import Data, DataTag, array
+from hes_protocol.cosem import Attribute, CaptureObject, CosemDateTime, Obis
 from hes_protocol.hdlc import HdlcAddress, HdlcLink
 from hes_protocol.models import ModelPush, PushForm, Transport
 from hes_protocol.push import Push, read_push
 from hes_protocol.security.control import Protection
 from hes_protocol.security.suite0 import SuiteKeys, protect, unprotect
+from hes_protocol.server import SetRequested
 from hes_protocol.wrapper import WrapperFrame
 from hes_protocol.xdlms import Ciphered, DataNotification, decode_apdu
 from hes_protocol.xdlms.ciphered import GENERAL_GLO
 from hes_protocol.xdlms.notification import DataNotificationConfirm
+from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators import Fleet, FleetSettings, Meter, MeterNetwork, Security
 from hes_simulators.meter import DuePush, microseconds
 from hes_simulators.reach import DialIn, Greeting, Reach, Target
@@ -239,6 +241,20 @@ async def test_each_form_is_read_by_its_shape(form: PushForm) -> None:
             if form is not PushForm.FLAT_SCALED:  # there only registers are named
                 assert by_name["0.0.42.0.0.255"] == b"HES00000001"
         assert utc(push.captured_at) == NOW
+
+
+async def test_a_push_says_what_a_client_has_told_it_to_say() -> None:
+    async with at_work(pushing, model="idis-single-phase") as (fleet, head_end):
+        meter = fleet.meter(0)
+        setup = meter.kind.model.pushes[0]
+        wanted = Attribute(40, setup.obis, 2)
+        objects = array(*(one.to_data() for one in (CLOCK, EXPORT)))
+        request = SetRequested(1, wanted, objects, None, meter.kind.main_client.sap)
+        assert meter.set(request).result is DataAccessResult.SUCCESS
+        fleet.push(0, attrs.evolve(setup, window_s=0))
+        [heard] = await head_end.until(1)
+        told = opened(heard, meter).body.value
+        assert [value.value for value in told[1:]] == [held(meter, "export_wh")]
 
 
 async def test_a_preamble_goes_first() -> None:

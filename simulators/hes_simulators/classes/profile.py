@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hes_protocol.axdr import Data, DataTag, array, structure
-from hes_protocol.cosem import CaptureObject
-from hes_protocol.errors import EncodingError
 from hes_protocol.models.objects import CaptureOn, ModelObject, ModelProfile
 from hes_protocol.server import Selection
 from hes_protocol.xdlms.results import DataAccessResult
@@ -19,10 +17,8 @@ from hes_simulators import captures
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     OTHER_REASON,
-    TYPE_UNMATCHED,
     Refused,
     double_long_unsigned,
-    elements,
     enum,
     invoking,
     long_unsigned,
@@ -30,6 +26,7 @@ from hes_simulators.classes.answering import (
     number,
     octets,
 )
+from hes_simulators.classes.columns import check_columns
 from hes_simulators.classes.interface import Answer
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import DAY_S
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
 _BUFFER: Final = 2
-_MOST_COLUMNS: Final = 64
 _LEAST_PERIOD_S: Final = 60
 _UNSORTED: Final = structure(
     long_unsigned(0), octets(bytes(6)), Data(DataTag.INTEGER, 0), long_unsigned(0)
@@ -92,7 +88,7 @@ class ProfileGeneric(Plain):
         assert isinstance(one, ModelProfile)
         match index:
             case 3:
-                _check_columns(meter, data)
+                check_columns(meter, data)
                 meter.keep(one, index, data)
             case 4 if one.on is CaptureOn.PERIOD:
                 period_s = number(data, DataTag.DOUBLE_LONG_UNSIGNED, 0, DAY_S)
@@ -121,19 +117,3 @@ class ProfileGeneric(Plain):
         else:
             raise Refused(OBJECT_UNDEFINED)
         return None
-
-
-def _check_columns(meter: Meter, data: Data) -> None:
-    """
-    Only attributes that the meter has can be captured.
-
-    Raises: Refused.
-    """
-    for element in elements(data, _MOST_COLUMNS):
-        try:
-            column = CaptureObject.from_data(element)
-        except EncodingError:
-            raise Refused(TYPE_UNMATCHED) from None
-        one = meter.kind.model.objects.get((column.class_id, column.obis))
-        if one is None or column.attribute_index not in one.attributes or column.data_index:
-            raise Refused(OTHER_REASON)
