@@ -2,14 +2,17 @@
 Clock: class_id 8. Reading it, setting it, and the methods that adjust it.
 
 A step is told by two events, stamped with the time before and after. Daylight saving can be
-switched off and the zone be moved; the rule itself is the zone's, whatever its attributes say.
+switched off, and then the zone be moved; the rule is the zone's, which the attributes show.
 Source: IEC 62056-6-2, class_id 8, version 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+
+import attrs
 
 from hes_protocol.axdr import Data, DataTag
 from hes_protocol.cosem import CosemDateTime
@@ -29,18 +32,19 @@ from hes_simulators.classes.answering import (
     octets,
 )
 from hes_simulators.classes.plain import Plain
-from hes_simulators.clock import SECOND_US, microseconds, summer_changes
+from hes_simulators.clock import DAY_S, SECOND_US, Face, microseconds, moment, summer_changes
 from hes_simulators.local_time import instant
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
 _INTERNAL_CRYSTAL: Final = 1
-_DST_MIN: Final = 60
-# The European rule: the last Sunday (day 0xFE, weekday 7) of March and of October, every year.
-_SUMMER_BEGINS: Final = bytes.fromhex("ffff03fe0702000000800000")
-_SUMMER_ENDS: Final = bytes.fromhex("ffff0afe0703000000800080")
-_DATE_TIME_OCTETS: Final = 12
+_BEGINS, _ENDS = 5, 6
+_NOT_SPECIFIED: Final = bytes.fromhex("ffffffffffffffffff8000ff")
+# Of dates that come again each year: any year, the last one in the month, on a Sunday.
+_ANY_YEAR, _LAST, _SUNDAY, _ANY = 0xFFFF, 0xFE, 7, 0xFF
+_WEEK: Final = timedelta(days=7)
+_SECOND: Final = timedelta(seconds=1)
 _MOST_SHIFT_S: Final = 900
 _QUARTER_S: Final = 900
 _MINUTE_S: Final = 60
@@ -73,38 +77,36 @@ class Clock(Plain):
                 return Data(DataTag.LONG, -offset_min)
             case 4:
                 return Data(DataTag.UNSIGNED, shown.clock_status)
-            case 5:
-                return octets(_SUMMER_BEGINS)
-            case 6:
-                return octets(_SUMMER_ENDS)
+            case 5 | 6:
+                rules = _rules(meter.kind.face, at_us)
+                return octets(rules[index].octets if rules else _NOT_SPECIFIED)
             case 7:
-                return Data(DataTag.INTEGER, _DST_MIN)
+                rules = _rules(meter.kind.face, at_us)
+                return Data(DataTag.INTEGER, rules[_BEGINS].gained_min if rules else 0)
             case 8:
-                return Data(DataTag.BOOLEAN, not meter.kind.quirks.standard_time)
+                return Data(DataTag.BOOLEAN, bool(_rules(meter.face, at_us)))
             case 9:
                 return enum(_INTERNAL_CRYSTAL)
             case _:
                 return None
 
     def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
-        """time, time_zone, and the daylight saving."""
+        """time, time_zone, daylight_savings_enabled; no clock has the summer of another zone."""
         match index:
             case 2:
                 step(meter, _instant(meter, data))
                 meter.state.clock_status &= ~int(ClockStatus.INVALID | ClockStatus.DOUBTFUL)
             case 3:
-                number(data, DataTag.LONG, -840, 720)
-                meter.keep(one, index, data)
-            case 5 | 6:
-                if data.tag is not DataTag.OCTET_STRING or len(data.value) != _DATE_TIME_OCTETS:
-                    raise Refused(TYPE_UNMATCHED)
-                meter.keep(one, index, data)
-            case 7:
-                number(data, DataTag.INTEGER, -120, 120)
+                moved = -number(data, DataTag.LONG, -840, 720) != _own_offset_min(meter)
+                if moved and _rules(meter.face, meter.now_us):
+                    raise Refused(OTHER_REASON)
                 meter.keep(one, index, data)
             case 8:
                 if data.tag is not DataTag.BOOLEAN:
                     raise Refused(TYPE_UNMATCHED)
+                moved = meter.face.standard_offset_min(meter.now_us) != _own_offset_min(meter)
+                if data.value and (moved or not _rules(meter.kind.face, meter.now_us)):
+                    raise Refused(OTHER_REASON)
                 meter.keep(one, index, data)
             case _:
                 raise Refused(OTHER_REASON)
@@ -124,7 +126,7 @@ class Clock(Plain):
                 _round_to(meter, meter.measuring_period_s)
             case 3:
                 nothing(data)
-                _round_to_minute(meter)
+                _round_to(meter, _MINUTE_S)
             case 4:
                 nothing(data)
                 _to_preset(meter, one)
@@ -140,6 +142,45 @@ class Clock(Plain):
             case _:
                 raise Refused(OBJECT_UNDEFINED)
         return None
+
+
+@attrs.frozen
+class _Rule:
+    """When summer time begins or ends, as a date-time, and by how much the clock gains then."""
+
+    octets: bytes
+    gained_min: int
+
+
+def _rules(face: Face, at_us: int) -> dict[int, _Rule]:
+    """daylight_savings_begin and _end (attributes 5 and 6) of this year; none without summer."""
+    year = moment(at_us).year
+    begin_us = microseconds(datetime(year, 1, 1, tzinfo=UTC))
+    found = {}
+    for change_us in summer_changes(face.zone, begin_us, begin_us + 366 * DAY_S * SECOND_US):
+        after = moment(change_us).astimezone(face.zone)
+        before = (moment(change_us) - _SECOND).astimezone(face.zone)
+        gained_min = round((_offset(after) - _offset(before)).total_seconds() / 60)
+        index, status = (_BEGINS, 0) if gained_min > 0 else (_ENDS, ClockStatus.DAYLIGHT_SAVING)
+        found[index] = _Rule(_pattern(before.replace(tzinfo=None) + _SECOND, status), gained_min)
+    return found if found.keys() == {_BEGINS, _ENDS} else {}
+
+
+def _offset(local: datetime) -> timedelta:
+    return local.utcoffset() or timedelta(0)
+
+
+def _pattern(wall: datetime, status: int) -> bytes:
+    """A local time as each year has it, where it is that of a month's last Sunday."""
+    year, day, weekday = wall.year, wall.day, _ANY
+    if wall.isoweekday() == _SUNDAY and (wall + _WEEK).month != wall.month:
+        year, day, weekday = _ANY_YEAR, _LAST, _SUNDAY
+    time = bytes((wall.hour, wall.minute, wall.second, 0))
+    return year.to_bytes(2) + bytes((wall.month, day, weekday)) + time + bytes((0x80, 0, status))
+
+
+def _own_offset_min(meter: Meter) -> int:
+    return meter.kind.face.standard_offset_min(meter.now_us)
 
 
 def _brought(meter: Meter, after_us: int, until_us: int) -> Iterator[tuple[str, int]]:
@@ -186,15 +227,9 @@ def _instant(meter: Meter, data: Data) -> int:
 
 
 def _round_to(meter: Meter, period_s: int) -> None:
-    """To the nearest end of a period."""
+    """To the nearest end of a period; of a minute, seconds below 30 are dropped."""
     shown_us, period_us = meter.time.shown_us(meter.now_us), period_s * SECOND_US
     step(meter, (shown_us + period_us // 2) // period_us * period_us)
-
-
-def _round_to_minute(meter: Meter) -> None:
-    """Seconds below 30 are dropped, else the minute is full (class_id 8, adjust_to_minute)."""
-    shown_us, minute_us = meter.time.shown_us(meter.now_us), _MINUTE_S * SECOND_US
-    step(meter, (shown_us + minute_us // 2) // minute_us * minute_us)
 
 
 def _to_preset(meter: Meter, one: ModelObject) -> None:

@@ -3,6 +3,8 @@ Disconnect control (class_id 70): the relay of the meter, or the valve of a devi
 
 Owns the states and which transitions a control_mode allows, to clients, to the customer's button
 and to the meter itself. What the relay does to energy is `Meter.cut`.
+Where the mode reconnects at once, remote_reconnect does so from both other states: the method
+"forces into connected" in modes 2 and 4, whoever switched off.
 Source: IEC 62056-6-2, class_id 70 version 0, tables "control mode" and "state transitions".
 """
 
@@ -56,7 +58,8 @@ class Cause(Enum):
 
 
 _OFF, _ON, _READY = ControlState
-# By cause: from which states to which; and in which modes.
+_ALWAYS_CONNECTED: Final = 0
+# By cause: from which states to which; and in which modes. remote_reconnect is in `_after`.
 _TRANSITIONS: Final = {
     Cause.REMOTE_DISCONNECT: (((_ON, _OFF), (_READY, _OFF)), (1, 2, 3, 4, 5, 6)),
     Cause.MANUAL_DISCONNECT: (((_ON, _READY),), (1, 2, 5)),
@@ -75,11 +78,7 @@ _EVENTS: Final = {
     (Cause.LOCAL_DISCONNECT, _READY): "disconnected_locally",
     (Cause.LOCAL_RECONNECT, _ON): "connected_locally",
 }
-# What a method does, and in which states that is so already.
-_METHODS: Final = {
-    1: (Cause.REMOTE_DISCONNECT, frozenset({_OFF})),
-    2: (Cause.REMOTE_RECONNECT, frozenset({_ON, _READY})),
-}
+_METHODS: Final = {1: Cause.REMOTE_DISCONNECT, 2: Cause.REMOTE_RECONNECT}
 _VALVE_EVENTS: Final = {_OFF: "mbus_valve_closed", _ON: "mbus_valve_opened"}
 
 
@@ -124,9 +123,9 @@ def move(meter: Meter, one: ModelObject, cause: Cause, why: Cut = Cut.DISCONNECT
 
 def _after(state: ControlState, cause: Cause, mode: int) -> ControlState | None:
     if cause is Cause.REMOTE_RECONNECT:
-        if mode == 0 or state is not _OFF:
-            return None
-        return _ON if mode in _RECONNECTS_AT_ONCE else _READY
+        if mode in _RECONNECTS_AT_ONCE:
+            return None if state is _ON else _ON
+        return _READY if state is _OFF and mode != _ALWAYS_CONNECTED else None
     pairs, modes = _TRANSITIONS[cause]
     return dict(pairs).get(state) if mode in modes else None
 
@@ -175,7 +174,9 @@ class DisconnectControl(Plain):
         """control_mode."""
         if index != _MODE:
             raise Refused(OTHER_REASON)
-        number(data, DataTag.ENUM, 0, _LAST_MODE)
+        mode = number(data, DataTag.ENUM, 0, _LAST_MODE)
+        if mode == _ALWAYS_CONNECTED and control_state(meter, one) is not _ON:
+            raise Refused(OTHER_REASON)
         meter.keep(one, index, data)
 
     @invoking
@@ -186,7 +187,13 @@ class DisconnectControl(Plain):
         nothing(data)
         if method_index not in _METHODS:
             raise Refused(OBJECT_UNDEFINED)
-        cause, already = _METHODS[method_index]
-        if control_state(meter, one) not in already and not move(meter, one, cause):
+        cause = _METHODS[method_index]
+        if not move(meter, one, cause) and not _is_so(meter, one, cause):
             raise Refused(OTHER_REASON)
         return None
+
+
+def _is_so(meter: Meter, one: ModelObject, cause: Cause) -> bool:
+    """Whether a relay is already where a client wants it."""
+    state = control_state(meter, one)
+    return state is _OFF if cause is Cause.REMOTE_DISCONNECT else state is not _OFF

@@ -223,7 +223,7 @@ def _check_entry(entry: Data | None) -> int:
 
 
 class RegisterMonitor(Plain):
-    """class_id 21: thresholds that are shown and kept; no action is bound to them."""
+    """class_id 21: thresholds that are shown; no action is bound to them, and none can be."""
 
     def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
         """thresholds, monitored_value, actions."""

@@ -19,15 +19,20 @@ from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators.captures import held
 from hes_simulators.clock import microseconds
 from hes_simulators.energy import VoltageEvent
+from hes_simulators.energy.ledger import Ledger
 from hes_simulators.known_models import models
 from hes_simulators.meter import Meter
 from hes_simulators.persistence import plain, state_of
+from hes_simulators.push_body import data_notification
 from hes_simulators.state import Cut
 from tests.unit.hes_simulators.living import CLOCK, IMPORT, PROFILE, START, Hands, hands
 
 SIMULATED = sorted(name for name, model in models().items() if model.simulated)
 RELAY = (70, "0.0.96.3.10.255")
 LIMITER = (71, "0.0.17.0.0.255")
+MONITOR = (21, "0.0.16.1.0.255")
+PUSH = (40, "0.4.25.9.0.255")
+DENIED = DataAccessResult.READ_WRITE_DENIED
 BILLING = (7, "0.0.98.1.0.255")
 NOTHING = Data(DataTag.INTEGER, 0)
 MINUTE = timedelta(minutes=1)
@@ -337,6 +342,21 @@ def test_daylight_saving_can_be_switched_off() -> None:
     assert (shown.hour, shown.deviation_min, shown.daylight_saving) == (11, -60, False)
 
 
+def test_a_clock_has_the_summer_time_of_its_own_zone_only() -> None:
+    moved, off = Data(DataTag.LONG, 0), Data(DataTag.BOOLEAN, False)
+    on = Data(DataTag.BOOLEAN, True)
+    one = hands(at=datetime(2026, 7, 1, 10, tzinfo=UTC))
+    assert one.value(CLOCK, 5).hex() == "ffff03fe0702000000800000"  # the last Sunday of March
+    assert one.set(CLOCK, 3, moved) is DataAccessResult.OTHER_REASON
+    assert one.set(CLOCK, 8, off) is DataAccessResult.SUCCESS
+    assert one.set(CLOCK, 3, moved) is DataAccessResult.SUCCESS
+    assert CosemDateTime.from_octets(one.value(CLOCK)).hour == 10
+    assert one.set(CLOCK, 8, on) is DataAccessResult.OTHER_REASON
+    assert one.set(CLOCK, 5, Data(DataTag.OCTET_STRING, one.value(CLOCK, 5))) is DENIED
+    india = hands("is-15959-single-phase")
+    assert (india.value(CLOCK, 7), india.value(CLOCK, 8)) == (0, False)
+
+
 # --- relay and limiter ------------------------------------------------------------------------
 
 
@@ -363,6 +383,27 @@ def test_the_relay_of_a_mode_zero_stays() -> None:
     assert one.value(RELAY) is True
     assert one.set(RELAY, 4, Data(DataTag.ENUM, 7)) is DataAccessResult.OTHER_REASON
     assert one.set(RELAY, 4, Data(DataTag.UNSIGNED, 1)) is DataAccessResult.TYPE_UNMATCHED
+
+
+def test_a_relay_that_the_limiter_opened_is_closed_from_afar_where_the_mode_says_so() -> None:
+    one = hands()
+    one.set(LIMITER, 6, Data(DataTag.DOUBLE_LONG_UNSIGNED, 1))
+    one.set(LIMITER, 4, Data(DataTag.DOUBLE_LONG_UNSIGNED, 1))
+    actions = [action.value[1].value for action in one.value(LIMITER, 11)]
+    assert actions == [1, 2]  # of the disconnect script table
+    assert one.after(minutes=1).value(RELAY, 3) == 2  # ready for reconnection
+    assert one.set(RELAY, 4, Data(DataTag.ENUM, 0)) is DataAccessResult.OTHER_REASON
+    one.set(LIMITER, 4, Data(DataTag.DOUBLE_LONG_UNSIGNED, 0))
+    assert one.act(RELAY, 2, NOTHING) is ActionResultCode.SUCCESS
+    assert one.value(RELAY) is True
+
+
+@pytest.mark.parametrize(("what", "index"), [(LIMITER, 11), (MONITOR, 2), (PUSH, 3), (PUSH, 4)])
+def test_what_a_meter_does_not_go_by_is_not_to_be_written(what: Any, index: int) -> None:
+    one = hands()
+    answer = one.get(what, index)
+    assert isinstance(answer, Data)
+    assert one.set(what, index, answer) is DENIED
 
 
 def test_the_limiter_trips_at_the_first_moment_that_is_too_much() -> None:
@@ -397,6 +438,33 @@ def test_the_emergency_threshold_counts_only_in_its_time() -> None:
     assert one.value(LIMITER, 3) == 1
     assert one.value(RELAY) is False
     assert one.journal.of("outage")[0].at == begins + MINUTE
+
+
+def test_the_limiter_counts_anew_when_power_is_back() -> None:
+    one = hands()
+    one.set(LIMITER, 6, Data(DataTag.DOUBLE_LONG_UNSIGNED, 120))
+    one.set(LIMITER, 4, Data(DataTag.DOUBLE_LONG_UNSIGNED, 1))
+    one.meter.cut(Cut.OUTAGE, START + MINUTE)
+    one.meter.restore(Cut.OUTAGE, START + 5 * MINUTE)
+    one.at(START + 7 * MINUTE)
+    assert one.value(RELAY) is False
+    trips = [note.at for note in one.journal.of("outage") if note.facts["why"] == "limiter"]
+    assert trips == [START + 7 * MINUTE]
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_a_last_gasp_asks_for_no_energy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has looked at it for hours; then its power fails, and is back."""
+    meter = hands(name).meter
+    failed = START + timedelta(hours=7)
+    opened: list[object] = []
+    monkeypatch.setattr(Ledger, "days", lambda *_: opened.append(0) or [])
+    meter.cut(Cut.OUTAGE, failed)
+    for due in meter.pushes_due:
+        data_notification(meter, due.setup, failed, 1)
+    meter.restore(Cut.OUTAGE, failed + MINUTE)
+    meter.advance(failed + MINUTE + timedelta(seconds=30))
+    assert opened == []
 
 
 # --- events -----------------------------------------------------------------------------------
