@@ -80,9 +80,11 @@ _TIME_ZONE, _DST_ENABLED = 3, 8
 _MOST_PUSHES: Final = 64
 _MOST_EXTREMES: Final = 64
 # So far ahead is asked for what is due, that a meter which is read often need not ask again;
-# further where nothing happens, for a meter at which nobody has looked for long.
+# further where nothing happens, for a meter at which nobody has looked for long; not at all after
+# a change, as another may follow at once: power fails, a last gasp goes out.
 _AHEAD_US: Final = 900 * SECOND_US
 _FURTHEST_US: Final = 2 * 86_400 * SECOND_US
+_NOT_KNOWN: Final = -1
 # A clock without power runs on its reserve for so long (IDIS: at least a week).
 _CLOCK_RESERVE_US: Final = 7 * 86_400 * SECOND_US
 _DOUBTFUL: Final = 0x02
@@ -123,8 +125,8 @@ class Meter:
     _time: MeterClock | None = attrs.field(default=None, init=False, repr=False)
     _face: Face | None = attrs.field(default=None, init=False, repr=False)
     _installed_us: int | None = attrs.field(default=None, init=False, repr=False)
-    # Until then nothing is due by itself; -1: not known.
-    _quiet_us: int = attrs.field(default=-1, init=False, repr=False)
+    # Until then nothing is due by itself.
+    _quiet_us: int = attrs.field(default=_NOT_KNOWN, init=False, repr=False)
     _advancing: bool = attrs.field(default=False, init=False, repr=False)
 
     @classmethod
@@ -247,6 +249,7 @@ class Meter:
         state = self.state
         if state.advanced_us is None:
             state.advanced_us = min(self.kind.started_us, to_us)
+            state.woken_us = to_us
         to_us = max(to_us, state.advanced_us, self.now_us)
         if len(self.kind.faults):
             self._gain(to_us)
@@ -261,10 +264,11 @@ class Meter:
 
     def _live(self, to_us: int) -> None:
         after_us = self.state.advanced_us or 0
+        ahead_us = 0 if self._quiet_us == _NOT_KNOWN else _AHEAD_US
         window_us = _AHEAD_US
         while after_us <= to_us:
             # Not all at once: after each event everything is asked for again.
-            until_us = after_us + window_us
+            until_us = min(after_us + window_us, to_us + ahead_us)
             due = [
                 (at_us, place)
                 for place, (one, known) in enumerate(self.kind.living)
@@ -295,7 +299,7 @@ class Meter:
 
     def changed(self) -> None:
         """Something is otherwise now: what is due by itself must be worked out again."""
-        self._quiet_us = -1
+        self._quiet_us = _NOT_KNOWN
 
     # --- what happens to it ---------------------------------------------------------------------
 

@@ -134,16 +134,18 @@ class MeterState:
     """
     All that a meter keeps. Everything is empty in a fresh one.
 
-    `advanced_us` is how far `Meter.advance` went; `clock_steps` are what was done to the clock, in
-    order; `clock_status` are bits of the COSEM clock status that last; `dark` are power failures;
-    `cuts` says by medium when nothing could flow; `written` what clients wrote, by object and
-    attribute_index; `logs` the rows of logs; `counters` the highest invocation counter of each
+    `woken_us` is when anybody first looked at it, `advanced_us` how far `Meter.advance` went;
+    `clock_steps` are what was done to the clock, in order; `clock_status` are bits of the COSEM
+    clock status that last; `dark` are power failures; `cuts` says by medium when nothing could
+    flow; `written` what clients wrote, by object and attribute_index; `logs` the rows of logs;
+    `counters` the highest invocation counter of each
     client; `next_counter` the meter's own, None before the first; `billings` when billing periods
     were closed out of turn; `tariffs` calendars that were activated; `firmware` the version since
     the first image; `faults` belongs to `faults`.
     """
 
     advanced_us: int | None = None
+    woken_us: int | None = None
     clock_steps: list[ClockStep] = attrs.field(factory=list)
     clock_status: int = 0
     dark: Spans = attrs.field(factory=Spans)

@@ -52,15 +52,15 @@ class Day:
     """
     One UTC day of a ledger.
 
-    `openings` are the registers at its start and `totals` what they grow by, both by stream and
-    band; `sums` the running sums within the day of each stream computed so far, 97 from 0 on;
-    `voltages` likewise by phase, 96 (0.1 V).
+    `totals` are what the registers grow by, and `openings` what they are at its start (None: nobody
+    has asked), both by stream and band; `sums` the running sums within the day of each stream
+    computed so far, 97 from 0 on; `voltages` likewise by phase, 96 (0.1 V).
     """
 
     number: int
-    openings: Int64Array
     totals: Int64Array
     bands: BandArray | None
+    openings: Int64Array | None = None
     sums: dict[int, SumArray] = attrs.field(factory=dict)
     voltages: dict[int, Int64Array] = attrs.field(factory=dict)
 
@@ -118,6 +118,20 @@ class Ledger:
                 break
             del self._days[number]
 
+    def openings(self, days: list[Day]) -> list[Int64Array]:
+        """
+        The registers at the start of each of some days in order, by stream and band.
+
+        Power and voltage do without: registers are years of days added up.
+        """
+        missing = [day for day in days if day.openings is None]
+        if missing:
+            first = missing[0].number
+            openings = self._registers(first, missing[-1].number + 1)
+            for day in missing:
+                day.openings = openings[day.number - first].copy()
+        return [day.openings for day in days if day.openings is not None]
+
     def sums(self, day: Day, stream: int) -> SumArray:
         """The running sums of a stream within a day, 97 from 0 on."""
         found = day.sums.get(stream)
@@ -138,12 +152,11 @@ class Ledger:
 
     # --- whole days -----------------------------------------------------------------------------
 
-    def _registers(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
-        """Openings and totals of the days `first` <= day < `end`: days x streams x bands."""
+    def _registers(self, first: int, end: int) -> Int64Array:
+        """Openings of the days `first` <= day < `end`: days x streams x bands."""
         lately = self._lately
         if lately is not None and lately[0] <= first and end < lately[0] + len(lately[1]):
-            known = lately[1][first - lately[0] : end - lately[0] + 1]
-            return known[:-1], np.diff(known, axis=0)
+            return lately[1][first - lately[0] : end - lately[0]]
         anchor = self._anchor
         if anchor is None or anchor[0] > first:
             anchor = (self.first_day, self._start())
@@ -157,7 +170,17 @@ class Ledger:
             back = max(lag - _ANCHOR_DAYS, 0)
             anchor = (anchor[0] + back, sums[back].copy())
             self._anchor = anchor
-        return sums[lag:stop], totals[lag:stop]
+        return sums[lag:stop]
+
+    def _grown(self, days: Int64Array) -> Int64Array:
+        """What the registers grow by in each of some days; as `_totals`, or known already."""
+        lately = self._lately
+        if lately is not None:
+            places = days - lately[0]
+            if places[0] >= 0 and places[-1] + 1 < len(lately[1]):
+                grown: Int64Array = lately[1][places + 1] - lately[1][places]
+                return grown
+        return self._totals(days)
 
     def _start(self) -> Int64Array:
         start = np.zeros((len(self.layout.streams), self.layout.rates), np.int64)
@@ -242,12 +265,10 @@ class Ledger:
 
     def _open(self, numbers: list[int]) -> list[Day]:
         """Days with the sums of all that the installation itself uses or feeds."""
-        openings, totals = self._registers(numbers[0], numbers[-1] + 1)
         days = np.array(numbers)
-        chosen = days - numbers[0]
-        openings, totals = openings[chosen], totals[chosen]
+        totals = self._grown(days)
         opened = [
-            Day(number, openings[row].copy(), totals[row].copy(), self._bands_of(number))
+            Day(number, totals[row].copy(), self._bands_of(number))
             for row, number in enumerate(numbers)
         ]
         shapes = self.installation.shapes(days)

@@ -93,7 +93,7 @@ class MeteredSource:
         slot, into_us = divmod(at_us, _SLOT_US)
         number, row = divmod(slot, SLOTS_PER_DAY)
         day = ledger.day(number)
-        value = 0
+        value = _opening(ledger.openings([day])[0], wanted)
         for stream in wanted.streams:
             if wanted.band is None:
                 sums = ledger.sums(day, stream)
@@ -101,7 +101,6 @@ class MeteredSource:
                 sums = ledger.table([day], stream, wanted.band)[0]
             before = int(sums[row])
             value += before + (int(sums[row + 1]) - before) * into_us // _SLOT_US
-            value += _opening(day, stream, wanted.band)
         return value
 
     def totals(self, quantity: str, at_us: Int64Array) -> Int64Array:
@@ -114,9 +113,8 @@ class MeteredSource:
         for stream in wanted.streams:
             before, after = rows.edges(stream, wanted.band)
             values += before + (after - before) * into_us // _SLOT_US
-            openings = [_opening(day, stream, wanted.band) for day in rows.days]
-            values += np.array(openings, np.int64)[rows.places]
-        return values
+        openings = [_opening(registers, wanted) for registers in ledger.openings(rows.days)]
+        return values + np.array(openings, np.int64)[rows.places]
 
     def measured(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """See `Source`."""
@@ -147,8 +145,9 @@ class MeteredSource:
         return latest
 
 
-def _opening(day: Day, stream: int, band: int | None) -> int:
-    return int(day.openings[stream].sum() if band is None else day.openings[stream, band])
+def _opening(registers: Int64Array, wanted: Sum) -> int:
+    found = (registers[stream] for stream in wanted.streams)
+    return sum(int(one.sum() if wanted.band is None else one[wanted.band]) for one in found)
 
 
 @attrs.frozen(eq=False)
