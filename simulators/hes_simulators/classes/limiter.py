@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from hes_protocol.axdr import Data, DataTag, array, structure
-from hes_protocol.cosem import CaptureObject, CosemDateTime
+from hes_protocol.cosem import CaptureObject, CosemDateTime, Obis
 from hes_protocol.errors import EncodingError
 from hes_protocol.models.notation import read_attribute_name
 from hes_protocol.models.objects import ModelAttribute, ModelObject
@@ -47,6 +47,8 @@ _ARMED, _TRIPPED = "armed_us", "tripped_us"
 _U32: Final = DataTag.DOUBLE_LONG_UNSIGNED
 _DEFAULT_MONITORED: Final = "3/1.0.1.7.0.255/2"
 _MOST_GROUPS: Final = 32
+_SCRIPT_TABLE: Final = 9
+_DISCONNECT_SCRIPTS: Final = Obis.parse("0.0.10.0.106.255")
 _NO_PROFILE: Final = (0, 0, 0)
 _NOT_SPECIFIED: Final = bytes.fromhex("ffffffffffffffffff8000ff")
 
@@ -55,7 +57,7 @@ class Limiter(Plain):
     """class_id 71."""
 
     def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
-        """All attributes; those that a client writes are kept as it wrote them."""
+        """All attributes but those that a client has written."""
         match index:
             case 2:
                 monitored = _monitored(one)
@@ -66,11 +68,7 @@ class Limiter(Plain):
                 )
             case 3:
                 return double_long_unsigned(_threshold(meter, one, meter.now_us))
-            case 4:
-                return double_long_unsigned(_setting(meter, one, 4))
-            case 5:
-                return double_long_unsigned(_setting(meter, one, 5))
-            case 6 | 7:
+            case 4 | 5 | 6 | 7:
                 return double_long_unsigned(_setting(meter, one, index))
             case 8:
                 return structure(long_unsigned(0), octets(_NOT_SPECIFIED), double_long_unsigned(0))
@@ -79,8 +77,7 @@ class Limiter(Plain):
             case 10:
                 return Data(DataTag.BOOLEAN, _in_emergency(meter, one, meter.now_us))
             case 11:
-                nothing = structure(octets(bytes(6)), long_unsigned(0))
-                return structure(nothing, nothing)
+                return structure(*(_script(meter, name) for name in ("disconnect", "reconnect")))
             case _:
                 return None
 
@@ -125,6 +122,19 @@ class Limiter(Plain):
         kept[_TRIPPED] = at_us
         if relay is not None:
             disconnect.move(meter, relay, disconnect.Cause.LOCAL_DISCONNECT, Cut.LIMITER)
+
+
+def _script(meter: Meter, name: str) -> Data:
+    """
+    What it does over and under the threshold, as a script of the meter's; none where it has none.
+
+    A local switch, whatever the script's number: what the relay does follows its control_mode.
+    """
+    scripts = meter.kind.model.objects.get((_SCRIPT_TABLE, _DISCONNECT_SCRIPTS))
+    names = () if scripts is None else tuple(map(str, scripts.options.get("scripts", ())))
+    if name not in names or disconnect.relay(meter) is None:
+        return structure(octets(bytes(6)), long_unsigned(0))
+    return structure(octets(_DISCONNECT_SCRIPTS.octets), long_unsigned(names.index(name) + 1))
 
 
 def _monitored(one: ModelObject) -> CaptureObject:
