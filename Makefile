@@ -98,9 +98,17 @@ types:
 contracts:
 	@$(BIN)/lint-imports | tail -n 4; exit $${PIPESTATUS[0]}
 
+# In two halves, for two cores.
 .PHONY: unit
-unit:
-	@$(PYTEST) tests/unit
+unit: unit-of-protocol unit-of-others
+
+.PHONY: unit-of-protocol
+unit-of-protocol:
+	@$(PYTEST) tests/unit/hes_protocol
+
+.PHONY: unit-of-others
+unit-of-others:
+	@$(PYTEST) tests/unit --ignore=tests/unit/hes_protocol
 
 # Each part starts servers of its own and waits for them for half of its time: two go side by side.
 .PHONY: integration

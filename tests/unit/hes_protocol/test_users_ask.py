@@ -68,7 +68,7 @@ CLOCK_COLUMN = CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2, 0)
 ENERGY_COLUMN = CaptureObject(3, Obis.parse("1.0.1.8.0.255"), 2, 0)
 
 ELSEWHERE = {
-    5: "tests/unit/hes_protocol/test_models.py::test_every_flag_is_read",
+    5: "tests/unit/hes_protocol/models/test_parsing.py::test_every_flag_is_read",
     7: "tests/integration/test_counters.py::test_a_key_that_comes_back_goes_on_where_it_stopped",
     10: "tests/unit/hes_collectors/dlms/test_outcomes.py",
     12: "tests/unit/hes_protocol/test_service_sessions.py",
