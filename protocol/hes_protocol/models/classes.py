@@ -205,7 +205,7 @@ _TABLE: Final = (
         " account_activation_time account_closure_time currency low_credit_threshold"
         " next_credit_available_threshold max_provision max_provision_period",
         "activate_account close_account reset_account",
-        settable=(7, 11, 12, 13, 14, 15, 16, 17, 18, 19),
+        settable=(7, 16, 17, 18, 19),
         options="mode status currency currency_scale low_credit next_credit clearance_threshold"
         " max_provision max_provision_period credits charges gateway",
     ),
@@ -216,7 +216,7 @@ _TABLE: Final = (
         "current_credit_amount credit_type priority warning_threshold limit credit_configuration"
         " credit_status preset_credit_amount credit_available_threshold period",
         "update_amount set_amount_to_value invoke_credit",
-        settable=(3, 4, 5, 6, 7, 9, 10, 11),
+        settable=(5, 6, 9, 10),
         options="amount type priority warning limit preset available_from every_s",
     ),
     _class(
@@ -228,7 +228,7 @@ _TABLE: Final = (
         " last_collection_amount total_amount_remaining proportion",
         "update_unit_charge activate_passive_unit_charge collect update_total_amount_remaining"
         " set_total_amount_remaining",
-        settable=(3, 4, 6, 7, 8, 9, 13),
+        settable=(6, 7, 13),
         options="type priority price price_scale per_scale remaining proportion every_s",
     ),
     _class(

@@ -3,13 +3,12 @@ Script table (class_id 9) and single action schedule (class_id 22): things done 
 
 Owns the few scripts that models name, as actions that clients read and as what happens, and the
 wildcards of execution times. A model's own push and billing schedules are data of `ModelPush` and
-of `MeterTable.billing`; they run from here only when a client has written other times.
+of `MeterTable.billing`: they show their times here, and no client changes them.
 Source: IEC 62056-6-2, class_id 9 version 0, class_id 22 version 0; 4.1.6.1 for wildcards of dates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,7 @@ from hes_protocol.xdlms.results import ActionResultCode
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     OTHER_REASON,
+    READ_WRITE_DENIED,
     TYPE_UNMATCHED,
     Refused,
     elements,
@@ -42,7 +42,7 @@ _SCRIPT_TABLE: Final = 9
 _ANY: Final = 0xFF
 _LAST_OF_MONTH: Final = 0xFE
 _HOURS: Final = frozenset({*range(24), _ANY})
-_MOST_TIMES: Final = 32
+_ONE_WITH_WILDCARDS: Final = 1  # type: one execution_time, wildcards in its date allowed
 _LOOK_AHEAD_DAYS: Final = 400
 _BILLING_PROFILE: Final = Obis.parse("0.0.98.1.0.255")
 _DISCONNECTOR: Final = Obis.parse("0.0.96.3.10.255")
@@ -142,7 +142,7 @@ class SingleActionSchedule(Plain):
                 script = octets(obis_of(one.options["script"]).octets)
                 return structure(script, long_unsigned(int(one.options.get("selector", 1))))
             case 3:
-                return enum(1)
+                return enum(_ONE_WITH_WILDCARDS)
             case 4:
                 times = _TIMES.get(str(one.options.get("at", "")))
                 return array(*([structure(*map(octets, times))] if times else []))
@@ -151,9 +151,9 @@ class SingleActionSchedule(Plain):
 
     def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
         """execution_time."""
-        if index != 4:
-            raise Refused(OTHER_REASON)
-        for entry in elements(data, _MOST_TIMES):
+        if index != 4 or "at" in one.options:
+            raise Refused(READ_WRITE_DENIED)
+        for entry in elements(data, most=1):
             time, date_ = members(entry, 2)
             for part, length in ((time, 4), (date_, 5)):
                 if part.tag is not DataTag.OCTET_STRING or len(part.value) != length:
@@ -172,14 +172,9 @@ class SingleActionSchedule(Plain):
         segment = meter.time.segment(after_us)
         shown = meter.time.shown_us(after_us)
         ends_us = segment.shown_us(until_us)
-        found = [
-            at
-            for entry in written.value
-            for at in _matches(meter, entry.value[0].value, entry.value[1].value, shown, ends_us)
-        ]
-        if not found:
-            return None
-        return max(segment.true_at(min(found)), after_us + 1)
+        time, date_ = (part.value for part in written.value[0].value)
+        found = _match(meter, time, date_, shown, ends_us)
+        return None if found is None else max(segment.true_at(found), after_us + 1)
 
     def happen(self, meter: Meter, one: ModelObject, at_us: int) -> None:
         """See `LivingClass`; nothing is done in the dark."""
@@ -187,9 +182,7 @@ class SingleActionSchedule(Plain):
             run_script(meter, obis_of(one.options["script"]), int(one.options.get("selector", 1)))
 
 
-def _matches(
-    meter: Meter, time: bytes, date_: bytes, after_us: int, until_us: int
-) -> Iterator[int]:
+def _match(meter: Meter, time: bytes, date_: bytes, after_us: int, until_us: int) -> int | None:
     """The first shown moment, `after_us` < t <= `until_us`, that fits; wildcards fit everything."""
     zone = meter.face.zone
     begin = moment(after_us).astimezone(zone)
@@ -202,10 +195,9 @@ def _matches(
                 local = datetime(day.year, day.month, day.day, hour, time[1], second, tzinfo=zone)
                 at_us = microseconds(local)
                 if at_us > after_us:
-                    if at_us <= until_us:
-                        yield at_us
-                    return
+                    return at_us if at_us <= until_us else None
         day, first_hour = day + timedelta(days=1), 0
+    return None
 
 
 def _fits(day: date, pattern: bytes) -> bool:

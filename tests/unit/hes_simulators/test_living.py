@@ -62,6 +62,18 @@ def time_data(at: datetime) -> Data:
 
 
 @pytest.mark.parametrize("name", SIMULATED)
+def test_what_a_client_may_write_it_can(name: str) -> None:
+    """No right is shown that the meter does not grant: each attribute takes what it holds."""
+    one = hands(name)
+    for (class_id, obis), found in one.meter.kind.model.objects.items():
+        for index, attribute in found.attributes.items():
+            held_now = one.get((class_id, str(obis)), index)
+            if one.sap in attribute.write and isinstance(held_now, Data):
+                result = one.set((class_id, str(obis)), index, held_now)
+                assert result is DataAccessResult.SUCCESS, (class_id, obis, index)
+
+
+@pytest.mark.parametrize("name", SIMULATED)
 def test_the_object_list_is_what_can_be_read(name: str) -> None:
     """Every attribute that the list calls readable is readable, and no other."""
     one = hands(name)
