@@ -15,8 +15,8 @@ from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.models.objects import ModelObject
 from hes_protocol.server import Selection
 from hes_protocol.xdlms.results import DataAccessResult
-from hes_simulators.classes import accounting
-from hes_simulators.classes.accounting import Account, AccountStatus, CreditType
+from hes_simulators.classes import accounting, payment
+from hes_simulators.classes.accounting import Account
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     READ_WRITE_DENIED,
@@ -31,6 +31,7 @@ from hes_simulators.classes.answering import (
     unsigned,
     writing,
 )
+from hes_simulators.classes.payment import AccountStatus, CreditType
 from hes_simulators.classes.settings_of import Setting
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ _NEVER: Final = bytes.fromhex("ffffffffffffffffff800000")
 _MOST_PERCENT: Final = 100
 _MOST_CREDITS: Final = 4
 _WRITABLE: Final = {
-    7: accounting.CLEARANCE,
-    16: accounting.LOW_CREDIT,
-    17: accounting.NEXT_CREDIT,
+    7: payment.CLEARANCE,
+    16: payment.LOW_CREDIT,
+    17: payment.NEXT_CREDIT,
     18: Setting("max_provision", DataTag.LONG_UNSIGNED, 0, 0, 0xFFFF),
     19: Setting("max_provision_period", DataTag.DOUBLE_LONG, 0, 0),
 }
@@ -66,7 +67,7 @@ class AccountClass:
             return array(*(octets(member.obis.octets) for member in lists[index]))
         match index:
             case 2:
-                mode = accounting.ACCOUNT_MODE.data(meter, one)
+                mode = payment.ACCOUNT_MODE.data(meter, one)
                 return structure(mode, enum(account.status))
             case 11:
                 return _collected_from(account)
@@ -135,7 +136,7 @@ class AccountClass:
 
 def _become(meter: Meter, one: ModelObject, status: AccountStatus) -> None:
     kept = meter.state.of(one.obis)
-    kept[accounting.ACCOUNT_STATUS.name] = int(status)
+    kept[payment.ACCOUNT_STATUS.name] = int(status)
     stamped = {AccountStatus.ACTIVE: "at-13", AccountStatus.CLOSED: "at-14"}.get(status)
     if stamped is not None:
         kept[stamped] = accounting.stamp(meter, meter.now_us)
@@ -147,7 +148,7 @@ def _of_balance(account: Account, index: int) -> Data | DataAccessResult:
     match index:
         case 3:
             in_use = account.balance(at_us).in_use
-            priority = 0 if in_use is None else accounting.PRIORITY.of(meter, in_use.one)
+            priority = 0 if in_use is None else payment.PRIORITY.of(meter, in_use.one)
             return unsigned(priority)
         case 4:
             return _credit_status(account)
@@ -155,7 +156,7 @@ def _of_balance(account: Account, index: int) -> Data | DataAccessResult:
             return double_long(account.balance(at_us).available)
         case 6:
             overdrawn = account.balance(at_us).overdrawn
-            clearance = accounting.CLEARANCE.of(meter, account.one) if overdrawn else 0
+            clearance = payment.CLEARANCE.of(meter, account.one) if overdrawn else 0
             return double_long(overdrawn + clearance)
         case 8:
             return double_long(sum(charge.remaining(at_us) for charge in account.charges))
@@ -166,19 +167,19 @@ def _credit_status(account: Account) -> Data:
     """in_credit, low, next credit enabled, selectable, selected, selectable in use, out, -."""
     meter, at_us = account.meter, account.meter.now_us
     balance = account.balance(at_us)
-    low = balance.available <= accounting.LOW_CREDIT.of(meter, account.one)
+    low = balance.available <= payment.LOW_CREDIT.of(meter, account.one)
     statuses = {
         accounting.status_of(account, share, balance)
         for share in balance.shares
-        if accounting.TYPE.of(meter, share.one) == CreditType.EMERGENCY
+        if payment.TYPE.of(meter, share.one) == CreditType.EMERGENCY
     }
     return bits(
         balance.in_use is not None,
         low,
-        accounting.CreditStatus.ENABLED in statuses,
-        accounting.CreditStatus.SELECTABLE in statuses,
-        accounting.CreditStatus.SELECTED in statuses,
-        accounting.CreditStatus.IN_USE in statuses,
+        payment.CreditStatus.ENABLED in statuses,
+        payment.CreditStatus.SELECTABLE in statuses,
+        payment.CreditStatus.SELECTED in statuses,
+        payment.CreditStatus.IN_USE in statuses,
         balance.in_use is None,
         False,
     )
@@ -209,6 +210,6 @@ def _currency(meter: Meter, one: ModelObject) -> Data:
     name = str(one.options.get("currency", "EUR")).encode()
     return structure(
         Data(DataTag.UTF8_STRING, name),
-        accounting.CURRENCY_SCALE.data(meter, one),
+        payment.CURRENCY_SCALE.data(meter, one),
         enum(_MONETARY),
     )

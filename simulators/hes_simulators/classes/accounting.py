@@ -1,269 +1,54 @@
 """
-What a prepayment meter owes and has: charges, credits, and the balance between them.
+What a prepayment meter owes and has: the balance between credits and charges.
 
-Owns the arithmetic of classes 111 to 113, for whoever asks and whenever: no object counts anything
-by itself. What a charge has collected is a function of the register that it charges for and of the
-moment; the balance is what was paid in, minus what all charges have collected since.
+Owns the arithmetic of class_id 111 and 112: the balance is what was paid in, minus what all charges
+have collected since (`collecting`).
 
-Rule 1, exact: what a charge owes is a fraction of whole amounts, and collected is its whole part;
-nothing is ever rounded twice. Rule 2, independent of looks: charges collect on their own grid
-(every `period` seconds since 1970), and spending is drawn from credits in the order of their
-priority, so that settling in between changes nothing. Rule 3: before anything was paid in through
-the meter, its customer buys the first amount again whenever it is used up, so that thousands of
-meters stand somewhere between; from then on it ends where it ends.
+Rule 1, independent of looks: spending is drawn from credits in the order of their priority, so that
+settling in between changes nothing. Rule 2: before anything was paid in through the meter, its
+customer buys the first amount again whenever it is used up, so that thousands of meters stand
+somewhere between; from then on it ends where it ends.
 
 Amounts are whole numbers in the account's currency times ten to its scale (cents), moments
-microseconds since 1970 UTC. Source: IEC 62056-6-2, class_id 111 to 113, "Payment metering".
+microseconds since 1970 UTC. Source: IEC 62056-6-2, class_id 111 and 112, "Payment metering".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from enum import IntEnum
-from fractions import Fraction
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-import numpy as np
 
-from hes_protocol.axdr import DataTag
 from hes_protocol.models.objects import ModelObject
-from hes_simulators.classes.settings_of import Setting
-from hes_simulators.clock import SECOND_US, microseconds, moment
+from hes_simulators.classes.collecting import Charge
+from hes_simulators.classes.payment import (
+    ACCOUNT_MODE,
+    ACCOUNT_STATUS,
+    AVAILABLE_FROM,
+    CHARGE,
+    CREDIT,
+    LIMIT,
+    LOW_CREDIT,
+    PRESET,
+    PROPORTION,
+    TYPE,
+    AccountStatus,
+    ChargeType,
+    CreditStatus,
+    CreditType,
+    Mode,
+    account_of,
+    objects,
+)
+from hes_simulators.clock import SECOND_US, moment
 from hes_simulators.local_time import cosem_time
 from hes_simulators.state import Cut
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
-ACCOUNT, CREDIT, CHARGE = 111, 112, 113
 _LONG: Final = (1 << 31) - 1
-_REGISTERS: Final = frozenset({3, 4})
-_CONSUMPTION: Final = "import_wh"
-_MINUTE_S, _DAY_S = 60, 86_400
-
-
-class AccountStatus(IntEnum):
-    """account_status."""
-
-    NEW = 1
-    ACTIVE = 2
-    CLOSED = 3
-
-
-class Mode(IntEnum):
-    """account_mode."""
-
-    CREDIT = 1
-    PREPAYMENT = 2
-
-
-class CreditType(IntEnum):
-    """credit_type."""
-
-    TOKEN = 0
-    RESERVED = 1
-    EMERGENCY = 2
-    TIME_BASED = 3
-    CONSUMPTION_BASED = 4
-
-
-class CreditStatus(IntEnum):
-    """credit_status."""
-
-    ENABLED = 0
-    SELECTABLE = 1
-    SELECTED = 2
-    IN_USE = 3
-    EXHAUSTED = 4
-
-
-class ChargeType(IntEnum):
-    """charge_type."""
-
-    CONSUMPTION = 0
-    TIME = 1
-    PAYMENT = 2
-
-
-# Numbers that models give and clients may set: of accounts, credits and charges.
-ACCOUNT_STATUS: Final = Setting("status", DataTag.ENUM, AccountStatus.ACTIVE)
-ACCOUNT_MODE: Final = Setting("mode", DataTag.ENUM, Mode.PREPAYMENT)
-CLEARANCE: Final = Setting("clearance_threshold", DataTag.DOUBLE_LONG)
-LOW_CREDIT: Final = Setting("low_credit", DataTag.DOUBLE_LONG)
-NEXT_CREDIT: Final = Setting("next_credit", DataTag.DOUBLE_LONG)
-CURRENCY_SCALE: Final = Setting("currency_scale", DataTag.INTEGER, -2)
-
-TYPE: Final = Setting("type", DataTag.ENUM, 0, 0, 4)
-PRIORITY: Final = Setting("priority", DataTag.UNSIGNED, 1, 1, 255)
-WARNING: Final = Setting("warning", DataTag.DOUBLE_LONG)
-LIMIT: Final = Setting("limit", DataTag.DOUBLE_LONG)
-PRESET: Final = Setting("preset", DataTag.DOUBLE_LONG, 0, 0)
-AVAILABLE_FROM: Final = Setting("available_from", DataTag.DOUBLE_LONG)
-
-EVERY: Final = Setting("every_s", DataTag.DOUBLE_LONG_UNSIGNED, 0, 1)
-PROPORTION: Final = Setting("proportion", DataTag.LONG_UNSIGNED, 0, 0, 10_000)
-
-
-@attrs.frozen
-class Price:
-    """unit_charge: what a unit of a commodity costs, by rate; no rate (b"") is the whole."""
-
-    commodity_scale: int
-    price_scale: int
-    table: tuple[tuple[bytes, int], ...]
-
-    @classmethod
-    def kept(cls, value: Sequence[Any]) -> Price:
-        """As `keep` wrote it into the state."""
-        scale, price_scale, *table = value
-        return cls(scale, price_scale, tuple((bytes(rate), cost) for rate, cost in table))
-
-    def keep(self) -> list[Any]:
-        """As the state keeps it."""
-        return [self.commodity_scale, self.price_scale, *([*entry] for entry in self.table)]
-
-
-# --- charges --------------------------------------------------------------------------------------
-
-
-class Charge:
-    """One charge of one meter: what it has collected at any moment."""
-
-    def __init__(self, meter: Meter, one: ModelObject) -> None:
-        self.meter, self.one = meter, one
-        self.kept: Mapping[str, Any] = meter.state.objects.get(one.obis, {})
-        self.type = TYPE.of(meter, one)
-
-    @property
-    def price(self) -> Price:
-        """unit_charge_active."""
-        kept = self.kept.get("price")
-        return Price.kept(kept) if kept is not None else self._first_price()
-
-    @property
-    def passive(self) -> Price:
-        """unit_charge_passive."""
-        kept = self.kept.get("passive")
-        return Price.kept(kept) if kept is not None else self.price
-
-    def _first_price(self) -> Price:
-        options = self.one.options
-        scale = int(options.get("per_scale", 0))
-        return Price(
-            scale, int(options.get("price_scale", 0)), ((b"", int(options.get("price", 0))),)
-        )
-
-    @property
-    def period_s(self) -> int:
-        """How often it collects, seconds."""
-        default = _MINUTE_S if self.type == ChargeType.CONSUMPTION else _DAY_S
-        return EVERY.of(self.meter, self.one) or default
-
-    @property
-    def commodity(self) -> ModelObject | None:
-        """The register that it charges for, None where the model has none."""
-        for found in self.meter.kind.model.objects.values():
-            value = found.attributes.get(2)
-            if found.class_id in _REGISTERS and value is not None and value.source == _CONSUMPTION:
-                return found
-        return None
-
-    @property
-    def limit(self) -> int | None:
-        """The most that it may have collected: where a debt is paid off; None for no end."""
-        remaining = self.kept.get("remaining", self.one.options.get("remaining"))
-        return (
-            None if remaining is None else int(self.kept.get("remaining_from", 0)) + int(remaining)
-        )
-
-    def grid_us(self, at_us: int) -> int:
-        """The last moment of its grid, at or before a moment."""
-        period_us = self.period_s * SECOND_US
-        return at_us // period_us * period_us
-
-    def owed(self, at_us: int, *, to_the_moment: bool = False) -> Fraction:
-        """
-        All that it was to collect until then.
-
-        Args: to_the_moment: also what was used since it collected last.
-        """
-        since_us = self.kept.get("since_us")
-        owed = Fraction(*self.kept.get("owed", (0, 1)))
-        if self.type == ChargeType.PAYMENT:
-            return owed
-        if self.type == ChargeType.TIME:
-            begin_us = since_us or microseconds(self.meter.source.installed_at)
-            periods = (self.grid_us(at_us) - self.grid_us(begin_us)) // (self.period_s * SECOND_US)
-            return owed + max(0, periods) * self._unit * sum(cost for _, cost in self.price.table)
-        until_us = at_us if to_the_moment else self.grid_us(at_us)
-        if since_us is not None and until_us < since_us:
-            return owed
-        for rate, cost in self.price.table:
-            quantity = f"{_CONSUMPTION}_r{rate[-1]}" if rate else _CONSUMPTION
-            consumed = _total(self.meter, quantity, until_us)
-            if since_us is not None:
-                consumed -= _total(self.meter, quantity, since_us)
-            owed += consumed * cost * self._unit
-        return owed
-
-    @property
-    def _unit(self) -> Fraction:
-        """What one unit of commodity at price 1 makes, in amounts of the account."""
-        price = self.price
-        commodity = 0 if self.type == ChargeType.TIME else price.commodity_scale
-        return Fraction(10) ** (price.price_scale - commodity - currency_scale(self.meter))
-
-    def collected(self, at_us: int) -> int:
-        """total_amount_paid: the whole amounts that it has collected until then."""
-        whole, limit = int(self.owed(at_us)), self.limit
-        return whole if limit is None else min(whole, limit)
-
-    def remaining(self, at_us: int) -> int:
-        """total_amount_remaining: what is left of a debt."""
-        limit = self.limit
-        return 0 if limit is None else limit - self.collected(at_us)
-
-    def rebase(self, at_us: int, **changes: Any) -> None:
-        """It collects what was used, and from now on goes by what is changed."""
-        owed, limit = self.owed(at_us, to_the_moment=True), self.limit
-        if limit is not None:
-            owed = min(owed, Fraction(limit))
-        kept = self.meter.state.of(self.one.obis)
-        kept |= {"since_us": at_us, "owed": [owed.numerator, owed.denominator], **changes}
-        self.kept = kept
-
-    def take(self, at_us: int, amount: int) -> int:
-        """Collect an amount at once, as far as there is a debt; returns what was collected."""
-        self.rebase(at_us)
-        before = self.collected(at_us)
-        owed = self.owed(at_us) + amount
-        self.meter.state.of(self.one.obis)["owed"] = [owed.numerator, owed.denominator]
-        return self.collected(at_us) - before
-
-
-def _total(meter: Meter, quantity: str, at_us: int) -> int:
-    return int(meter.totals(quantity, np.array([at_us], np.int64))[0])
-
-
-# --- the account ----------------------------------------------------------------------------------
-
-
-def objects(meter: Meter, class_id: int) -> tuple[ModelObject, ...]:
-    """The model's objects of a class, those of the highest priority (1) first."""
-    found = [one for one in meter.kind.model.objects.values() if one.class_id == class_id]
-    return tuple(sorted(found, key=lambda one: (PRIORITY.of(meter, one), one.obis)))
-
-
-def account_of(meter: Meter) -> ModelObject | None:
-    """The account that load and balance go by: the first one; None for a meter without."""
-    return next((one for one in meter.kind.model.objects.values() if one.class_id == ACCOUNT), None)
-
-
-def currency_scale(meter: Meter) -> int:
-    """Power of ten of the amounts, -2 for cents."""
-    account = account_of(meter)
-    return 0 if account is None else CURRENCY_SCALE.of(meter, account)
 
 
 @attrs.frozen
@@ -345,7 +130,7 @@ class Account:
 
     @property
     def is_opened(self) -> bool:
-        """Whether anything was ever paid in through the meter (rule 3)."""
+        """Whether anything was ever paid in through the meter (rule 2)."""
         return "settled" in self.kept
 
     @property
@@ -491,12 +276,6 @@ def available_from(account: Account, one: ModelObject) -> int:
     """credit_available_threshold: where nothing else is set, what counts as low credit."""
     kept: int | None = account.meter.state.peek(one.obis, AVAILABLE_FROM.name)
     return kept if kept is not None else LOW_CREDIT.of(account.meter, account.one)
-
-
-def is_metered(meter: Meter, rate: bytes) -> bool:
-    """Whether the meter counts what a rate of a charge table is for; b"" is the whole."""
-    quantity = f"{_CONSUMPTION}_r{rate[-1]}" if rate else _CONSUMPTION
-    return quantity in meter.source.quantities
 
 
 def stamp(meter: Meter, at_us: int) -> bytes:

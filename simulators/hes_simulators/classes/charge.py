@@ -1,7 +1,7 @@
 """
 Class 113, charge: what an account pays for, by the kilowatt-hour, by the day, or with each token.
 
-Owns attributes and methods; what was collected is reckoned by `accounting`. A `LivingClass`, since
+Owns attributes and methods; what was collected is reckoned by `collecting`. A `LivingClass`, since
 the passive price becomes active by itself at its time.
 
 Source: IEC 62056-6-2, class_id 113, "Payment metering".
@@ -17,8 +17,8 @@ from hes_protocol.errors import EncodingError
 from hes_protocol.models.objects import ModelObject
 from hes_protocol.server import Selection
 from hes_protocol.xdlms.results import DataAccessResult
-from hes_simulators.classes import accounting
-from hes_simulators.classes.accounting import Account, Charge, ChargeType, Price
+from hes_simulators.classes import accounting, payment
+from hes_simulators.classes.accounting import Account
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     OTHER_REASON,
@@ -38,6 +38,8 @@ from hes_simulators.classes.answering import (
     octets,
     writing,
 )
+from hes_simulators.classes.collecting import Charge, Price, is_metered
+from hes_simulators.classes.payment import ChargeType
 from hes_simulators.clock import SECOND_US, microseconds
 from hes_simulators.local_time import instant
 
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 _DATE_TIME_OCTETS: Final = 12
 _NEVER: Final = bytes.fromhex("ffffffffffffffffff800000")
 _MOST_RATES: Final = 8
-_NUMBERS: Final = {3: accounting.TYPE, 4: accounting.PRIORITY, 13: accounting.PROPORTION}
+_NUMBERS: Final = {3: payment.TYPE, 4: payment.PRIORITY, 13: payment.PROPORTION}
 _VALUE: Final = 2
 _MOST_SCALE: Final = 9
 
@@ -111,7 +113,7 @@ class ChargeClass:
             case 7:
                 changes = _activation(meter, octet_string(data, 12, _DATE_TIME_OCTETS))
             case _:
-                changes = {accounting.PROPORTION.name: accounting.PROPORTION.check(data)}
+                changes = {payment.PROPORTION.name: payment.PROPORTION.check(data)}
         kept = meter.state.of(one.obis)
         kept |= changes
         if kept.get("activates_us", 0) is None:
@@ -227,7 +229,7 @@ def _checked_table(meter: Meter, data: Data | None) -> tuple[tuple[bytes, int], 
     for element in elements(data, _MOST_RATES):
         rate, cost = members(element, 2)
         entry = octet_string(rate, 0, 1), number(cost, DataTag.LONG, 0)
-        if not accounting.is_metered(meter, entry[0]):
+        if not is_metered(meter, entry[0]):
             raise Refused(OTHER_REASON)
         table.append(entry)
     if not table or len({rate for rate, _ in table}) != len(table):

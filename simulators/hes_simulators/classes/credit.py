@@ -15,8 +15,8 @@ from hes_protocol.axdr import Data, DataTag
 from hes_protocol.models.objects import ModelObject
 from hes_protocol.server import Selection
 from hes_protocol.xdlms.results import DataAccessResult
-from hes_simulators.classes import accounting
-from hes_simulators.classes.accounting import Account, CreditStatus, CreditType
+from hes_simulators.classes import accounting, payment
+from hes_simulators.classes.accounting import Account
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     READ_WRITE_DENIED,
@@ -31,6 +31,7 @@ from hes_simulators.classes.answering import (
     octets,
     writing,
 )
+from hes_simulators.classes.payment import CreditStatus, CreditType
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -38,14 +39,14 @@ if TYPE_CHECKING:
 _NEVER: Final = bytes.fromhex("ffffffffffffffffff800000")
 _LONG: Final = (1 << 31) - 1
 _NUMBERS: Final = {
-    3: accounting.TYPE,
-    4: accounting.PRIORITY,
-    5: accounting.WARNING,
-    6: accounting.LIMIT,
-    9: accounting.PRESET,
+    3: payment.TYPE,
+    4: payment.PRIORITY,
+    5: payment.WARNING,
+    6: payment.LIMIT,
+    9: payment.PRESET,
 }
 _WRITABLE: Final = {
-    index: accounting.AVAILABLE_FROM if index == 10 else _NUMBERS[index] for index in (5, 6, 9, 10)
+    index: payment.AVAILABLE_FROM if index == 10 else _NUMBERS[index] for index in (5, 6, 9, 10)
 }
 
 
@@ -126,7 +127,7 @@ class CreditClass:
 
 
 def _is_emergency(meter: Meter, one: ModelObject) -> bool:
-    return accounting.TYPE.of(meter, one) == CreditType.EMERGENCY
+    return payment.TYPE.of(meter, one) == CreditType.EMERGENCY
 
 
 def _account(meter: Meter) -> Account:

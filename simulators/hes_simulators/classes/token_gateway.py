@@ -19,7 +19,7 @@ from hes_protocol.models.objects import ModelObject
 from hes_protocol.server import Selection
 from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.classes import accounting
-from hes_simulators.classes.accounting import Account, AccountStatus
+from hes_simulators.classes.accounting import Account
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     READ_WRITE_DENIED,
@@ -31,6 +31,7 @@ from hes_simulators.classes.answering import (
     octets,
     writing,
 )
+from hes_simulators.classes.payment import AccountStatus
 from hes_simulators.clock import moment
 from hes_simulators.tokens import Token, TokenKind, read_token
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.cosem import CosemDateTime
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
-from hes_simulators.classes.accounting import Account, AccountStatus, CreditStatus
+from hes_simulators.classes.accounting import Account
+from hes_simulators.classes.payment import AccountStatus, CreditStatus
 from hes_simulators.classes.token_gateway import TokenStatus
 from hes_simulators.clock import moment
 from hes_simulators.tokens import TokenKind, make_token
