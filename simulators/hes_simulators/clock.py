@@ -36,6 +36,9 @@ _DST_BIT: Final = 0x80
 _UNSPECIFIED: Final = -0x8000
 # Rows of one grid are the same in all meters whose clocks run true.
 _SHARED_CELLS: Final = 256
+FIRST_YEAR: Final = 2000
+LAST_YEAR: Final = 2099
+"""The years that the calendar of a meter has."""
 
 
 def microseconds(at: datetime) -> int:
@@ -46,6 +49,12 @@ def microseconds(at: datetime) -> int:
 def moment(at_us: int) -> datetime:
     """The inverse of `microseconds`."""
     return _EPOCH + timedelta(microseconds=at_us)
+
+
+_CALENDAR_US: Final = (
+    microseconds(datetime(FIRST_YEAR, 1, 2, tzinfo=UTC)),
+    microseconds(datetime(LAST_YEAR, 12, 30, tzinfo=UTC)),
+)
 
 
 # --- how it is shown --------------------------------------------------------------------------
@@ -309,7 +318,8 @@ class MeterClock:
         return self.segment(at_us).shown_us(at_us)
 
     def set(self, at_us: int, shown_us: int) -> None:
-        """From `at_us` on it goes on from `shown_us`."""
+        """From `at_us` on it goes on from `shown_us`, or from the edge of its calendar."""
+        shown_us = min(max(shown_us, _CALENDAR_US[0]), _CALENDAR_US[1])
         self.steps.append(ClockStep(at_us, shown_us - at_us))
         del self.steps[:-_STEPS_KEPT]
 

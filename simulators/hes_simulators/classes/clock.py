@@ -32,7 +32,16 @@ from hes_simulators.classes.answering import (
     octets,
 )
 from hes_simulators.classes.plain import Plain
-from hes_simulators.clock import DAY_S, SECOND_US, Face, microseconds, moment, summer_changes
+from hes_simulators.clock import (
+    DAY_S,
+    FIRST_YEAR,
+    LAST_YEAR,
+    SECOND_US,
+    Face,
+    microseconds,
+    moment,
+    summer_changes,
+)
 from hes_simulators.local_time import instant
 
 if TYPE_CHECKING:
@@ -48,7 +57,6 @@ _SECOND: Final = timedelta(seconds=1)
 _MOST_SHIFT_S: Final = 900
 _QUARTER_S: Final = 900
 _MINUTE_S: Final = 60
-_LEAST_YEAR, _LAST_YEAR = 2000, 2099
 _PRESET: Final = "preset"
 _SUMMER, _BILLED = "daylight_saving", "billing_reset"
 
@@ -218,7 +226,7 @@ def _instant(meter: Meter, data: Data) -> int:
         time = CosemDateTime.from_octets(data.value)
     except EncodingError:
         raise Refused(TYPE_UNMATCHED) from None
-    if time.hour == 0xFF or time.minute == 0xFF or not _LEAST_YEAR <= time.year <= _LAST_YEAR:
+    if time.hour == 0xFF or time.minute == 0xFF or not FIRST_YEAR <= time.year <= LAST_YEAR:
         raise Refused(OTHER_REASON)
     found = instant(time, meter.face.zone, latest=False)
     if found is None:

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hes_simulators.clock import (
+    FIRST_YEAR,
+    LAST_YEAR,
     EveryDay,
     EveryMonth,
     Face,
@@ -144,3 +146,12 @@ def test_spans_join_and_tell() -> None:
         False,
         True,
     ]
+
+
+@pytest.mark.parametrize("jump_us", [10**19, -(10**19)])
+def test_a_calendar_has_edges(jump_us: int) -> None:
+    clock = MeterClock(0, 0, [])
+    clock.set(10**15, 10**15 + jump_us)
+    shown_us = clock.shown_us(2 * 10**15)
+    assert Face(BERLIN).cosem(shown_us).year in range(FIRST_YEAR, LAST_YEAR + 40)
+    assert len(Face(BERLIN).octets(np.array([shown_us]))) == 1
