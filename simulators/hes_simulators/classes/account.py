@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.models.objects import ModelObject
-from hes_protocol.server import Selection
-from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.classes import accounting, payment
 from hes_simulators.classes.accounting import Account
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     READ_WRITE_DENIED,
-    SCOPE_VIOLATED,
     Refused,
     bits,
     double_long,
@@ -29,9 +26,9 @@ from hes_simulators.classes.answering import (
     nothing,
     octets,
     unsigned,
-    writing,
 )
 from hes_simulators.classes.payment import AccountStatus, CreditType
+from hes_simulators.classes.plain import Plain
 from hes_simulators.classes.settings_of import Setting
 
 if TYPE_CHECKING:
@@ -50,15 +47,11 @@ _WRITABLE: Final = {
 }
 
 
-class AccountClass:
+class AccountClass(Plain):
     """Class_id 111."""
 
-    def read(
-        self, meter: Meter, one: ModelObject, index: int, selection: Selection | None, sap: int
-    ) -> Data | DataAccessResult:
+    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | None:
         """Attributes 2 to 19."""
-        if selection is not None:
-            return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
         if index in _WRITABLE:
             return _WRITABLE[index].data(meter, one)
         account = Account(meter, one)
@@ -80,22 +73,11 @@ class AccountClass:
                 return _currency(meter, one)
         return _of_balance(account, index)
 
-    @writing
-    def write(
-        self,
-        meter: Meter,
-        one: ModelObject,
-        index: int,
-        data: Data,
-        selection: Selection | None,
-        sap: int,
-    ) -> None:
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
         """Thresholds and provision."""
         setting = _WRITABLE.get(index)
         if setting is None:
             raise Refused(READ_WRITE_DENIED)
-        if selection is not None:
-            raise Refused(SCOPE_VIOLATED)
         meter.state.of(one.obis)[setting.name] = setting.check(data)
         if Account(meter, one).is_opened:
             Account(meter, one).refresh(meter.now_us)
@@ -142,7 +124,7 @@ def _become(meter: Meter, one: ModelObject, status: AccountStatus) -> None:
         kept[stamped] = accounting.stamp(meter, meter.now_us)
 
 
-def _of_balance(account: Account, index: int) -> Data | DataAccessResult:
+def _of_balance(account: Account, index: int) -> Data | None:
     """Attributes that say how much there is."""
     meter, at_us = account.meter, account.meter.now_us
     match index:
@@ -160,7 +142,7 @@ def _of_balance(account: Account, index: int) -> Data | DataAccessResult:
             return double_long(overdrawn + clearance)
         case 8:
             return double_long(sum(charge.remaining(at_us) for charge in account.charges))
-    return DataAccessResult.OBJECT_UNDEFINED
+    return None
 
 
 def _credit_status(account: Account) -> Data:

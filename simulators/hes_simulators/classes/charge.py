@@ -15,15 +15,12 @@ from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.cosem import CosemDateTime
 from hes_protocol.errors import EncodingError
 from hes_protocol.models.objects import ModelObject
-from hes_protocol.server import Selection
-from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.classes import accounting, payment
 from hes_simulators.classes.accounting import Account
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     OTHER_REASON,
     READ_WRITE_DENIED,
-    SCOPE_VIOLATED,
     Refused,
     bits,
     double_long,
@@ -36,10 +33,10 @@ from hes_simulators.classes.answering import (
     number,
     octet_string,
     octets,
-    writing,
 )
 from hes_simulators.classes.collecting import Charge, Price, is_metered
 from hes_simulators.classes.payment import ChargeType
+from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import SECOND_US, microseconds
 from hes_simulators.local_time import instant
 
@@ -54,15 +51,11 @@ _VALUE: Final = 2
 _MOST_SCALE: Final = 9
 
 
-class ChargeClass:
+class ChargeClass(Plain):
     """Class_id 113."""
 
-    def read(
-        self, meter: Meter, one: ModelObject, index: int, selection: Selection | None, sap: int
-    ) -> Data | DataAccessResult:
+    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | None:
         """Attributes 2 to 13."""
-        if selection is not None:
-            return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
         if index in _NUMBERS:
             return _NUMBERS[index].data(meter, one)
         charge, at_us = Charge(meter, one), meter.now_us
@@ -90,23 +83,12 @@ class ChargeClass:
                 return double_long(charge.collected(last_us) - before)
             case 12:
                 return double_long(charge.remaining(at_us))
-        return DataAccessResult.OBJECT_UNDEFINED
+        return None
 
-    @writing
-    def write(
-        self,
-        meter: Meter,
-        one: ModelObject,
-        index: int,
-        data: Data,
-        selection: Selection | None,
-        sap: int,
-    ) -> None:
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
         """The passive price, when it becomes active, and what part of a token goes here."""
         if index not in (6, 7, 13):
             raise Refused(READ_WRITE_DENIED)
-        if selection is not None:
-            raise Refused(SCOPE_VIOLATED)
         match index:
             case 6:
                 changes: dict[str, Any] = {"passive": _checked_price(meter, data).keep()}

@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from hes_protocol.axdr import Data, DataTag
 from hes_protocol.models.objects import ModelObject
-from hes_protocol.server import Selection
-from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.classes import accounting, payment
 from hes_simulators.classes.accounting import Account
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     READ_WRITE_DENIED,
-    SCOPE_VIOLATED,
     Refused,
     bits,
     double_long,
@@ -29,9 +26,9 @@ from hes_simulators.classes.answering import (
     nothing,
     number,
     octets,
-    writing,
 )
 from hes_simulators.classes.payment import CreditStatus, CreditType
+from hes_simulators.classes.plain import Plain
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -50,15 +47,11 @@ _WRITABLE: Final = {
 }
 
 
-class CreditClass:
+class CreditClass(Plain):
     """Class_id 112."""
 
-    def read(
-        self, meter: Meter, one: ModelObject, index: int, selection: Selection | None, sap: int
-    ) -> Data | DataAccessResult:
+    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | None:
         """Attributes 2 to 11."""
-        if selection is not None:
-            return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
         if index in _NUMBERS:
             return _NUMBERS[index].data(meter, one)
         match index:
@@ -74,23 +67,12 @@ class CreditClass:
                 return double_long(accounting.available_from(_account(meter), one))
             case 11:
                 return octets(_NEVER)
-        return DataAccessResult.OBJECT_UNDEFINED
+        return None
 
-    @writing
-    def write(
-        self,
-        meter: Meter,
-        one: ModelObject,
-        index: int,
-        data: Data,
-        selection: Selection | None,
-        sap: int,
-    ) -> None:
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
         """Thresholds, limit and preset amount."""
         if index not in _WRITABLE:
             raise Refused(READ_WRITE_DENIED)
-        if selection is not None:
-            raise Refused(SCOPE_VIOLATED)
         value = _WRITABLE[index].check(data)
         account = _account(meter)
         account.settle(meter.now_us)

@@ -24,12 +24,9 @@ from typing import TYPE_CHECKING, Any, Final
 from hes_protocol.axdr import BitString, Data, DataTag, array, structure
 from hes_protocol.errors import EncodingError
 from hes_protocol.models.objects import ModelObject
-from hes_protocol.server import Selection
-from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     READ_WRITE_DENIED,
-    SCOPE_VIOLATED,
     TEMPORARY_FAILURE,
     TYPE_UNMATCHED,
     Refused,
@@ -41,9 +38,8 @@ from hes_simulators.classes.answering import (
     number,
     octet_string,
     octets,
-    writing,
 )
-from hes_simulators.classes.interface import Answer
+from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import moment
 from hes_simulators.faults.kinds import ImageOutcome
 from hes_simulators.images import Image, read_image
@@ -73,15 +69,11 @@ class Status(IntEnum):
     ACTIVATION_FAILED = 7
 
 
-class ImageTransfer:
+class ImageTransfer(Plain):
     """Class_id 18; a `LivingClass`, since verifying and restarting end by themselves."""
 
-    def read(
-        self, meter: Meter, one: ModelObject, index: int, selection: Selection | None, sap: int
-    ) -> Answer:
+    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | None:
         """Attributes 2 to 7."""
-        if selection is not None:
-            return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
         kept = meter.state.objects.get(one.obis, {})
         match index:
             case 2:
@@ -96,23 +88,12 @@ class ImageTransfer:
                 return enum(_status(kept))
             case 7:
                 return _to_activate(kept)
-        return DataAccessResult.OBJECT_UNDEFINED
+        return None
 
-    @writing
-    def write(
-        self,
-        meter: Meter,
-        one: ModelObject,
-        index: int,
-        data: Data,
-        selection: Selection | None,
-        sap: int,
-    ) -> None:
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
         """Only image_transfer_enabled is written."""
         if index != 5:
             raise Refused(READ_WRITE_DENIED)
-        if selection is not None:
-            raise Refused(SCOPE_VIOLATED)
         if data.tag is not DataTag.BOOLEAN:
             raise Refused(TYPE_UNMATCHED)
         meter.state.of(one.obis)["enabled"] = int(data.value)

@@ -20,8 +20,6 @@ from hes_protocol.errors import EncodingError, SecurityError
 from hes_protocol.models.objects import ModelClient, ModelObject
 from hes_protocol.security.control import Protection
 from hes_protocol.security.key_wrap import KeyId, read_key_transfer_data, unwrap_key
-from hes_protocol.server import Selection
-from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators import keys
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
@@ -34,9 +32,8 @@ from hes_simulators.classes.answering import (
     invoking,
     number,
     octets,
-    writing,
 )
-from hes_simulators.classes.interface import Answer
+from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import moment
 
 if TYPE_CHECKING:
@@ -48,15 +45,11 @@ _REQUEST_SHIFT, _RESPONSE_SHIFT, _PROTECTION_SHIFT = 2, 5, 4
 _BOTH_WAYS: Final = (1 << _REQUEST_SHIFT) + (1 << _RESPONSE_SHIFT)
 
 
-class SecuritySetup:
+class SecuritySetup(Plain):
     """Class_id 64."""
 
-    def read(
-        self, meter: Meter, one: ModelObject, index: int, selection: Selection | None, sap: int
-    ) -> Answer:
+    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | None:
         """Policy, suite, titles; the client's title is told to the protocol only: empty here."""
-        if selection is not None:
-            return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
         client = _client(meter, one, sap)
         match index:
             case 2:
@@ -69,18 +62,9 @@ class SecuritySetup:
                 return octets(meter.identity.system_title)
             case 6 if one.version:
                 return array()  # no certificates in suite 0
-        return DataAccessResult.OBJECT_UNDEFINED
+        return None
 
-    @writing
-    def write(
-        self,
-        meter: Meter,
-        one: ModelObject,
-        index: int,
-        data: Data,
-        selection: Selection | None,
-        sap: int,
-    ) -> None:
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
         """Nothing here is written: methods change what may change."""
         raise Refused(READ_WRITE_DENIED)
 

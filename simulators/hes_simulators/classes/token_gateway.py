@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Final
 from hes_protocol.axdr import Data, array, structure
 from hes_protocol.errors import EncodingError, SecurityError
 from hes_protocol.models.objects import ModelObject
-from hes_protocol.server import Selection
-from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.classes import accounting
 from hes_simulators.classes.accounting import Account
 from hes_simulators.classes.answering import (
@@ -29,9 +27,9 @@ from hes_simulators.classes.answering import (
     invoking,
     octet_string,
     octets,
-    writing,
 )
 from hes_simulators.classes.payment import AccountStatus
+from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import moment
 from hes_simulators.tokens import Token, TokenKind, read_token
 
@@ -65,15 +63,11 @@ class Delivery(IntEnum):
     MANUAL = 2
 
 
-class TokenGateway:
+class TokenGateway(Plain):
     """Class_id 115."""
 
-    def read(
-        self, meter: Meter, one: ModelObject, index: int, selection: Selection | None, sap: int
-    ) -> Data | DataAccessResult:
+    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | None:
         """The last token: itself, when it came, what it was, how it came, what became of it."""
-        if selection is not None:
-            return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
         kept = meter.state.objects.get(one.obis, {})
         match index:
             case 2:
@@ -86,18 +80,9 @@ class TokenGateway:
                 return enum(kept.get("delivery", Delivery.REMOTE))
             case 6:
                 return structure(enum(kept.get("status", TokenStatus.FORMAT_OK)), bits())
-        return DataAccessResult.OBJECT_UNDEFINED
+        return None
 
-    @writing
-    def write(
-        self,
-        meter: Meter,
-        one: ModelObject,
-        index: int,
-        data: Data,
-        selection: Selection | None,
-        sap: int,
-    ) -> None:
+    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
         """Nothing here is written: tokens are entered."""
         raise Refused(READ_WRITE_DENIED)
 

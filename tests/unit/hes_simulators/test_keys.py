@@ -202,6 +202,5 @@ def test_titles_and_suite_are_read_and_nothing_written() -> None:
     meter = keyed()
     assert meter.read(64, SETUP, 3) == 0
     assert meter.read(64, SETUP, 5) == meter.identity.system_title
-    assert meter.read(64, SETUP, 9) is DataAccessResult.OBJECT_UNDEFINED
     assert meter.write(64, SETUP, 2, Data(DataTag.ENUM, 3)) is DataAccessResult.READ_WRITE_DENIED
     assert meter.invoke(64, SETUP, 3) is ActionResultCode.OBJECT_UNDEFINED
