@@ -20,14 +20,23 @@ import numpy as np
 
 from hes_protocol.axdr import NULL, DataTag, encode, write_length
 from hes_protocol.cosem import CaptureObject
-from hes_protocol.models.objects import CaptureOn, ModelAttribute, ModelObject, ModelProfile, Sort
+from hes_protocol.models.objects import (
+    CaptureOn,
+    ModelAttribute,
+    ModelObject,
+    ModelProfile,
+    Sort,
+    Statistic,
+)
 from hes_protocol.profile import NullMeaning
 from hes_simulators.clock import OctetArray, grid
 from hes_simulators.randomness import Int64Array
 from hes_simulators.state import LogRow
 from hes_simulators.values import (
+    MOST_EXTREMES,
     Rows,
     code_of,
+    extreme,
     is_quantity,
     numbers,
     profile_status,
@@ -39,6 +48,7 @@ if TYPE_CHECKING:
 
 _CLOCK_CLASS: Final = 8
 _TIME: Final = (_CLOCK_CLASS, 2)
+_EXTREMES: Final = frozenset({Statistic.MAXIMUM, Statistic.MAXIMUM_AT, Statistic.MINIMUM})
 _SINCE, _PERIOD = "since_us", "period_s"
 _NUMBER_FORMATS: Final = {
     DataTag.UNSIGNED: "u1",
@@ -150,6 +160,7 @@ def encode_rows(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -> b
     # Totals are asked for in order of time, whatever the order of the buffer.
     reverse = len(rows) > 1 and rows.at_us[0] > rows.at_us[-1]
     ordered = rows[::-1] if reverse else rows
+    _find_extremes(meter, ordered, columns)
     cells = [column_cells(meter, column, ordered) for column in columns]
     if reverse:
         cells = [column[::-1] for column in cells]
@@ -161,6 +172,23 @@ def encode_rows(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -> b
         parts = [_cells(begin, np.empty((len(rows), 0), np.uint8)), *cells]
         return head + np.concatenate(parts, axis=1).tobytes()
     return head + _joined(cells, begin, len(rows))
+
+
+def _find_extremes(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -> None:
+    """Row by row, so that the days of each billing period are opened once for all columns."""
+    objects = meter.kind.model.objects
+    found: dict[tuple[str | None, bool, int], ModelAttribute] = {}
+    for column in columns:
+        one = objects.get((column.class_id, column.obis))
+        attribute = None if one is None else one.attributes.get(column.attribute_index)
+        if attribute is not None and attribute.statistic in _EXTREMES:
+            smallest = attribute.statistic is Statistic.MINIMUM
+            found[attribute.source, smallest, attribute.period_s] = attribute
+    wanted = [one for one in found.values() if one.source and meter.measuring.has(one.source)]
+    if len(wanted) > 1:
+        for at_us in rows.at_us[-MOST_EXTREMES // len(wanted) :].tolist():
+            for attribute in wanted:
+                extreme(meter, attribute, at_us)
 
 
 def column_cells(meter: Meter, column: CaptureObject, rows: Rows) -> OctetArray | list[bytes]:

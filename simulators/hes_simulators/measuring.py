@@ -143,7 +143,12 @@ class Measuring:
     def growth(self, quantity: str, from_us: Int64Array, to_us: Int64Array) -> Int64Array:
         """How much a register grew in each span."""
         if len(to_us) and np.array_equal(from_us[1:], to_us[:-1]):
-            grew: Int64Array = np.diff(self.totals(quantity, np.concatenate([from_us[:1], to_us])))
+            edges = np.concatenate([from_us[:1], to_us])
+            medium = self.medium(quantity)
+            source = self.sources[medium]
+            if not self.state.cuts.get(medium) and not self._has_eras(source):
+                return source.growth(quantity, edges)
+            grew: Int64Array = np.diff(self.totals(quantity, edges))
             return grew
         return self.totals(quantity, to_us) - self.totals(quantity, from_us)
 

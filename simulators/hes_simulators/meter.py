@@ -58,6 +58,7 @@ from hes_simulators.lockout import MeterGuard
 from hes_simulators.measuring import Measuring
 from hes_simulators.randomness import Int64Array
 from hes_simulators.state import ELECTRICITY, Cut, MeterState, Spans
+from hes_simulators.values import MOST_EXTREMES
 
 if TYPE_CHECKING:
     from hes_protocol.server import Selection
@@ -78,7 +79,6 @@ _LINK_OFFER: Final = LinkParameters(512, 512, 4, 4)
 _CLOCK: Final = Obis.parse("0.0.1.0.0.255")
 _TIME_ZONE, _DST_ENABLED = 3, 8
 _MOST_PUSHES: Final = 64
-_MOST_EXTREMES: Final = 64
 # So far ahead is asked for what is due, that a meter which is read often need not ask again;
 # further where nothing happens, for a meter at which nobody has looked for long; not at all after
 # a change, as another may follow at once: power fails, a last gasp goes out.
@@ -460,7 +460,7 @@ class Meter:
 
     def keep_extreme(self, key: tuple[Any, ...], found: tuple[int, int]) -> None:
         """Remember a maximum or minimum that cost a month's work."""
-        if len(self.extremes) >= _MOST_EXTREMES:
+        if len(self.extremes) >= MOST_EXTREMES:
             self.extremes.pop(next(iter(self.extremes)))
         self.extremes[key] = found
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import numpy as np
@@ -40,6 +40,9 @@ STATUS_DAYLIGHT_SAVING: Final = 0x08
 STATUS_CLOCK_ADJUSTED: Final = 0x20
 STATUS_POWER_DOWN: Final = 0x80
 
+MOST_EXTREMES: Final = 64
+"""So many maxima and minima of billing periods a meter remembers."""
+_Numbers = TypeVar("_Numbers", int, Int64Array)
 _DEFAULT_PERIOD_S: Final = 900
 _HOUR_US: Final = 3600 * SECOND_US
 _NEVER: Final = Data(DataTag.OCTET_STRING, bytes.fromhex("ffffffffffffffffff800000"))
@@ -93,6 +96,16 @@ def numbers(meter: Meter, attribute: ModelAttribute, rows: Rows) -> Int64Array:
     if not meter.measuring.has(quantity):
         return np.zeros(len(rows), np.int64)
     return _scaled(_raw(meter, attribute, quantity, rows), attribute, quantity)
+
+
+def number_at(meter: Meter, attribute: ModelAttribute, rows: Rows) -> int:
+    """The same at the last row; of registers, which are read most, without arrays of one."""
+    quantity, measuring = attribute.source, meter.measuring
+    assert quantity is not None
+    is_register = attribute.statistic is Statistic.MOMENT and QUANTITIES[quantity].cumulative
+    if is_register and measuring.has(quantity) and not meter.heard_every_s(quantity):
+        return _scaled(measuring.total(quantity, int(rows.at_us[-1])), attribute, quantity)
+    return int(numbers(meter, attribute, rows)[-1])
 
 
 def _raw(meter: Meter, attribute: ModelAttribute, quantity: str, rows: Rows) -> Int64Array:
@@ -206,13 +219,12 @@ def extreme(meter: Meter, attribute: ModelAttribute, at_us: int) -> tuple[int, i
     return kept
 
 
-def _scaled(raw: Int64Array, attribute: ModelAttribute, quantity: str) -> Int64Array:
+def _scaled(raw: _Numbers, attribute: ModelAttribute, quantity: str) -> _Numbers:
     known = QUANTITIES[quantity]
     power = known.scaler - attribute.scaler
     divisor = 10 ** max(-power, 0)
     half = 0 if known.cumulative else divisor // 2
-    scaled: Int64Array = raw * 10**power if power >= 0 else (raw + half) // divisor
-    return scaled
+    return raw * 10**power if power >= 0 else (raw + half) // divisor
 
 
 # --- everything else --------------------------------------------------------------------------
@@ -221,7 +233,7 @@ def _scaled(raw: Int64Array, attribute: ModelAttribute, quantity: str) -> Int64A
 def value(meter: Meter, one: ModelObject, attribute: ModelAttribute, rows: Rows) -> Data:
     """What an attribute with a source holds at the last of `rows`."""
     if is_quantity(attribute):
-        return number(attribute, int(numbers(meter, attribute, rows)[-1]))
+        return number(attribute, number_at(meter, attribute, rows))
     at_us, shown_us = int(rows.at_us[-1]), int(rows.shown_us[-1])
     if attribute.source in QUANTITIES:
         _, when_us = extreme(meter, attribute, at_us)

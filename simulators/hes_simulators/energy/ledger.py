@@ -132,6 +132,16 @@ class Ledger:
                 day.openings = openings[day.number - first].copy()
         return [day.openings for day in days if day.openings is not None]
 
+    def grown_before(self, days: list[Day]) -> list[Int64Array]:
+        """What the registers grew by from the first of some days to the start of each; in order."""
+        known = [day.openings for day in days if day.openings is not None]
+        if len(known) == len(days):
+            return known
+        if days[-1].number - days[0].number >= len(days):
+            return self.openings(days)
+        totals = np.array([day.totals for day in days])
+        return list(np.cumsum(totals, axis=0) - totals)
+
     def sums(self, day: Day, stream: int) -> SumArray:
         """The running sums of a stream within a day, 97 from 0 on."""
         found = day.sums.get(stream)
@@ -160,7 +170,8 @@ class Ledger:
         anchor = self._anchor
         if anchor is None or anchor[0] > first:
             anchor = (self.first_day, self._start())
-        totals = self._totals(np.arange(anchor[0], end + _DAYS_AHEAD))
+        wanted = np.arange(anchor[0], end + _DAYS_AHEAD)
+        totals = self._totals(wanted, self._typical(wanted))
         sums = np.concatenate((anchor[1][None], totals)).cumsum(axis=0)
         lag, stop = first - anchor[0], end - anchor[0]
         if lately is None or end > lately[0]:
@@ -172,7 +183,7 @@ class Ledger:
             self._anchor = anchor
         return sums[lag:stop]
 
-    def _grown(self, days: Int64Array) -> Int64Array:
+    def _grown(self, days: Int64Array, typical: dict[str, FloatArray]) -> Int64Array:
         """What the registers grow by in each of some days; as `_totals`, or known already."""
         lately = self._lately
         if lately is not None:
@@ -180,7 +191,7 @@ class Ledger:
             if places[0] >= 0 and places[-1] + 1 < len(lately[1]):
                 grown: Int64Array = lately[1][places + 1] - lately[1][places]
                 return grown
-        return self._totals(days)
+        return self._totals(days, typical)
 
     def _start(self) -> Int64Array:
         start = np.zeros((len(self.layout.streams), self.layout.rates), np.int64)
@@ -189,12 +200,11 @@ class Ledger:
             start[self.layout.flows[flow][0], 0] = self.installation.start(flow)
         return start
 
-    def _totals(self, days: Int64Array) -> Int64Array:
-        """What each stream grows by in each day and band."""
+    def _totals(self, days: Int64Array, typical: dict[str, FloatArray]) -> Int64Array:
+        """What each stream grows by in each day and band, by the days' typical shapes."""
         here, layout = self.installation, self.layout
         totals = np.zeros((len(days), len(layout.streams), layout.rates), np.int64)
         by_flow = here.day_totals(days)
-        typical = self._typical(days) if layout.rates > 1 else {}
         masks = self._masks(days)
         for flow, whole in by_flow.items():
             if not whole.any():
@@ -214,7 +224,13 @@ class Ledger:
         return totals
 
     def _typical(self, days: Int64Array) -> dict[str, FloatArray]:
-        """What is typical of the same weekday in the first week of each day's four weeks."""
+        """
+        What is typical of the same weekday in the first week of each day's four weeks.
+
+        Where nothing is divided among rates, nobody asks.
+        """
+        if self.layout.rates == 1:
+            return {}
         alike, places = np.unique(days - days % 28 + days % 7, return_inverse=True)
         typical = self.installation.typical(alike)
         return {flow: shape[places] for flow, shape in typical.items()}
@@ -266,14 +282,14 @@ class Ledger:
     def _open(self, numbers: list[int]) -> list[Day]:
         """Days with the sums of all that the installation itself uses or feeds."""
         days = np.array(numbers)
-        totals = self._grown(days)
+        typical = self._typical(days)
+        totals = self._grown(days, typical)
         opened = [
             Day(number, totals[row].copy(), self._bands_of(number))
             for row, number in enumerate(numbers)
         ]
         shapes = self.installation.shapes(days)
-        if self.layout.rates > 1:
-            typical = self._typical(days)
+        if typical:
             shapes = {flow: shape + _TRACE * typical[flow] for flow, shape in shapes.items()}
         for flow, shape in shapes.items():
             for stream in self.layout.flows[flow]:

@@ -105,6 +105,18 @@ class MeteredSource:
 
     def totals(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """See `Source`."""
+        return self._totals(quantity, at_us, self.ledger.openings)
+
+    def growth(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """See `Source`."""
+        return np.diff(self._totals(quantity, at_us, self.ledger.grown_before))
+
+    def _totals(
+        self,
+        quantity: str,
+        at_us: Int64Array,
+        registers_of: Callable[[list[Day]], list[Int64Array]],
+    ) -> Int64Array:
         wanted, ledger = self.layout.sums[quantity], self.ledger
         at_us = np.maximum(at_us, ledger.first_day * _DAY_US)
         slots, into_us = np.divmod(at_us, _SLOT_US)
@@ -113,7 +125,7 @@ class MeteredSource:
         for stream in wanted.streams:
             before, after = rows.edges(stream, wanted.band)
             values += before + (after - before) * into_us // _SLOT_US
-        openings = [_opening(registers, wanted) for registers in ledger.openings(rows.days)]
+        openings = [_opening(registers, wanted) for registers in registers_of(rows.days)]
         return values + np.array(openings, np.int64)[rows.places]
 
     def measured(self, quantity: str, at_us: Int64Array) -> Int64Array:

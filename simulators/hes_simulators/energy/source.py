@@ -57,8 +57,11 @@ class Source(Protocol):
         Raises: KeyError: the source has no such cumulative quantity.
         """
 
+    def growth(self, quantity: str, at_us: Int64Array) -> Int64Array:
+        """By how much `totals` grows from each moment to the next; cheaper: adds up no years."""
+
     def total(self, quantity: str, at_us: int) -> int:
-        """The same at one moment, faster."""
+        """`totals` at one moment, faster."""
 
     def measured(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """
