@@ -21,6 +21,7 @@ Source: IEC 62056-5-3, "Security suites", "keys"; IEC 62056-6-2, class_id 64.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -51,6 +52,7 @@ _SECRET, _POLICY, _GENERATION_NAME, _USED = "secret", "policy", "generation", "k
 _KEY_NAMES: Final = {key_id: f"key-{int(key_id)}" for key_id in KeyId}
 
 
+@lru_cache(maxsize=1024)
 def context_of(client_sap: int) -> Obis:
     """The name under which a meter's state keeps what concerns one client: its security setup."""
     return Obis(bytes((0, 0, 43, client_sap >> 8 & 0xFF, client_sap & 0xFF, 255)))

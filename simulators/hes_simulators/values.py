@@ -224,7 +224,8 @@ def _scaled(raw: _Numbers, attribute: ModelAttribute, quantity: str) -> _Numbers
     power = known.scaler - attribute.scaler
     divisor = 10 ** max(-power, 0)
     half = 0 if known.cumulative else divisor // 2
-    return raw * 10**power if power >= 0 else (raw + half) // divisor
+    scaled: _Numbers = raw * 10**power if power >= 0 else (raw + half) // divisor
+    return scaled
 
 
 # --- everything else --------------------------------------------------------------------------
