@@ -50,7 +50,13 @@ sim.add_command(proxy)
     show_default=True,
     help="Loopback network; each meter has an address of its own (Linux).",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Where all meters listen; 0: any that is free.",
+)
 @click.option(
     "--port-base",
     type=click.IntRange(1, 65535),
@@ -61,7 +67,13 @@ sim.add_command(proxy)
     type=click.Choice(_MECHANISMS),
     help="Of the management client.  [default: the model's]",
 )
-@click.option("--suite", type=click.Choice(("0", "1", "2")), default="0", show_default=True)
+@click.option(
+    "--suite",
+    type=click.Choice(("0", "1", "2")),
+    default="0",
+    show_default=True,
+    help="Security suite of the management client.",
+)
 @click.option(
     "--pdu",
     type=click.IntRange(64, 65535),
@@ -142,6 +154,8 @@ def run(context: click.Context, /, **options: Any) -> None:
         failure = group
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
+    if isinstance(failure, OSError) and failure.filename is not None:
+        raise click.ClickException(f"{failure.filename}: {failure.strerror}")
     if failure is not None:
         raise click.ClickException(str(failure))
     context.exit(0)
@@ -156,9 +170,10 @@ async def _run(show: Show, keys_out: Path | None) -> None:
         await nursery.start(show.fleet.serve)
         if keys_out is not None:
             await trio.to_thread.run_sync(_write_keys, show.fleet, keys_out)
-        click.echo(_ready_line(show), err=True)
         for task in show.after:
             await nursery.start(task)
+        # Whoever has read this line may ask for faults at once.
+        click.echo(_ready_line(show), err=True)
 
 
 async def _cancel_on_signal(

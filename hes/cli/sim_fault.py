@@ -10,12 +10,14 @@ from typing import Any, Final, TypeVar
 import click
 import trio
 
-from hes.cli.errors import FAILURE, UNREACHABLE
+from hes.cli.errors import FAILURE, UNREACHABLE, USAGE
 from hes.cli.output import output_option, write_document, write_rows
 from hes.settings import load
 
 _RULE_COLUMNS: Final = ("name", "fault", "parameters", "meters", "every", "probability", "until")
-_KIND_COLUMNS: Final = ("fault", "parameter", "default", "is")
+_KIND_COLUMNS: Final = ("fault", "does", "parameter", "default", "is")
+# The command was wrong, and not the fleet.
+_MISUSES: Final = ("bad-command", "unknown-command", "unknown-rule")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -61,7 +63,7 @@ def kinds_(output: str) -> None:
         write_document(found)
         return
     rows = [
-        {"fault": one["name"], "parameter": name, **parameter}
+        {"fault": one["name"], "does": one["does"], "parameter": name, **parameter}
         for one in found["faults"]
         for name, parameter in (one["parameters"] or _NO_PARAMETERS).items()
     ]
@@ -93,10 +95,18 @@ def list_(port: int | None, output: str) -> None:
 def set_(
     port: int | None, /, kind: str, parameters: tuple[str, ...], for_: str | None, **options: Any
 ) -> None:
-    """Let meters do KIND wrong from now on; `hes sim fault kinds` lists what there is."""
+    """
+    Let meters do KIND wrong from now on.
+
+    `hes sim fault kinds` lists what there is, with its parameters:
+
+        hes sim fault set latency seconds=2 --share 0.1 --for 10min
+    """
     command = {"do": "set", "fault": kind, "parameters": _values(parameters), "for": for_}
     rule = _ask(port, _said(command | options))["rule"]
-    _report(f"{rule['name']}: {rule['fault']} on {_meters(rule)}", options["dry_run"])
+    _report(
+        f"set: {rule['name']} ({rule['fault']}) on {_meters(rule['meters'])}", options["dry_run"]
+    )
 
 
 @fault.command()
@@ -116,7 +126,13 @@ def clear(port: int | None, name: str | None, dry_run: bool) -> None:
 @_choice_options
 @click.pass_obj
 def play(port: int | None, /, action: str, parameters: tuple[str, ...], **options: Any) -> None:
-    """Do now what a timeline could say: ACTION and its keys, as in a scenario file."""
+    """
+    Do now what a timeline could say.
+
+    ACTION and its keys are those of a scenario file:
+
+        hes sim fault play limit watts=500 for=5min --population flats
+    """
     _play(port, {"do": action, **_values(parameters)}, options)
 
 
@@ -155,15 +171,15 @@ def _play(port: int | None, line: Mapping[str, Any], options: Mapping[str, Any])
     dry_run = options["dry_run"]
     rest = {key: value for key, value in options.items() if key != "dry_run"}
     done = _ask(port, {"do": "play", "line": _said({**line, **rest}), "dry_run": dry_run})
-    _report(f"{done['playing']}: {done['meters']} meters to choose from", dry_run)
+    _report(f"begun: {done['playing']} among {_meters(done['meters'])}", dry_run)
 
 
 def _report(text: str, dry_run: bool) -> None:
     click.echo(f"would be {text}" if dry_run else text)
 
 
-def _meters(rule: Mapping[str, Any]) -> str:
-    return "all meters" if rule["meters"] is None else f"{rule['meters']} meters"
+def _meters(count: int | None) -> str:
+    return "all meters" if count is None else "1 meter" if count == 1 else f"{count} meters"
 
 
 def _said(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,8 +209,10 @@ def _ask(port: int | None, command: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return trio.run(ask, _socket(port), command)
     except RefusedError as error:
-        click.echo(f"hes: {error}", err=True)
-        raise SystemExit(FAILURE) from None
+        # What is wrong with a command has a code of its own, or says where it is.
+        bad = error.code == "bad-command" and error.detail
+        click.echo(f"hes: {error.detail if bad else error}", err=True)
+        raise SystemExit(USAGE if error.code in _MISUSES else FAILURE) from None
     except ControlError as error:
         click.echo(f"hes: {error}", err=True)
         raise SystemExit(UNREACHABLE) from None
@@ -209,6 +227,10 @@ def _socket(port: int | None) -> Path:
         ports = ", ".join(path.stem.removeprefix("fault-") for path in found)
         raise click.UsageError(f"several fleets run: say --port, one of {ports}")
     if not found:
-        click.echo(f"hes: no fleet runs with the data in {folder.parent}", err=True)
+        click.echo(
+            f"hes: no fleet runs with the data in {folder.parent}: start one (hes up, hes sim run),"
+            " or say by HES_DATA where it has its data",
+            err=True,
+        )
         raise SystemExit(UNREACHABLE)
     return found[0]

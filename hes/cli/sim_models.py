@@ -17,6 +17,8 @@ _COLUMNS: Final = (
     "name", "maker", "about", "kind", "phases", "transport", "listens", "clients", "objects",
     "profiles", "event_logs", "pushes", "inherits", "source",
 )  # fmt: skip
+# What fits on a screen; the other forms have all of it.
+_SHOWN_COLUMNS: Final = ("name", "kind", "phases", "transport", "pushes", "about")
 _KNOWN_COLUMNS: Final = ("name", "maker", "inherits", "push_layouts", "source")
 _OBJECT_COLUMNS: Final = ("class_id", "class_name", "version", "logical_name", "value", "unit")
 
@@ -26,13 +28,18 @@ _OBJECT_COLUMNS: Final = ("class_id", "class_name", "version", "logical_name", "
 @click.option("--known", is_flag=True, help="Models that are only read, not simulated.")
 @output_option
 def sim_models(name: str | None, known: bool, output: str) -> None:
-    """List the simulated meter models, or the objects of one of them."""
+    """
+    List the simulated meter models, or the objects of the one NAME.
+
+    `-o json` and `-o csv` say more: clients, numbers of objects, the public source of each model.
+    """
     if name is not None:
         write_rows(_objects(_named(name)), _OBJECT_COLUMNS, output)
     elif known:
         write_rows(map(_known, _those(simulated=False)), _KNOWN_COLUMNS, output)
     else:
-        write_rows(map(_simulated, _those(simulated=True)), _COLUMNS, output)
+        columns = _SHOWN_COLUMNS if output == "table" else _COLUMNS
+        write_rows(map(_simulated, _those(simulated=True)), columns, output)
 
 
 def _those(*, simulated: bool) -> Iterator[Model]:

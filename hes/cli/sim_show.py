@@ -58,7 +58,7 @@ class Show:
     """
     A fleet and all that runs with it.
 
-    `before` are tasks that start before it is ready, `after` those that start then.
+    `before` are tasks that start before its meters answer, `after` those that start then.
     """
 
     fleet: Fleet
@@ -150,8 +150,10 @@ def head_end(text: str) -> Target:
     host, _, port = text.rpartition(":")
     try:
         return Target(host, int(port))
-    except ValueError as error:
-        raise click.UsageError(f"--head-end {text}: {error}") from None
+    except ValueError:
+        raise click.UsageError(
+            f"--head-end {text}: an IPv4 address and a port belong here, as 127.0.0.1:4059"
+        ) from None
 
 
 def _scenario(options: Mapping[str, Any]) -> Scenario | None:
@@ -174,8 +176,10 @@ def _scenario(options: Mapping[str, Any]) -> Scenario | None:
             meters=options["meters"],
             head_end=head_end(options["head_end"]),
         )
-    except (ScenarioError, ScenarioNotFoundError, UnicodeDecodeError) as error:
+    except (ScenarioError, ScenarioNotFoundError) as error:
         raise click.UsageError(str(error)) from None
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{options['scenario']} is no text in UTF-8") from None
 
 
 def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Path) -> FleetSettings:
@@ -190,7 +194,7 @@ def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Pat
     try:
         return FleetSettings(
             meters=options["meters"] or 1,
-            network=MeterNetwork(IPv4Network(options["network"])),
+            network=_network(options["network"]),
             port=options["port"],
             port_base=options["port_base"],
             security=None if options["security"] is None else Security(options["security"]),
@@ -207,6 +211,17 @@ def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Pat
         )
     except (NetworkError, FleetError, ValueError) as error:
         raise click.UsageError(str(error)) from None
+
+
+def _network(text: str) -> MeterNetwork:
+    try:
+        return MeterNetwork(IPv4Network(text))
+    except NetworkError:
+        raise
+    except ValueError:
+        raise click.UsageError(
+            f"--network {text}: a network belongs here, as 127.16.0.0/16"
+        ) from None
 
 
 def _pace(options: Mapping[str, Any]) -> Pace:

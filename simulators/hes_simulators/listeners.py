@@ -17,6 +17,7 @@ from hes_simulators.roster import LOOPBACK_HOST
 from hes_simulators.settings import FleetError, FleetSettings
 
 _BACKLOG: Final = 4096
+_ADVICE: Final = "; give the fleet a port of its own, or end what listens there"
 # Linux 4.2: the port is chosen when the connection is made, so that a source address may have as
 # many connections as there are ports to each target and not in all.
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
@@ -51,7 +52,7 @@ async def lo_socket(kind: socket.SocketKind, port: int) -> trio.socket.SocketTyp
         await opened.bind(("0.0.0.0", port))  # noqa: S104 - the device is lo
     except OSError as error:
         opened.close()
-        raise FleetError(f"port {port} on the device lo: {error.strerror}") from error
+        raise FleetError(f"port {port} on the device lo: {error.strerror}{_ADVICE}") from error
     return opened
 
 
@@ -78,7 +79,7 @@ async def _open_lo_listener(port: int) -> trio.SocketListener:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise FleetError(f"port {port} on the device lo: {error.strerror}") from error
+        raise FleetError(f"port {port} on the device lo: {error.strerror}{_ADVICE}") from error
     return trio.SocketListener(listening)
 
 

@@ -261,8 +261,8 @@ def _faults(commands: Commands, port: int) -> None:
     said("event", "cover_opened", "--meters", "3")
     assert "cleared: hang" in said("clear")
     refused = commands.run("sim", "fault", "set", "nothing")
-    assert refused.exit_code == 1
-    assert "unknown-fault" in refused.stderr
+    assert refused.exit_code == 2
+    assert "unknown-fault: nothing; `hes sim fault kinds` lists all" in refused.stderr
 
 
 async def _read(record: Any, port: int) -> None:

@@ -445,5 +445,5 @@ def fault(name: object, parameters: Mapping[str, Any] | None = None) -> Fault:
     """
     kind = FAULTS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise FaultError("unknown-fault", str(name)[:80])
+        raise FaultError("unknown-fault", f"{str(name)[:80]}; `hes sim fault kinds` lists all")
     return kind.of(parameters or {})

@@ -87,7 +87,7 @@ def parse_scenario(
     """
     try:
         root = Table(name, tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also too many digits, nesting without end
         raise ScenarioError(name, f"no TOML: {error}") from None
     title = root.take("title", tables.text, name)
     own_seed = root.take("seed", tables.whole(0, 2**63 - 1), 1)

@@ -6,7 +6,8 @@ Owns the words of errors: they name file, table and key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Final, TypeVar, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,6 +18,7 @@ _T = TypeVar("_T")
 _D = TypeVar("_D")
 _REQUIRED: Final = object()
 _MOST_TEXT: Final = 200
+_FEW: Final = 20
 
 
 class Table:
@@ -110,12 +112,20 @@ def share(value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+def _few(wanted: str, names: Sequence[str]) -> str:
+    """All names, or of many those that look like the one that was wanted."""
+    if len(names) <= _FEW:
+        return ", ".join(names)
+    like = get_close_matches(wanted, names, cutoff=0.5) or names[:3]
+    return f"{len(names)}, as {', '.join(like)}"
+
+
 def one_of(*names: str) -> Callable[[object], str]:
     """One of a few names."""
 
     def read(value: object) -> str:
         if value not in names:
-            raise ValueError(f"{value!r} is none of {', '.join(names)}")
+            raise ValueError(f"{value!r} is none of {_few(str(value), names)}")
         return str(value)
 
     return read

@@ -132,9 +132,7 @@ class FileJournal:
     def flush(self) -> None:
         """Give what is pending to the operating system."""
         pending, self._pending = self._pending, []
-        if pending:
-            self._write(note.to_json() for note in pending)
-        self._file.flush()
+        self._write(note.to_json() for note in pending)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Flush every `FLUSH_S` until cancelled."""
@@ -161,13 +159,20 @@ class FileJournal:
         self.close()
 
     def _write(self, lines: Iterator[str]) -> None:
+        try:
+            self._append(lines)
+        except OSError as error:  # of a full disk does not say which file
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
+
+    def _append(self, lines: Iterator[str]) -> None:
         if self._max_octets is None:
             self._file.writelines(line + "\n" for line in lines)
-            return
-        for line in lines:
-            self._octets += self._file.write(line + "\n")
-            if self._octets >= self._max_octets:
-                self._begin_anew()
+        else:
+            for line in lines:
+                self._octets += self._file.write(line + "\n")
+                if self._octets >= self._max_octets:
+                    self._begin_anew()
+        self._file.flush()
 
     def _begin_anew(self) -> None:
         self._file.flush()

@@ -166,6 +166,11 @@ HEAD = '[[population]]\nname = "homes"\nmodel = "a"\ncount = 3\n'
         (f'{HEAD}[[fault]]\nfault = "drip"\nshare = 2\n', "[[fault]] 1, share: a number above 0"),
         ('[[population]]\nmodel = "a"\ncount = 65001\n', "1, count: a whole number from 1"),
         (f"seed = true\n{HEAD}", "f.toml, seed: a whole number"),
+        (f"seed = {'9' * 5000}\n{HEAD}", "f.toml: no TOML: Exceeds the limit"),
+        (
+            f'{HEAD}[[timeline]]\ndo = "event"\nat = "+1s"\nevent = "strong_magnets"\n',
+            ", as strong_magnet",
+        ),
     ],
 )
 def test_errors_say_where(text: str, error: str) -> None:
