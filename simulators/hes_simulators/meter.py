@@ -1,9 +1,9 @@
 """
 One simulated meter: what makes it this one, what happens to it, and its answers to clients.
 
-Owns the order in which things happen (`advance`) and the rules of access; values are `values`',
-rows `captures`', attributes and methods those of `classes`. Does not own sockets or associations
-under way: any number of connections may talk to one meter.
+Owns the order in which things happen (`advance`); values are `values`', rows `captures`', what
+clients may do `answers`', attributes and methods those of `classes`. Does not own sockets or
+associations under way: any number of connections may talk to one meter.
 
 Rule 1: a meter is a function of time plus its state; what it was not asked for has cost nothing.
 Rule 2: whatever somebody does to it at a moment, first happens what was to happen until then.
@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import Any, Final
 
 import attrs
 import numpy as np
 
-from hes_protocol.axdr import NULL, Data, DataTag, decode_all, encode
+from hes_protocol.axdr import NULL, Data, decode_all, encode
 from hes_protocol.cosem import CaptureObject, Obis
 from hes_protocol.hdlc import HdlcAddress, HdlcServerLink, LinkParameters
 from hes_protocol.models.objects import (
@@ -44,12 +45,12 @@ from hes_protocol.server import (
 )
 from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
-from hes_simulators import keys
+from hes_simulators import answers, keys
 from hes_simulators.billing import closings
-from hes_simulators.classes import CLASSES, PLAIN, Answer, mbus
+from hes_simulators.classes import Answer, interface_class, mbus
 from hes_simulators.classes.accounting import Account
 from hes_simulators.clock import SECOND_US, Face, MeterClock, microseconds, moment, standard_zone
-from hes_simulators.energy import Source, Tariff, source
+from hes_simulators.energy import Source
 from hes_simulators.events import log_event
 from hes_simulators.faults import Alter, ServerParts, unaltered
 from hes_simulators.identity import Identity
@@ -57,11 +58,9 @@ from hes_simulators.kind import MECHANISMS, MeterKind, Security
 from hes_simulators.lockout import MeterGuard
 from hes_simulators.measuring import Measuring
 from hes_simulators.randomness import Int64Array
+from hes_simulators.sources import electricity, sources
 from hes_simulators.state import ELECTRICITY, Cut, MeterState, Spans
 from hes_simulators.values import MOST_EXTREMES
-
-if TYPE_CHECKING:
-    from hes_protocol.server import Selection
 
 __all__ = [
     "MECHANISMS",
@@ -338,14 +337,10 @@ class Meter:
         return bool(self.state.dark) and self.state.dark.covers(microseconds(at))
 
     def reboot(self, at: datetime, *, until: datetime) -> None:
-        """Dark from `at` to `until`, while energy flows on and is counted."""
-        at_us, until_us = microseconds(at), microseconds(until)
-        self.advance_us(
-            min(at_us, max(self.now_us, at_us)) if at_us <= self.now_us else self.now_us
-        )
-        self.state.dark.add(max(at_us, self.now_us), until_us)
+        """Dark from `at`, now or later, to `until`, while energy flows on and is counted."""
+        now_us = self.advance_us(microseconds(min(at, self.kind.now())))
+        self.state.dark.add(max(microseconds(at), now_us), microseconds(until))
         self.event(_REBOOT)
-        self.kind.speaks_up(self)
         self.kind.speaks_up(self)
 
     def raise_event(self, name: str, at: datetime, **facts: Any) -> None:
@@ -398,7 +393,11 @@ class Meter:
     def measuring(self) -> Measuring:
         """What flows through it."""
         if self._measuring is None:
-            self._measuring = Measuring(self._sources(), self.state, self._by_tariff)
+            self._measuring = Measuring(
+                sources(self.kind, self.identity.index),
+                self.state,
+                partial(electricity, self.kind, self.identity.index),
+            )
         return self._measuring
 
     @property
@@ -464,35 +463,6 @@ class Meter:
             self.extremes.pop(next(iter(self.extremes)))
         self.extremes[key] = found
 
-    def _sources(self) -> dict[str, Source]:
-        kind, table = self.kind, self.kind.table
-        index, seed, zone = self.identity.index, kind.seed, kind.zone
-        sources: dict[str, Source] = {}
-        if table.kind == ELECTRICITY:
-            load = kind.load or table.load
-            sources[ELECTRICITY] = source(
-                load, seed, index, zone, table.phases or 1, table.rates, region=kind.region
-            )
-        else:
-            sources[table.kind] = source(table.kind, seed, index, zone, region=kind.region)
-        for channel in table.channels:
-            if channel.kind not in sources:
-                sources[channel.kind] = source(channel.kind, seed, index, zone, region=kind.region)
-        return sources
-
-    def _by_tariff(self, tariff: Tariff) -> Source:
-        kind, table = self.kind, self.kind.table
-        return source(
-            kind.load or table.load,
-            kind.seed,
-            self.identity.index,
-            kind.zone,
-            table.phases or 1,
-            tariff.rates,
-            tariff=tariff,
-            region=kind.region,
-        )
-
     # --- what it answers ------------------------------------------------------------------------
 
     def server(self, alter: Alter = unaltered) -> Server:
@@ -513,56 +483,32 @@ class Meter:
     def get(self, request: GetRequested) -> GetResult:
         """Answer a GET."""
         self.advance(self.kind.now())
-        wanted = request.attribute
-        answer = self._read(
-            wanted.class_id, wanted.obis, wanted.index, request.selection, request.client_sap
-        )
-        if isinstance(answer, DataAccessResult):
-            return GetResult(request.invoke_id, answer)
-        octets = answer if isinstance(answer, bytes) else encode(answer)
-        return GetResult(request.invoke_id, octets=octets)
+        return answers.to_get(self, request)
 
     def set(self, request: SetRequested) -> SetResult:
         """Answer a SET; what is written lasts."""
         self.advance(self.kind.now())
-        wanted, sap = request.attribute, request.client_sap
-        found = self.kind.served.find(wanted.class_id, wanted.obis, sap)
-        result = found if isinstance(found, DataAccessResult) else self._write(found, request)
-        self.changed()
-        self._tell("set", wanted.class_id, wanted.obis, wanted.index, sap, result)
-        return SetResult(request.invoke_id, result)
+        return answers.to_set(self, request)
 
     def action(self, request: ActionRequested) -> ActionResult:
         """Answer an ACTION."""
         self.advance(self.kind.now())
-        method, sap = request.method, request.client_sap
-        found = self.kind.served.find(method.class_id, method.obis, sap)
-        returned: Data | None = None
-        if isinstance(found, DataAccessResult):
-            result = ActionResultCode(found)
-        elif sap not in found.methods.get(method.index, ()):
-            result = ActionResultCode.READ_WRITE_DENIED
-        else:
-            result, returned = self.invoke(found, method.index, request.data, sap)
-        self._tell("action", method.class_id, method.obis, method.index, sap, result)
-        octets = b"" if returned is None else encode(returned)
-        return ActionResult(request.invoke_id, result, octets)
+        return answers.to_action(self, request)
 
     def invoke(
         self, one: ModelObject, method_index: int, data: Data | None, sap: int
     ) -> tuple[ActionResultCode, Data | None]:
         """Invoke a method, whoever may: a client that was checked, or a script of the meter."""
-        known = CLASSES.get(one.class_id, PLAIN)
         try:
-            return known.invoke(self, one, method_index, data, sap)
+            return interface_class(one).invoke(self, one, method_index, data, sap)
         finally:
             self.changed()
 
     def value(self, one: ModelObject, index: int, sap: int) -> Answer:
         """What an attribute holds now, whoever may read it."""
         if index == 1:
-            return Data(DataTag.OCTET_STRING, one.obis.octets)
-        return CLASSES.get(one.class_id, PLAIN).read(self, one, index, None, sap)
+            return answers.logical_name(one.obis)
+        return interface_class(one).read(self, one, index, None, sap)
 
     def capture(self, column: CaptureObject) -> Data:
         """What an attribute, or with data_index an element of it, holds now; null for none."""
@@ -595,50 +541,6 @@ class Meter:
         """What is left to use of prepaid credit, in its currency's scale."""
         account = Account.of(self)
         return 0 if account is None else account.balance(at_us).available
-
-    def _read(
-        self, class_id: int, obis: Obis, index: int, selection: Selection | None, sap: int
-    ) -> Answer:
-        found = self.kind.served.find(class_id, obis, sap)
-        if isinstance(found, DataAccessResult):
-            return found
-        if index == 1:
-            if selection is not None:
-                return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-            return Data(DataTag.OCTET_STRING, obis.octets)
-        attribute = found.attributes.get(index)
-        if attribute is None:
-            return DataAccessResult.OBJECT_UNDEFINED
-        if sap not in attribute.read:
-            return DataAccessResult.READ_WRITE_DENIED
-        return CLASSES.get(class_id, PLAIN).read(self, found, index, selection, sap)
-
-    def _write(self, found: ModelObject, request: SetRequested) -> DataAccessResult:
-        wanted, sap = request.attribute, request.client_sap
-        if wanted.index == 1:
-            return DataAccessResult.READ_WRITE_DENIED
-        attribute = found.attributes.get(wanted.index)
-        if attribute is None:
-            return DataAccessResult.OBJECT_UNDEFINED
-        if sap not in attribute.write:
-            return DataAccessResult.READ_WRITE_DENIED
-        known = CLASSES.get(found.class_id, PLAIN)
-        return known.write(self, found, wanted.index, request.data, request.selection, sap)
-
-    def _tell(
-        self, what: str, class_id: int, obis: Obis, index: int, sap: int, result: object
-    ) -> None:
-        self.kind.journal.note(
-            "executed",
-            moment(self.now_us),
-            self.identity.serial,
-            what=what,
-            class_id=class_id,
-            obis=str(obis),
-            index=index,
-            sap=sap,
-            result=result,
-        )
 
     def _link(self) -> ServerLink:
         if self.kind.hdlc:

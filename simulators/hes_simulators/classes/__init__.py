@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from hes_protocol.models.objects import ModelObject
 from hes_simulators.classes.account import AccountClass
 from hes_simulators.classes.association import AssociationLn, SapAssignment
 from hes_simulators.classes.charge import ChargeClass
@@ -29,12 +30,12 @@ from hes_simulators.classes.security_setup import SecuritySetup
 from hes_simulators.classes.tariffs import ActivityCalendar, RegisterMonitor, SpecialDays
 from hes_simulators.classes.token_gateway import TokenGateway
 
-__all__ = ["CLASSES", "PLAIN", "Answer", "InterfaceClass", "LivingClass"]
+__all__ = ["CLASSES", "Answer", "InterfaceClass", "LivingClass", "interface_class"]
 
-PLAIN: Final[InterfaceClass] = Plain()
+_PLAIN: Final[InterfaceClass] = Plain()
 
 CLASSES: Final[Mapping[int, InterfaceClass]] = {
-    1: PLAIN,
+    1: _PLAIN,
     3: Register(),
     4: ExtendedRegister(),
     5: DemandRegister(),
@@ -49,7 +50,7 @@ CLASSES: Final[Mapping[int, InterfaceClass]] = {
     21: RegisterMonitor(),
     22: SingleActionSchedule(),
     40: PushSetup(),
-    63: PLAIN,
+    63: _PLAIN,
     64: SecuritySetup(),
     70: DisconnectControl(),
     71: Limiter(),
@@ -59,3 +60,8 @@ CLASSES: Final[Mapping[int, InterfaceClass]] = {
     113: ChargeClass(),
     115: TokenGateway(),
 }
+
+
+def interface_class(one: ModelObject) -> InterfaceClass:
+    """What an object does."""
+    return CLASSES.get(one.class_id, _PLAIN)

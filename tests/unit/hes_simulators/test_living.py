@@ -525,6 +525,13 @@ def test_power_failures_are_events() -> None:
     assert [row[1] for row in one.rows((7, "0.0.99.98.0.255"))] == [1, 2]
 
 
+def test_a_meter_at_which_nobody_has_looked_starts_anew_when_it_is_told() -> None:
+    one = hands()
+    one.meter.reboot(START, until=START + MINUTE)
+    assert one.meter.is_dark(START)
+    assert [note.at for note in one.journal.of("event")] == [START]
+
+
 def test_a_week_without_power_leaves_the_clock_in_doubt() -> None:
     one = hands()
     one.meter.cut(Cut.OUTAGE, START)
