@@ -118,6 +118,16 @@ class Ledger:
                 break
             del self._days[number]
 
+    def add_up(self, first: int, last: int) -> None:
+        """
+        The days from `first` to `last` will be asked for, and their openings.
+
+        The first time all days since the installation are added up: done before, it gives what
+        these few grow by as well.
+        """
+        if self._lately is None and last - first < _DAYS_BACK:
+            self._registers(first, last + 1)
+
     def openings(self, days: list[Day]) -> list[Int64Array]:
         """
         The registers at the start of each of some days in order, by stream and band.

@@ -92,6 +92,7 @@ class MeteredSource:
         at_us = max(at_us, ledger.first_day * _DAY_US)
         slot, into_us = divmod(at_us, _SLOT_US)
         number, row = divmod(slot, SLOTS_PER_DAY)
+        ledger.add_up(number, number)
         day = ledger.day(number)
         value = _opening(ledger.openings([day])[0], wanted)
         for stream in wanted.streams:
@@ -105,7 +106,11 @@ class MeteredSource:
 
     def totals(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """See `Source`."""
-        return self._totals(quantity, at_us, self.ledger.openings)
+        ledger = self.ledger
+        if len(at_us):
+            first, last = (max(int(at) // _DAY_US, ledger.first_day) for at in at_us[[0, -1]])
+            ledger.add_up(first, last)
+        return self._totals(quantity, at_us, ledger.openings)
 
     def growth(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """See `Source`."""
@@ -122,9 +127,13 @@ class MeteredSource:
         slots, into_us = np.divmod(at_us, _SLOT_US)
         rows = _Rows.of(ledger, slots, since_midnight=len(slots) > 1 and not at_us[0] % _DAY_US)
         values = np.zeros(len(at_us), np.int64)
+        on_grid = not into_us.any()
         for stream in wanted.streams:
-            before, after = rows.edges(stream, wanted.band)
-            values += before + (after - before) * into_us // _SLOT_US
+            if on_grid:  # as rows of profiles are
+                values += rows.starts(stream, wanted.band)
+            else:
+                before, after = rows.edges(stream, wanted.band)
+                values += before + (after - before) * into_us // _SLOT_US
         openings = [_opening(registers, wanted) for registers in registers_of(rows.days)]
         return values + np.array(openings, np.int64)[rows.places]
 
@@ -191,6 +200,10 @@ class _Rows:
         if since_midnight and first > ledger.first_day:
             return cls(ledger, ledger.days([first - 1, *wanted])[1:], places, rows)
         return cls(ledger, ledger.days(wanted), places, rows)
+
+    def starts(self, stream: int, band: int | None) -> Int64Array:
+        """The running sums of a stream at each slot's start, within its day."""
+        return self.pick(self.ledger.table(self.days, stream, band), self.rows)
 
     def edges(self, stream: int, band: int | None) -> tuple[Int64Array, Int64Array]:
         """The running sums of a stream at each slot's start and end, within its day."""
