@@ -151,6 +151,13 @@ class Keyring:
         generation: int = self._state.peek(self.context(client), _GENERATION_NAME, 0)
         return self._sap(client) + _GENERATION * generation
 
+    def has_own(self, client: ModelClient) -> bool:
+        """Whether anything of a client's rules is this meter's and not all fresh meters'."""
+        if is_ciphering(client) or client.mechanism in NEED_SECRET - {Mechanism.LLS}:
+            return True
+        changed = self._state.objects
+        return context_of(client.sap) in changed or self.context(client) in changed
+
     def rules(self, kind: MeterKind, client: ModelClient) -> ServerAssociation:
         """
         What the protocol's server goes by.
@@ -200,8 +207,16 @@ def associations(
     Raises: LocalProtocolError: a client that asks for what this suite does not have.
     """
     known = tuple(clients)
-    keyring = Keyring(identity, state, known)
-    return {client.sap: keyring.rules(kind, client) for client in known}
+    keyring, shared = Keyring(identity, state, known), kind.shared_rules
+    found = {}
+    for client in known:
+        rules = None if keyring.has_own(client) else shared.get(client.sap)
+        if rules is None:
+            rules = keyring.rules(kind, client)
+            if not keyring.has_own(client):
+                shared[client.sap] = rules
+        found[client.sap] = rules
+    return found
 
 
 def change(

@@ -19,6 +19,7 @@ from hes_protocol.acse.names import Mechanism
 from hes_protocol.models import Model
 from hes_protocol.models.objects import MeterTable, ModelClient, ModelObject, ModelProfile
 from hes_protocol.quirks import Quirks
+from hes_protocol.settings import ServerAssociation
 from hes_simulators.billing import billing_grid
 from hes_simulators.classes import LivingClass
 from hes_simulators.clock import DAY_S, Face, Grid, microseconds
@@ -124,6 +125,8 @@ class MeterKind:
     )
     served: ServedModel = attrs.field(init=False)
     clients: Mapping[int, ModelClient] = attrs.field(init=False)
+    # By SAP, of clients for whom all fresh meters have the same; see `keys.associations`.
+    shared_rules: dict[int, ServerAssociation] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.quirks:

@@ -68,6 +68,7 @@ class Kind:
     max_receive_pdu_size: int = 512
     clock_zone: ZoneInfo = attrs.field(factory=lambda: ZoneInfo("Europe/Berlin"))
     faults: FaultPlan = attrs.field(factory=lambda: FaultPlan(1, lambda: START))
+    shared_rules: dict[int, ServerAssociation] = attrs.field(factory=dict)
 
     def now(self) -> datetime:
         return moment(self.meter.now_us)

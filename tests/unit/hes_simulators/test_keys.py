@@ -78,6 +78,19 @@ def test_each_client_has_secrets_and_keys_of_its_own() -> None:
     assert keys.master_key(meter.identity, 1) == master(meter)
 
 
+def test_what_one_meter_changes_is_no_other_meters() -> None:
+    meter = keyed()
+    other = keys.associations(meter.kind, Identity.of(1, 1), MeterState(), meter.clients.values())
+    assert other[16] is meter.associations[16]  # nothing of its own: one for all fresh meters
+    assert other[2] is meter.associations[2]
+    keys.change(meter, meter.clients[2], secret=b"12345678")
+    for state, secret in ((meter.state, b"12345678"), (MeterState(), LLS_SECRET)):
+        again = keys.associations(meter.kind, meter.identity, state, meter.clients.values())
+        assert again[2].secret == secret
+    assert meter.associations[2].secret == b"12345678"
+    assert other[2].secret == LLS_SECRET
+
+
 def test_the_pre_established_client_shares_the_main_clients_keys_and_counters() -> None:
     rules = keyed().associations
     assert rules[102].pre_established
