@@ -31,7 +31,14 @@ from hes_simulators.energy.sky import (
     clear_sky_by_table,
     clear_sky_hours,
 )
-from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key, uniform
+from hes_simulators.randomness import (
+    FloatArray,
+    Int64Array,
+    normal,
+    stream_key,
+    uniform,
+    uniforms,
+)
 
 _SOLAR_SHARE: Final = 0.3
 _AWAY_SHARE: Final = 0.04  # of weeks
@@ -154,11 +161,11 @@ class Household:
         habits = self._habits(days)
         flicker = np.exp(0.28 * normal(self._key("flicker"), slots))
         # Kettle, oven, washing machine: rare, large, and mostly when somebody is up.
-        chance = uniform(self._key("appliance"), slots)
-        size = uniform(self._key("appliance-size"), slots)
+        streams = ("appliance", "appliance-size", "fridge")
+        chance, size, compressor = uniforms([self._key(name) for name in streams], slots)
         appliances = np.where(chance < 0.10 * np.minimum(habits, 1.0), 0.6 + 2.2 * size, 0.0)
         # A fridge's compressor, about one slot in three.
-        fridge = 0.25 * (uniform(self._key("fridge"), slots) < 0.35)
+        fridge = 0.25 * (compressor < 0.35)
         base = self.base_share * (0.8 + fridge)
         shape: FloatArray = base + (1 - self.base_share) * (habits * flicker + appliances)
         return shape

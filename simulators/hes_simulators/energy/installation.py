@@ -21,7 +21,14 @@ import numpy as np
 
 from hes_simulators.energy.grid import DAY_S, SLOTS_PER_DAY
 from hes_simulators.energy.region import Region
-from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key, uniform
+from hes_simulators.randomness import (
+    FloatArray,
+    Int64Array,
+    normal,
+    one_uniform,
+    stream_key,
+    uniform,
+)
 
 IMPORT: Final = "import"
 EXPORT: Final = "export"
@@ -157,7 +164,7 @@ class Routine(ABC):
 
 def commissioning_luck(seed: int, index: int) -> float:
     """The number in [0, 1) that decides when a meter was put up, whatever is behind it."""
-    return float(uniform(stream_key(seed, index, "household"), np.arange(8, 9))[0])
+    return one_uniform(stream_key(seed, index, "household"), 8)
 
 
 def installed_day(luck: float) -> int:

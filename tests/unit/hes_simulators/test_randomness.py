@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hes_simulators.randomness import normal, stream_key, uniform
+from hes_simulators.randomness import normal, one_uniform, stream_key, uniform, uniforms
 
 
 def test_reference_values_of_splitmix64() -> None:
@@ -25,6 +25,10 @@ def test_numbers_do_not_depend_on_how_they_are_asked_for() -> None:
     at_once = uniform(key, counters)
     one_by_one = [uniform(key, counters[i : i + 1])[0] for i in range(4)]
     assert at_once.tolist() == one_by_one
+    assert [one_uniform(key, counter) for counter in counters.tolist()] == one_by_one
+    keys = [key, 0, 2**64 - 1]
+    days = counters.reshape(2, 2)
+    assert uniforms(keys, days).tolist() == [uniform(one, days).tolist() for one in keys]
 
 
 def test_streams_differ() -> None:
