@@ -17,6 +17,9 @@ import attrs
 
 from hes_protocol.cosem import CosemDateTime
 
+NOT_SPECIFIED: Final = bytes.fromhex("ffffffffffffffffff8000ff")
+"""The date-time of what has no time: never, not yet."""
+
 _WILDCARD: Final = 0xFF
 _FIRST_YEAR: Final = 1971
 _LAST_YEAR: Final = 2199

@@ -28,6 +28,7 @@ from hes_simulators.billing import period_of
 from hes_simulators.clock import DAY_S, SECOND_US, grid
 from hes_simulators.energy import QUANTITIES
 from hes_simulators.keys import client_counter, main_client
+from hes_simulators.local_time import NOT_SPECIFIED
 from hes_simulators.randomness import Int64Array
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 # Bits of the AMR profile status of the IDIS companion standard, package 2, "AMR profile status".
 STATUS_CLOCK_INVALID: Final = 0x02
-STATUS_DATA_NOT_VALID: Final = 0x04
 STATUS_DAYLIGHT_SAVING: Final = 0x08
 STATUS_CLOCK_ADJUSTED: Final = 0x20
 STATUS_POWER_DOWN: Final = 0x80
@@ -45,7 +45,7 @@ MOST_EXTREMES: Final = 64
 _Numbers = TypeVar("_Numbers", int, Int64Array)
 _DEFAULT_PERIOD_S: Final = 900
 _HOUR_US: Final = 3600 * SECOND_US
-_NEVER: Final = Data(DataTag.OCTET_STRING, bytes.fromhex("ffffffffffffffffff800000"))
+_NEVER: Final = Data(DataTag.OCTET_STRING, NOT_SPECIFIED)
 COUNTERS: Final = Obis.parse("0.0.96.15.0.255")
 """Under this name the state keeps what is counted: tampers, writes."""
 

@@ -96,7 +96,7 @@ _TABLE: Final = (
         settable=(2, 3, 8),
     ),
     _class(9, "script table", 0, "scripts", "execute", options="scripts"),
-    _class(11, "special days table", 0, "entries", "insert delete", settable=(2,)),
+    _class(11, "special days table", 0, "entries", "insert delete", usual=()),
     _class(
         15,
         "association LN",
@@ -205,7 +205,7 @@ _TABLE: Final = (
         " account_activation_time account_closure_time currency low_credit_threshold"
         " next_credit_available_threshold max_provision max_provision_period",
         "activate_account close_account reset_account",
-        settable=(7, 16, 17, 18, 19),
+        settable=(7, 16),
         options="mode status currency currency_scale low_credit next_credit clearance_threshold"
         " max_provision max_provision_period credits charges gateway",
     ),
@@ -216,7 +216,7 @@ _TABLE: Final = (
         "current_credit_amount credit_type priority warning_threshold limit credit_configuration"
         " credit_status preset_credit_amount credit_available_threshold period",
         "update_amount set_amount_to_value invoke_credit",
-        settable=(5, 6, 9, 10),
+        settable=(6, 9, 10),
         options="amount type priority warning limit preset available_from every_s",
     ),
     _class(

@@ -30,15 +30,15 @@ from hes_simulators.classes.answering import (
 from hes_simulators.classes.payment import AccountStatus, CreditType
 from hes_simulators.classes.plain import Plain
 from hes_simulators.classes.settings_of import Setting
+from hes_simulators.local_time import NOT_SPECIFIED
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
 _MONETARY: Final = 2
-_NEVER: Final = bytes.fromhex("ffffffffffffffffff800000")
 _MOST_PERCENT: Final = 100
 _MOST_CREDITS: Final = 4
-_WRITABLE: Final = {
+_NUMBERS: Final = {
     7: payment.CLEARANCE,
     16: payment.LOW_CREDIT,
     17: payment.NEXT_CREDIT,
@@ -52,8 +52,8 @@ class AccountClass(Plain):
 
     def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | None:
         """Attributes 2 to 19."""
-        if index in _WRITABLE:
-            return _WRITABLE[index].data(meter, one)
+        if index in _NUMBERS:
+            return _NUMBERS[index].data(meter, one)
         account = Account(meter, one)
         lists = {9: account.credits, 10: [charge.one for charge in account.charges]}
         if index in lists:
@@ -67,17 +67,17 @@ class AccountClass(Plain):
             case 12:
                 return _paid_into(account)
             case 13 | 14:
-                kept: bytes = account.kept.get(f"at-{index}", _NEVER)
+                kept: bytes = account.kept.get(f"at-{index}", NOT_SPECIFIED)
                 return octets(kept)
             case 15:
                 return _currency(meter, one)
         return _of_balance(account, index)
 
     def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
-        """Thresholds and provision."""
-        setting = _WRITABLE.get(index)
-        if setting is None:
+        """clearance_threshold, low_credit_threshold; nothing here goes by the others."""
+        if index not in (7, 16):
             raise Refused(READ_WRITE_DENIED)
+        setting = _NUMBERS[index]
         meter.state.of(one.obis)[setting.name] = setting.check(data)
         if Account(meter, one).is_opened:
             Account(meter, one).refresh(meter.now_us)

@@ -38,13 +38,13 @@ from hes_simulators.classes.collecting import Charge, Price, is_metered
 from hes_simulators.classes.payment import ChargeType
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import SECOND_US, microseconds
-from hes_simulators.local_time import instant
+from hes_simulators.local_time import NOT_SPECIFIED, instant
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
 _DATE_TIME_OCTETS: Final = 12
-_NEVER: Final = bytes.fromhex("ffffffffffffffffff800000")
+_DATE_AND_TIME: Final = 9  # without deviation and status
 _MOST_RATES: Final = 8
 _NUMBERS: Final = {3: payment.TYPE, 4: payment.PRIORITY, 13: payment.PROPORTION}
 _VALUE: Final = 2
@@ -68,7 +68,7 @@ class ChargeClass(Plain):
             case 6:
                 return _unit_charge(charge, charge.passive)
             case 7:
-                kept: bytes = charge.kept.get("activation", _NEVER)
+                kept: bytes = charge.kept.get("activation", NOT_SPECIFIED)
                 return octets(kept)
             case 8:
                 return double_long_unsigned(charge.period_s)
@@ -156,7 +156,7 @@ def _activate(charge: Charge, at_us: int) -> None:
 
 def _activation(meter: Meter, octets_: bytes) -> dict[str, Any]:
     """A date-time in the future, or none at all; wildcards are no time."""
-    if octets_ == _NEVER:
+    if octets_[:_DATE_AND_TIME] == NOT_SPECIFIED[:_DATE_AND_TIME]:
         return {"activation": octets_, "activates_us": None}
     try:
         at = instant(CosemDateTime.from_octets(octets_), meter.kind.clock_zone, latest=False)

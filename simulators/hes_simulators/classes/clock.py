@@ -42,14 +42,13 @@ from hes_simulators.clock import (
     moment,
     summer_changes,
 )
-from hes_simulators.local_time import instant
+from hes_simulators.local_time import NOT_SPECIFIED, instant
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
 _INTERNAL_CRYSTAL: Final = 1
 _BEGINS, _ENDS = 5, 6
-_NOT_SPECIFIED: Final = bytes.fromhex("ffffffffffffffffff8000ff")
 # Of dates that come again each year: any year, the last one in the month, on a Sunday.
 _ANY_YEAR, _LAST, _SUNDAY, _ANY = 0xFFFF, 0xFE, 7, 0xFF
 _WEEK: Final = timedelta(days=7)
@@ -87,7 +86,7 @@ class Clock(Plain):
                 return Data(DataTag.UNSIGNED, shown.clock_status)
             case 5 | 6:
                 rules = _rules(meter.kind.face, at_us)
-                return octets(rules[index].octets if rules else _NOT_SPECIFIED)
+                return octets(rules[index].octets if rules else NOT_SPECIFIED)
             case 7:
                 rules = _rules(meter.kind.face, at_us)
                 return Data(DataTag.INTEGER, rules[_BEGINS].gained_min if rules else 0)

@@ -29,11 +29,11 @@ from hes_simulators.classes.answering import (
 )
 from hes_simulators.classes.payment import CreditStatus, CreditType
 from hes_simulators.classes.plain import Plain
+from hes_simulators.local_time import NOT_SPECIFIED
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
-_NEVER: Final = bytes.fromhex("ffffffffffffffffff800000")
 _LONG: Final = (1 << 31) - 1
 _NUMBERS: Final = {
     3: payment.TYPE,
@@ -43,7 +43,7 @@ _NUMBERS: Final = {
     9: payment.PRESET,
 }
 _WRITABLE: Final = {
-    index: payment.AVAILABLE_FROM if index == 10 else _NUMBERS[index] for index in (5, 6, 9, 10)
+    index: payment.AVAILABLE_FROM if index == 10 else _NUMBERS[index] for index in (6, 9, 10)
 }
 
 
@@ -66,11 +66,11 @@ class CreditClass(Plain):
             case 10:
                 return double_long(accounting.available_from(_account(meter), one))
             case 11:
-                return octets(_NEVER)
+                return octets(NOT_SPECIFIED)
         return None
 
     def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
-        """Thresholds, limit and preset amount."""
+        """limit, preset_credit_amount, credit_available_threshold."""
         if index not in _WRITABLE:
             raise Refused(READ_WRITE_DENIED)
         value = _WRITABLE[index].check(data)

@@ -3,8 +3,9 @@ Limiter (class_id 71): switches the load off when it draws too much for too long
 
 A living class. It looks at what the installation would draw, quarter-hour by quarter-hour, finds
 the first moment at which that has been above the threshold for min_over_threshold_duration, and
-lets the relay open by itself; after min_under_threshold_duration the relay closes by itself where
-its mode allows. In an emergency profile, for its duration, the emergency threshold counts.
+lets the relay open by itself; after min_under_threshold_duration, a minute at least, the relay
+closes by itself where its mode allows. In an emergency profile, for its duration, the emergency
+threshold counts.
 Source: IEC 62056-6-2, class_id 71 version 0.
 """
 
@@ -35,7 +36,7 @@ from hes_simulators.classes.answering import (
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import SECOND_US, microseconds
 from hes_simulators.energy import QUANTITIES
-from hes_simulators.local_time import instant
+from hes_simulators.local_time import NOT_SPECIFIED, instant
 from hes_simulators.randomness import Int64Array
 from hes_simulators.state import ELECTRICITY, Cut
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
 _SLOT_US: Final = 900 * SECOND_US
+# A relay that opened under load rests so long at least, whatever a client has written.
+_RESTS_US: Final = 60 * SECOND_US
 _ARMED, _TRIPPED = "armed_us", "tripped_us"
 _U32: Final = DataTag.DOUBLE_LONG_UNSIGNED
 _DEFAULT_MONITORED: Final = "3/1.0.1.7.0.255/2"
@@ -50,7 +53,6 @@ _MOST_GROUPS: Final = 32
 _SCRIPT_TABLE: Final = 9
 _DISCONNECT_SCRIPTS: Final = Obis.parse("0.0.10.0.106.255")
 _NO_PROFILE: Final = (0, 0, 0)
-_NOT_SPECIFIED: Final = bytes.fromhex("ffffffffffffffffff8000ff")
 
 
 class Limiter(Plain):
@@ -71,7 +73,7 @@ class Limiter(Plain):
             case 4 | 5 | 6 | 7:
                 return double_long_unsigned(_setting(meter, one, index))
             case 8:
-                return structure(long_unsigned(0), octets(_NOT_SPECIFIED), double_long_unsigned(0))
+                return structure(long_unsigned(0), octets(NOT_SPECIFIED), double_long_unsigned(0))
             case 9:
                 return array()
             case 10:
@@ -102,7 +104,8 @@ class Limiter(Plain):
         """See `LivingClass`: when it trips, or when it lets the relay close."""
         tripped_us = meter.state.peek(one.obis, _TRIPPED)
         if tripped_us is not None:
-            at_us = int(tripped_us) + _setting(meter, one, 7) * SECOND_US
+            under_us = max(_setting(meter, one, 7) * SECOND_US, _RESTS_US)
+            at_us = int(tripped_us) + under_us
             return at_us if after_us < at_us <= until_us else None
         if meter.state.cuts.get(ELECTRICITY) and meter.state.cuts[ELECTRICITY].reasons:
             return None  # nothing flows: nothing can be too much

@@ -4,7 +4,8 @@ Activity calendar (class_id 20), special days table (class_id 11), register moni
 Owns what they show and take. The rates by which energy is counted are at first those of the
 installation's `Tariff`, which the active calendar shows, and from the activation of another
 calendar on those of that one. This meter knows workdays, Saturdays and Sundays, one season, and
-switches at quarter-hours: a passive calendar that wants more is kept, and not activated.
+switches at quarter-hours: a passive calendar that wants more is not activated. Nor does it know
+special days: its table of them is empty, and nobody can put any in.
 Source: IEC 62056-6-2, class_id 20, 11, 21, version 0 each.
 """
 
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Final
 
 from hes_protocol.axdr import Data, DataTag, array, decode_all, structure
 from hes_protocol.cosem import CosemDateTime
+from hes_protocol.errors import EncodingError
 from hes_protocol.models.notation import read_attribute_name
 from hes_protocol.models.objects import ModelObject
 from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     OTHER_REASON,
+    TYPE_UNMATCHED,
     Refused,
     elements,
     invoking,
@@ -37,19 +40,16 @@ from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import microseconds
 from hes_simulators.energy import Tariff
 from hes_simulators.energy.tariff import Switches
-from hes_simulators.local_time import instant
+from hes_simulators.local_time import NOT_SPECIFIED, instant
 from hes_simulators.state import TariffChange
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
 _TARIFF_SCRIPTS: Final = bytes((0, 0, 10, 0, 100, 255))
-_EVERY_YEAR: Final = bytes.fromhex("ffff0101ff0000000080ffff")[:12]
-_NEVER: Final = bytes.fromhex("ffffffffffffffffff8000ff")
-_MOST_DAYS: Final = 64
+_EVERY_YEAR: Final = bytes.fromhex("ffff0101ff000000008000ff")
 _PASSIVE_BEHIND: Final = 4  # attribute 6 is the passive 2, and so on
-# Week and day profiles: what says when which rate counts.
-_SWITCHING: Final = frozenset({4, 5})
+_ACTIVATION: Final = 10
 _WORKDAY, _SATURDAY, _SUNDAY = 1, 2, 3
 
 
@@ -58,8 +58,8 @@ class ActivityCalendar(Plain):
 
     def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
         """The calendar of the usual tariff, active and passive."""
-        if index == 10:
-            return octets(_NEVER)
+        if index == _ACTIVATION:
+            return octets(NOT_SPECIFIED)
         active = index if index <= 5 else index - _PASSIVE_BEHIND
         tariff = Tariff.of(meter.rates)
         match active:
@@ -92,20 +92,22 @@ class ActivityCalendar(Plain):
 
     def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
         """The passive calendar, and when it becomes active: at once where that has passed."""
-        if index == 10:
-            octet_string(data, 12, 12)
-        super().take(meter, one, index, data, sap)
+        if index != _ACTIVATION:
+            super().take(meter, one, index, data, sap)
+            return
+        octet_string(data, 12, 12)
+        if self._is_rewritten(meter, one):
+            self._tariff(meter, one)
+        at_us = _activation_us(meter, data)
+        meter.keep(one, index, data)
+        if at_us is not None and at_us <= meter.now_us:
+            self._activate(meter, one)
 
     def due_us(self, meter: Meter, one: ModelObject, after_us: int, until_us: int) -> int | None:
         """See `LivingClass`."""
-        written = meter.state.written.get((one.obis, 10))
-        if written is None:
-            return None
-        time = instant(CosemDateTime.from_octets(written.value), meter.face.zone, latest=False)
-        if time is None:
-            return None
-        at_us = meter.time.segment(after_us).true_at(microseconds(time))
-        return at_us if after_us < at_us <= until_us else None
+        written = meter.state.written.get((one.obis, _ACTIVATION))
+        at_us = None if written is None else _activation_us(meter, written, after_us)
+        return at_us if at_us is not None and after_us < at_us <= until_us else None
 
     def happen(self, meter: Meter, one: ModelObject, at_us: int) -> None:
         """See `LivingClass`; a calendar that the meter cannot follow stays passive."""
@@ -124,11 +126,15 @@ class ActivityCalendar(Plain):
             for index in range(2, 6)
             if (one.obis, index + _PASSIVE_BEHIND) in written
         }
-        if _SWITCHING & passive.keys():
+        if self._is_rewritten(meter, one):
             meter.state.tariffs.append(self._tariff(meter, one))
         for index, data in passive.items():
             meter.keep(one, index, data)
         meter.event("tariff_changed")
+
+    def _is_rewritten(self, meter: Meter, one: ModelObject) -> bool:
+        """Whether the passive calendar has weeks or days that a client wrote."""
+        return any((one.obis, index + _PASSIVE_BEHIND) in meter.state.written for index in (4, 5))
 
     def _tariff(self, meter: Meter, one: ModelObject) -> TariffChange:
         weeks = elements(self._passive(meter, one, 8))
@@ -147,6 +153,22 @@ class ActivityCalendar(Plain):
         found = meter.value(one, index, 0)
         assert not isinstance(found, DataAccessResult)
         return decode_all(found) if isinstance(found, bytes) else found
+
+
+def _activation_us(meter: Meter, data: Data, after_us: int | None = None) -> int | None:
+    """
+    activate_passive_calendar_time as true time by the clock as it goes now (or then).
+
+    Raises: Refused: it is no date-time.
+    """
+    try:
+        time = instant(CosemDateTime.from_octets(data.value), meter.face.zone, latest=False)
+    except EncodingError:
+        raise Refused(TYPE_UNMATCHED) from None
+    if time is None:
+        return None
+    segment = meter.time.segment(meter.now_us if after_us is None else after_us)
+    return segment.true_at(microseconds(time))
 
 
 def _switches(meter: Meter, actions: Sequence[Data]) -> Switches:
@@ -184,42 +206,8 @@ class SpecialDays(Plain):
     """class_id 11."""
 
     def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
-        """entries: none in a fresh meter."""
+        """entries: none."""
         return array() if index == 2 else None
-
-    def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
-        """entries."""
-        for entry in elements(data, _MOST_DAYS):
-            _check_entry(entry)
-        meter.keep(one, index, data)
-
-    @invoking
-    def invoke(
-        self, meter: Meter, one: ModelObject, method_index: int, data: Data | None, sap: int
-    ) -> Data | None:
-        """insert an entry, which replaces the one of its index; delete the one of an index."""
-        written = meter.state.written.get((one.obis, 2))
-        entries = {} if written is None else {one.value[0].value: one for one in written.value}
-        match method_index:
-            case 1:
-                assert data is None or isinstance(data, Data)
-                entries[_check_entry(data)] = data
-                if len(entries) > _MOST_DAYS:
-                    raise Refused(OTHER_REASON)
-            case 2:
-                if entries.pop(number(data, DataTag.LONG_UNSIGNED), None) is None:
-                    raise Refused(OTHER_REASON)
-            case _:
-                raise Refused(OBJECT_UNDEFINED)
-        meter.keep(one, 2, array(*(entries[index] for index in sorted(entries))))
-        return None
-
-
-def _check_entry(entry: Data | None) -> int:
-    index, date, day_id = members(entry, 3)
-    octet_string(date, 5, 5)
-    number(day_id, DataTag.UNSIGNED)
-    return number(index, DataTag.LONG_UNSIGNED)
 
 
 class RegisterMonitor(Plain):

@@ -31,12 +31,12 @@ from hes_simulators.classes.answering import (
 from hes_simulators.classes.payment import AccountStatus
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import moment
+from hes_simulators.local_time import NOT_SPECIFIED
 from hes_simulators.tokens import Token, TokenKind, read_token
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
-_NEVER: Final = bytes.fromhex("ffffffffffffffffff800000")
 _REMEMBERED: Final = 50  # numbers of tokens that were taken
 _MOST_OCTETS: Final = 64
 
@@ -73,7 +73,7 @@ class TokenGateway(Plain):
             case 2:
                 return octets(kept.get("token", b""))
             case 3:
-                return octets(kept.get("at", _NEVER))
+                return octets(kept.get("at", NOT_SPECIFIED))
             case 4:
                 return array(*(octets(text.encode()) for text in kept.get("description", ())))
             case 5:

@@ -41,6 +41,9 @@ def octets(text: str) -> Data:
     return Data(DataTag.OCTET_STRING, bytes.fromhex(text))
 
 
+PASSED = octets("07ea0101ff00000000800000")
+
+
 def codes(one: Hands, log: str) -> list[int]:
     return [row[1] for row in one.rows((7, log))]
 
@@ -194,21 +197,12 @@ def test_how_often_a_device_is_heard_can_be_written() -> None:
 # --- 11, 20: days and calendars ---------------------------------------------------------------
 
 
-def entry(index: int, date: str = "07eb0101ff") -> Data:
-    return structure(Data(DataTag.LONG_UNSIGNED, index), octets(date), Data(DataTag.UNSIGNED, 3))
-
-
-def test_special_days_are_inserted_replaced_and_deleted() -> None:
+def test_nobody_can_put_in_special_days_that_no_rate_would_follow() -> None:
     one = hands()
+    day = structure(Data(DataTag.LONG_UNSIGNED, 1), octets("07eb0101ff"), Data(DataTag.UNSIGNED, 3))
     assert one.value(HOLIDAYS) == ()
-    for index in (2, 1, 2):
-        assert one.act(HOLIDAYS, 1, entry(index)) is SUCCESS
-    assert [day.value[0].value for day in one.value(HOLIDAYS)] == [1, 2]
-    assert one.act(HOLIDAYS, 2, Data(DataTag.LONG_UNSIGNED, 1)) is SUCCESS
-    assert one.act(HOLIDAYS, 2, Data(DataTag.LONG_UNSIGNED, 1)) is ActionResultCode.OTHER_REASON
-    assert one.act(HOLIDAYS, 1, entry(4, "07eb")) is ActionResultCode.OTHER_REASON
-    assert one.act(HOLIDAYS, 1, None) is ActionResultCode.TYPE_UNMATCHED
-    assert len(one.value(HOLIDAYS)) == 1
+    assert one.act(HOLIDAYS, 1, day) is ActionResultCode.READ_WRITE_DENIED
+    assert one.set(HOLIDAYS, 2, array(day)) is DataAccessResult.READ_WRITE_DENIED
 
 
 def test_a_passive_calendar_becomes_the_active_one() -> None:
@@ -221,6 +215,9 @@ def test_a_passive_calendar_becomes_the_active_one() -> None:
     assert one.act(CALENDAR, 1, NOTHING) is SUCCESS
     assert one.value(CALENDAR, 2) == b"NEW"
     assert 9 in codes(one, "0.0.99.98.0.255")
+    one.set(CALENDAR, 6, Data(DataTag.OCTET_STRING, b"LAST"))
+    assert one.set(CALENDAR, 10, PASSED) is DataAccessResult.SUCCESS
+    assert one.value(CALENDAR, 2) == b"LAST"  # at once
 
 
 def test_the_calendar_shows_the_rates_that_count() -> None:
@@ -289,6 +286,7 @@ def test_a_calendar_that_the_meter_cannot_follow_stays_passive(day: Data) -> Non
     one.set(CALENDAR, 8, week_profile())
     assert one.set(CALENDAR, 9, day) is DataAccessResult.SUCCESS
     assert one.act(CALENDAR, 1, NOTHING) is ActionResultCode.OTHER_REASON
+    assert one.set(CALENDAR, 10, PASSED) is DataAccessResult.OTHER_REASON
     assert one.value(CALENDAR, 5) == active
     assert one.meter.state.tariffs == []
 
