@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +34,17 @@ def models() -> tuple[Model, ...]:
     try:
         return parse_models(file.read_text(encoding="utf-8") for file in files)
     except (LocalProtocolError, UnicodeDecodeError) as error:
-        raise ModelFileError(str(error)) from error
+        raise ModelFileError(_unreadable(files) or str(error)) from error
+
+
+def _unreadable(files: Iterable[Path]) -> str | None:
+    """The first file without a model's name by which to tell what is wrong."""
+    for file in files:
+        try:
+            tomllib.loads(file.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            return f"{file}: {error}"
+    return None
 
 
 @cache

@@ -316,7 +316,8 @@ class Supervisor:
             died = fleet.child is not None and fleet.child.exit_code is not None
             if died or time.monotonic() > deadline:
                 words = fleet.child.last_words if fleet.child is not None else ""
-                raise PermanentError(f"the simulated fleet did not start: {words or 'no word'}")
+                last = words.splitlines()[-1].removeprefix("Error: ") if words else "no word"
+                raise PermanentError(f"the simulated fleet did not start: {last}")
             if self._stopping.wait(0.05):
                 return
         with self._fleet_file.open(encoding="utf-8") as lines:
