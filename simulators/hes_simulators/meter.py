@@ -84,6 +84,9 @@ _MOST_PUSHES: Final = 64
 _AHEAD_US: Final = 900 * SECOND_US
 _FURTHEST_US: Final = 2 * 86_400 * SECOND_US
 _NOT_KNOWN: Final = -1
+# So much happens by itself in one go; a meter that a client made do more comes after: it lags, and
+# catches up as it is looked at, while the others are served.
+_MOST_AT_ONCE: Final = 500
 # A clock without power runs on its reserve for so long (IDIS: at least a week).
 _CLOCK_RESERVE_US: Final = 7 * 86_400 * SECOND_US
 _DOUBTFUL: Final = 0x02
@@ -255,13 +258,15 @@ class Meter:
         if to_us > self._quiet_us and self.kind.living:
             self._advancing = True
             try:
-                self._live(to_us)
+                to_us = self._live(to_us)
             finally:
                 self._advancing = False
         state.advanced_us = self.now_us = to_us
         return to_us
 
-    def _live(self, to_us: int) -> None:
+    def _live(self, to_us: int) -> int:
+        """Let happen what is due until then; returns how far it came."""
+        happened = 0
         after_us = self.state.advanced_us or 0
         ahead_us = 0 if self._quiet_us == _NOT_KNOWN else _AHEAD_US
         window_us = _AHEAD_US
@@ -276,7 +281,7 @@ class Meter:
             first_us = min(due)[0] if due else until_us + 1
             if first_us > to_us:
                 self._quiet_us = first_us - 1
-                return
+                break
             if not due:
                 after_us, window_us = until_us, min(2 * window_us, _FURTHEST_US)
                 continue
@@ -287,6 +292,11 @@ class Meter:
                 # What the first of them did may have called the others off.
                 if at_us == first_us and known.due_us(self, one, first_us - 1, first_us):
                     known.happen(self, one, first_us)
+                    happened += 1
+            if happened >= _MOST_AT_ONCE:
+                self._quiet_us = _NOT_KNOWN
+                return first_us
+        return to_us
 
     def _gain(self, to_us: int) -> None:
         """A faulty clock has jumped, or run away."""

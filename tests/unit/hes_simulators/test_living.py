@@ -464,6 +464,22 @@ def test_the_limiter_counts_anew_when_power_is_back() -> None:
     assert trips == [START + 7 * MINUTE]
 
 
+def test_a_meter_that_is_made_to_chatter_holds_nobody_up() -> None:
+    """It trips every minute or so: after hours it is behind, and comes up as it is read."""
+    one = hands()
+    one.set(RELAY, 4, Data(DataTag.ENUM, 5))
+    for index in (6, 7, 4):
+        one.set(LIMITER, index, Data(DataTag.DOUBLE_LONG_UNSIGNED, 1))
+    one.after(hours=12)
+    before = len(one.journal.of("outage"))
+    one.value(RELAY)
+    assert len(one.journal.of("outage")) - before == 500
+    assert one.meter.now_us < microseconds(one.now)
+    for _ in range(4):
+        one.value(RELAY)
+    assert one.meter.now_us == microseconds(one.now)
+
+
 @pytest.mark.parametrize("name", SIMULATED)
 def test_a_last_gasp_asks_for_no_energy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has looked at it for hours; then its power fails, and is back."""
