@@ -193,6 +193,7 @@ _TABLE: Final = (
         "slave_install slave_deinstall capture reset_alarm synchronize_clock data_send"
         " set_encryption_key transfer_key",
         settable=(4, 5, 6, 7, 8, 9),
+        usual=(1, 2, 3, 4, 5, 7, 8),
         options="channel",
     ),
     _class(

@@ -41,8 +41,9 @@ _DEVICE_TYPES: Final = {"gas": 0x03, "water": 0x07, "heat": 0x04}
 _GENERATION: Final = 1
 _INSTALLED, _ALARM, _HEARD = "installed", "alarm", "heard_us"
 _GONE, _AWAY = "gone_us", "away_us"
+_PRIMARY_ADDRESS: Final = 5
 _WIDTHS: Final = {
-    5: (DataTag.UNSIGNED, 250),
+    _PRIMARY_ADDRESS: (DataTag.UNSIGNED, 250),
     6: (DataTag.DOUBLE_LONG_UNSIGNED, 0xFFFFFFFF),
     7: (DataTag.LONG_UNSIGNED, 0xFFFF),
     8: (DataTag.UNSIGNED, 0xFF),
@@ -108,10 +109,12 @@ class MbusClient(Plain):
         kept = meter.state.of(one.obis)
         match method_index:
             case 1:
-                number(data, DataTag.UNSIGNED, 0, 250)
+                address = number(data, DataTag.UNSIGNED, 0, 250)
                 if kept.get(_INSTALLED, True):
                     raise Refused(OTHER_REASON)
                 kept[_INSTALLED] = True
+                if address:  # 0: the device keeps its own
+                    meter.state.written[one.obis, _PRIMARY_ADDRESS] = unsigned(address)
                 kept[_AWAY].append([*kept.pop(_GONE), meter.now_us])
                 meter.event("mbus_installed")
             case 2:
@@ -120,6 +123,8 @@ class MbusClient(Plain):
                     raise Refused(OTHER_REASON)
                 kept[_INSTALLED], kept[_GONE] = False, [meter.now_us, _last_heard_us(meter, one)]
                 kept.setdefault(_AWAY, [])
+                for attribute in _WIDTHS:
+                    meter.state.written.pop((one.obis, attribute), None)
                 meter.event("mbus_removed")
             case 3:
                 nothing(data)

@@ -175,6 +175,7 @@ def test_a_device_can_be_heard_now_released_and_found_again() -> None:
     assert one.act(MBUS, 2, NOTHING) is SUCCESS
     assert (one.value(MBUS, 6), one.value(MBUS, 9)) == (0, 0)
     assert one.act(MBUS, 2, NOTHING) is ActionResultCode.OTHER_REASON
+    assert one.value(MBUS, 5) == 0
     one.after(days=2)
     assert one.value((4, "0.1.24.2.1.255")) == heard
     assert one.rows((7, "0.1.24.3.0.255"))[-1][2] == heard
