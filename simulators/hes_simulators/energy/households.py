@@ -112,11 +112,11 @@ class Household:
         away = uniform(self._key("away"), (days + 3) // 7) < _AWAY_SHARE
         load = self.annual_wh / DAYS_PER_YEAR * season * weekend * mood
         load *= np.where(away, 0.8 * self.base_share, 1.0)
-        if self.solar_wp:
-            sun_hours = clear_sky_hours(self.region.place, days)
-            made = self.solar_wp * sun_hours * self.region.clearness(days)
-        else:
-            made = np.zeros(len(days))
+        if not self.solar_wp:
+            bought = np.rint(load).astype(np.int64)
+            return DayEnergy(load, np.zeros(len(days)), bought, np.zeros(len(days), np.int64))
+        sun_hours = clear_sky_hours(self.region.place, days)
+        made = self.solar_wp * sun_hours * self.region.clearness(days)
         shared = _SELF_USE * load * made / (load + made)
         return DayEnergy(
             load_wh=load,
