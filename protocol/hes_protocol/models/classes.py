@@ -4,7 +4,8 @@ What the standard says of each interface class, as far as model files need it.
 Owns names of attributes and methods, which attributes a client that may write can set, which
 nobody may read, and which options a file may give an object. What a class *does* is the
 simulators' (`hes_simulators.classes`). The standard leaves it to the maker which attributes can be
-set: here those are settable that a simulated meter goes by, so that nothing is taken and ignored.
+set and which methods there are: here those that a simulated meter goes by, so that nothing is taken
+and ignored.
 
 Source: IEC 62056-6-2, "interface classes"; versions are those that the models here use.
 """
@@ -65,8 +66,8 @@ def _class(
 
 _TABLE: Final = (
     _class(1, "data", 0, "value", settable=(2,), options="longest_octets client"),
-    _class(3, "register", 0, "value scaler_unit", "reset"),
-    _class(4, "extended register", 0, "value scaler_unit status capture_time", "reset"),
+    _class(3, "register", 0, "value scaler_unit", "reset", usual=()),
+    _class(4, "extended register", 0, "value scaler_unit status capture_time", "reset", usual=()),
     _class(
         5,
         "demand register",
@@ -75,6 +76,7 @@ _TABLE: Final = (
         " start_time_current period number_of_periods",
         "reset next_period",
         settable=(8, 9),
+        usual=(),
     ),
     _class(
         7,
