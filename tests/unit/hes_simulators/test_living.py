@@ -32,6 +32,7 @@ RELAY = (70, "0.0.96.3.10.255")
 LIMITER = (71, "0.0.17.0.0.255")
 MONITOR = (21, "0.0.16.1.0.255")
 PUSH = (40, "0.4.25.9.0.255")
+REPLY_TO_HLS = (15, 1)
 DENIED = DataAccessResult.READ_WRITE_DENIED
 BILLING = (7, "0.0.98.1.0.255")
 NOTHING = Data(DataTag.INTEGER, 0)
@@ -62,8 +63,8 @@ def time_data(at: datetime) -> Data:
 
 
 @pytest.mark.parametrize("name", SIMULATED)
-def test_what_a_client_may_write_it_can(name: str) -> None:
-    """No right is shown that the meter does not grant: each attribute takes what it holds."""
+def test_what_a_client_may_do_it_can(name: str) -> None:
+    """No right is shown that is not granted: each attribute takes what it holds."""
     one = hands(name)
     for (class_id, obis), found in one.meter.kind.model.objects.items():
         for index, attribute in found.attributes.items():
@@ -71,6 +72,11 @@ def test_what_a_client_may_write_it_can(name: str) -> None:
             if one.sap in attribute.write and isinstance(held_now, Data):
                 result = one.set((class_id, str(obis)), index, held_now)
                 assert result is DataAccessResult.SUCCESS, (class_id, obis, index)
+        for method, saps in found.methods.items():
+            if one.sap in saps and (class_id, method) != REPLY_TO_HLS:
+                answer = one.act((class_id, str(obis)), method, NOTHING)
+                assert answer is not ActionResultCode.OBJECT_UNDEFINED, (class_id, obis, method)
+                assert answer is not ActionResultCode.READ_WRITE_DENIED, (class_id, obis, method)
 
 
 @pytest.mark.parametrize("name", SIMULATED)
