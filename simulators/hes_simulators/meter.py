@@ -51,6 +51,7 @@ from hes_simulators.classes import Answer, interface_class, mbus
 from hes_simulators.classes.accounting import Account
 from hes_simulators.clock import SECOND_US, Face, MeterClock, microseconds, moment, standard_zone
 from hes_simulators.energy import Source
+from hes_simulators.energy.voltage import with_event
 from hes_simulators.events import log_event
 from hes_simulators.faults import Alter, ServerParts, unaltered
 from hes_simulators.identity import Identity
@@ -360,7 +361,11 @@ class Meter:
         Args: name: as the model's tables call it; one without a code there is only journaled.
             facts: whole numbers among them are kept with the rows of its logs.
         """
-        self.advance_us(microseconds(at))
+        at_us = self.advance_us(microseconds(at))
+        voltages = with_event(self.state.voltages or (), name, at_us)
+        if voltages is not None:
+            self.state.voltages = voltages
+            self._impose_voltages()
         self.event(name, **facts)
 
     def event(self, name: str, **facts: Any) -> None:
@@ -408,7 +413,12 @@ class Meter:
                 self.state,
                 partial(electricity, self.kind, self.identity.index),
             )
+            self._impose_voltages()
         return self._measuring
+
+    def _impose_voltages(self) -> None:
+        if self._measuring is not None and self.state.voltages is not None:
+            self.source.voltage_events = tuple(self.state.voltages)
 
     @property
     def source(self) -> Source:

@@ -20,6 +20,7 @@ import numpy as np
 
 from hes_protocol.axdr import Data
 from hes_protocol.cosem import Obis
+from hes_simulators.energy.voltage import VoltageEvent
 from hes_simulators.randomness import Int64Array
 
 ELECTRICITY: Final = "electricity"
@@ -138,9 +139,9 @@ class MeterState:
     `clock_steps` are what was done to the clock, in order; `clock_status` are bits of the COSEM
     clock status that last; `dark` are power failures; `cuts` says by medium when nothing could
     flow; `written` what clients wrote, by object and attribute_index; `logs` the rows of logs;
-    `counters` the highest invocation counter of each
-    client; `next_counter` the meter's own, None before the first; `billings` when billing periods
-    were closed out of turn; `tariffs` calendars that were activated; `firmware` the version since
+    `counters` the highest invocation counter of each client; `next_counter` the meter's own, None
+    before the first; `billings` when billing periods were closed out of turn; `tariffs` calendars
+    that were activated; `voltages` sags and swells, None without any; `firmware` the version since
     the first image; `faults` belongs to `faults`.
     """
 
@@ -158,6 +159,7 @@ class MeterState:
     next_counter: int | None = None
     billings: list[int] = attrs.field(factory=list)
     tariffs: list[TariffChange] = attrs.field(factory=list)
+    voltages: list[VoltageEvent] | None = None
     firmware: str | None = None
     faults: dict[str, Any] = attrs.field(factory=dict)
 
@@ -183,5 +185,6 @@ class MeterState:
             or self.logs
             or self.billings
             or self.tariffs
+            or self.voltages
             or self.firmware
         )
