@@ -69,6 +69,7 @@ def _setting_options(command: Command) -> Command:
     help="For which the settings are: up to the server, down from it.",
 )
 @click.option("--cut", is_flag=True, help="Of a running proxy: reset every connection.")
+@click.option("--dry-run", is_flag=True, help="Of a running proxy: only say what would change.")
 @_setting_options
 def proxy(
     listen: tuple[str, int] | None,
@@ -78,6 +79,7 @@ def proxy(
     control: Path | None,
     direction: str,
     cut: bool,
+    dry_run: bool,
     **settings: Any,
 ) -> None:
     """
@@ -89,18 +91,30 @@ def proxy(
     if listen is None and server is None:
         if control is None:
             raise click.UsageError("--listen and --to run a proxy; --control changes one")
-        write_document(_change(control, direction, said, cut=cut))
+        write_document(_change(control, direction, said, cut=cut, dry_run=dry_run))
         return
-    if listen is None or server is None or cut:
-        raise click.UsageError("a proxy that is to run has --listen and --to, and no --cut")
+    if listen is None or server is None or cut or dry_run:
+        raise click.UsageError(
+            "a proxy that is to run has --listen and --to, and neither --cut nor --dry-run"
+        )
     _serve(listen, server, control, direction, said, udp=udp, seed=seed)
 
 
-def _change(control: Path, direction: str, said: dict[str, Any], *, cut: bool) -> dict[str, Any]:
+def _change(
+    control: Path, direction: str, said: dict[str, Any], *, cut: bool, dry_run: bool
+) -> dict[str, Any]:
+    from hes_simulators import proxy as proxies
     from hes_simulators.faults.lines import ControlError, RefusedError, ask
 
     command = {"do": "set", "direction": direction, "settings": said}
     try:
+        proxies.CLEAN.changed(said)
+    except proxies.ProxyError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        if dry_run:
+            trio.run(ask, control, {"do": "state"})
+            return {"would": {"cut": cut, "direction": direction, "set": said}}
         if cut:
             trio.run(ask, control, {"do": "cut"})
         return trio.run(ask, control, command if said else {"do": "state"})

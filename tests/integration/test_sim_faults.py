@@ -236,6 +236,8 @@ async def test_hes_sim_fault_and_proxy_change_what_runs(tmp_path: Path) -> None:
             port = int(ready.split()[2].rpartition(":")[2])
             await _read(record, port)
             change = ["sim", "proxy", *control, "--direction", "down", "--reset-after", "20"]
+            would = await trio.to_thread.run_sync(commands.run, *change, "--dry-run")
+            assert json.loads(would.stdout)["would"]["set"] == {"reset_after": 20}
             changed = await trio.to_thread.run_sync(commands.run, *change)
             state = json.loads(changed.stdout)
             assert (state["connections"], state["down"]["reset_after"]) == (1, 20)
