@@ -24,7 +24,14 @@ from hes_simulators.energy.installation import EXPORT, IMPORT, Installation, slo
 from hes_simulators.energy.layout import Layout
 from hes_simulators.energy.region import Region
 from hes_simulators.energy.tariff import BandArray, Tariff, bands, bands_of_day
-from hes_simulators.randomness import FloatArray, Int64Array, normal, stream_key, uniform
+from hes_simulators.randomness import (
+    FloatArray,
+    Int64Array,
+    normal,
+    one_uniform,
+    stream_key,
+    uniform,
+)
 
 SumArray = npt.NDArray[np.int32]
 
@@ -35,7 +42,7 @@ _DAYS_OF_A_LONG_READ: Final = 400
 # The registers at the start of each day from so many before the newest one asked for to so many
 # after it are kept: a new day costs no adding up, as most of what is asked is of the last days.
 _DAYS_BACK: Final = 3
-_DAYS_AHEAD: Final = 4
+_DAYS_AHEAD: Final = 2
 # Registers are added up from here on, this many days before the one asked for.
 _ANCHOR_DAYS: Final = 30
 # Shapes are computed for so many days at once: arrays of some 50 kB, which stay in a cache.
@@ -138,9 +145,15 @@ class Ledger:
         if missing:
             first = missing[0].number
             openings = self._registers(first, missing[-1].number + 1)
+            if len(missing) == len(days) and openings.base is self._lately_sums:
+                return [openings[day.number - first] for day in days]
             for day in missing:
                 day.openings = openings[day.number - first].copy()
         return [day.openings for day in days if day.openings is not None]
+
+    @property
+    def _lately_sums(self) -> Int64Array | None:
+        return None if self._lately is None else self._lately[1]
 
     def grown_before(self, days: list[Day]) -> list[Int64Array]:
         """What the registers grew by from the first of some days to the start of each; in order."""
@@ -256,26 +269,22 @@ class Ledger:
     ) -> None:
         """Reactive and apparent energy of each day by the day's power factor."""
         inductive, capacitive, apparent = _COMPANIONS[flow]
-        tan = self._tan_phi(days)
+        tans = [self._tan_phi(quadrant, days) for quadrant in (inductive, capacitive)]
         names = self.layout.streams
-        for name in (inductive, capacitive):
-            reactive = np.rint(banded * tan[name][:, None])
+        for name, tan in zip((inductive, capacitive), tans, strict=True):
+            reactive = np.rint(banded * tan[:, None])
             totals[:, names.index(name)] = reactive.astype(np.int64)
-        net = tan[inductive] - tan[capacitive]
+        net = tans[0] - tans[1]
         whole = np.rint(banded * np.sqrt(1.0 + net**2)[:, None])
         totals[:, names.index(apparent)] = whole.astype(np.int64)
 
-    def _tan_phi(self, days: Int64Array) -> dict[str, FloatArray]:
-        """Reactive per active energy of each day, by quadrant."""
-        kind = self.installation.electrical
-        own = 0.75 + 0.5 * uniform(self._key("tan-phi"), np.arange(4))
-        mood = self.region.reactive_mood(days)
-        return {
-            "q1": kind.q1 * own[0] * mood,
-            "q2": kind.q2 * own[1] * mood,
-            "q3": kind.q3 * own[2] / mood,
-            "q4": kind.q4 * own[3] / mood,
-        }
+    def _tan_phi(self, quadrant: str, days: Int64Array) -> FloatArray:
+        """Reactive per active energy of each day, in one quadrant."""
+        kind, mood = self.installation.electrical, self.region.reactive_mood(days)
+        place = _QUADRANTS.index(quadrant)
+        usual = (kind.q1, kind.q2, kind.q3, kind.q4)[place]
+        own = 0.75 + 0.5 * one_uniform(self._key("tan-phi"), place)
+        return usual * own * mood if place < 2 else usual * own / mood
 
     def _phase_shares(self, flow: str) -> FloatArray:
         """How the energy of days spreads over the phases, of any scale; slots scatter around it."""
@@ -354,6 +363,7 @@ class Ledger:
         return stream_key(self.seed, self.index, "ledger", name)
 
 
+_QUADRANTS: Final = ("q1", "q2", "q3", "q4")
 _COMPANIONS: Final = {
     IMPORT: ("q1", "q4", "import-va"),
     EXPORT: ("q2", "q3", "export-va"),
