@@ -61,7 +61,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit code, never a trace."""
-    from hes.cli.errors import FAILURE, exit_code, lacks_schema
+    from hes.cli.errors import FAILURE, NOT_ALLOWED, exit_code, lacks_schema
 
     try:
         # Without standalone mode click returns the exit code of `ctx.exit` instead of leaving.
@@ -73,6 +73,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(0)
+    except PermissionError as error:
+        click.echo(f"hes: {error.filename or 'the system'}: {error.strerror}", err=True)
+        sys.exit(NOT_ALLOWED)
     except Exception as error:
         if lacks_schema(error):
             click.echo("hes: the database has no schema yet: run `hes migrate`", err=True)

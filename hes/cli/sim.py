@@ -154,6 +154,8 @@ def run(context: click.Context, /, **options: Any) -> None:
         failure = group
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
+    if isinstance(failure, PermissionError):
+        raise failure from None
     if isinstance(failure, OSError) and failure.filename is not None:
         raise click.ClickException(f"{failure.filename}: {failure.strerror}")
     if failure is not None:

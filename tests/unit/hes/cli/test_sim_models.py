@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 import hes.models
-from hes.cli.errors import FAILURE, USAGE, exit_code
+from hes.cli import main
+from hes.cli.errors import FAILURE, NOT_ALLOWED, USAGE, exit_code
 from hes.cli.sim import sim
 from hes.models import ModelFileError, models
 
@@ -77,3 +78,16 @@ def test_a_broken_file_is_told_with_its_place(broken: Path, text: bytes, told: s
     with pytest.raises(ModelFileError, match=told) as caught:
         models()
     assert exit_code(caught.value) == FAILURE
+
+
+def test_what_the_system_forbids_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "/no/such/folder")
+
+    monkeypatch.setattr("hes.cli.cli.main", refuse)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == NOT_ALLOWED
+    assert capsys.readouterr().err == "hes: /no/such/folder: Permission denied\n"
