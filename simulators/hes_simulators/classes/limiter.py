@@ -11,6 +11,7 @@ Source: IEC 62056-6-2, class_id 71 version 0.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -141,7 +142,11 @@ def _script(meter: Meter, name: str) -> Data:
 
 
 def _monitored(one: ModelObject) -> CaptureObject:
-    text = str(one.options.get("monitored", _DEFAULT_MONITORED))
+    return _named(str(one.options.get("monitored", _DEFAULT_MONITORED)))
+
+
+@lru_cache(maxsize=64)
+def _named(text: str) -> CaptureObject:
     class_id, obis, index, _ = read_attribute_name(text)
     return CaptureObject(3 if class_id is None else class_id, obis, index)
 
