@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+import structlog
 from psycopg import sql
 
 from hes.services import (
@@ -32,6 +33,27 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("HES_DATA") or ROOT / ".hes")
 SERVERS = DATA / "servers"
 _DROP_WITHIN_S = 20.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_logger_is_kept() -> Iterator[None]:
+    """What a command keeps that a test runs in this process, no later test could capture."""
+    with pytest.MonkeyPatch.context() as patch:
+        configure = structlog.configure
+        patch.setattr(
+            structlog,
+            "configure",
+            lambda **given: configure(**given | {"cache_logger_on_first_use": False}),
+        )
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _logs_are_the_tests_own() -> Iterator[None]:
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
 
 
 def _say(line: str) -> None:
