@@ -8,6 +8,7 @@ doing the steps: that is `director`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Self
@@ -140,7 +141,7 @@ class Steps:
 
 
 @attrs.frozen(kw_only=True)
-class Action:
+class Action(ABC):
     """One kind of thing to happen; `name` is what `do` says."""
 
     name: ClassVar[str]
@@ -155,9 +156,9 @@ class Action:
         """
         return cls()
 
+    @abstractmethod
     def steps(self, one: Occurrence, steps: Steps) -> None:
         """Add what happens."""
-        raise NotImplementedError
 
 
 @attrs.frozen(kw_only=True)

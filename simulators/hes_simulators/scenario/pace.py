@@ -13,6 +13,7 @@ trio's own seconds, which a faster pace does not shorten.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -39,11 +40,11 @@ class Pace(Protocol):
         """Sleep seconds of the fleet's time."""
 
 
-class _Sleeping:
+class _Sleeping(ABC):
     """What all paces share: sleeping by looking at the clock again."""
 
-    def now(self) -> datetime:
-        raise NotImplementedError
+    @abstractmethod
+    def now(self) -> datetime: ...
 
     def _real_s(self, at: datetime) -> float:
         """Real seconds from now until `at`."""
