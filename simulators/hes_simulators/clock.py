@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final, Protocol
 
 import attrs
@@ -163,14 +164,23 @@ def summer_changes(zone: tzinfo, after_us: int, to_us: int) -> list[int]:
 
 @lru_cache(maxsize=64)
 def _changes(zone: tzinfo, year: int) -> tuple[int, ...]:
-    begin_us = microseconds(datetime(year, 1, 1, tzinfo=UTC))
-    hours = np.arange(366 * 24 + 1) * (3600 * SECOND_US) + begin_us
+    """Those of one year, to the minute: clocks on Lord Howe go on at half past an hour of UTC."""
+    begin_us, end_us = (microseconds(datetime(of, 1, 1, tzinfo=UTC)) for of in (year, year + 1))
     found = []
-    for day in range(0, len(hours) - 24, 24):
-        if _offset(zone, int(hours[day])) != _offset(zone, int(hours[day + 24])):
-            each = [_offset(zone, int(at_us)) for at_us in hours[day : day + 25]]
-            found += [int(hours[day + k + 1]) for k in range(24) if each[k] != each[k + 1]]
+    for day_us in range(begin_us, end_us, _DAY_US):
+        if _offset(zone, day_us) != _offset(zone, day_us + _DAY_US):
+            minutes = range(day_us, day_us + _DAY_US + 1, 60 * SECOND_US)
+            found += [
+                at_us
+                for before_us, at_us in pairwise(minutes)
+                if _utc_offset(zone, before_us) != _utc_offset(zone, at_us)
+            ]
     return tuple(found)
+
+
+def _utc_offset(zone: tzinfo, at_us: int) -> timedelta | None:
+    """Not kept, as `_offset` is: of a day's every minute nobody asks again."""
+    return moment(at_us).astimezone(zone).utcoffset()
 
 
 def standard_zone(zone: tzinfo, at_us: int) -> timezone:

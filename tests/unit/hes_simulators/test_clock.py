@@ -85,6 +85,18 @@ def test_summer_time_begins_and_ends() -> None:
     assert summer_changes(ZONES[1], *year) == []
 
 
+def test_summer_time_of_half_an_hour_begins_at_half_past() -> None:
+    year = (
+        microseconds(datetime(2026, 1, 1, tzinfo=UTC)),
+        microseconds(datetime(2027, 1, 1, tzinfo=UTC)),
+    )
+    # Lord Howe: at 2:00 of +11:00 back by half an hour, at 2:00 of +10:30 on by it.
+    assert [moment(one) for one in summer_changes(ZONES[2], *year)] == [
+        datetime(2026, 4, 4, 15, tzinfo=UTC),
+        datetime(2026, 10, 3, 15, 30, tzinfo=UTC),
+    ]
+
+
 steps = st.lists(
     st.tuples(st.integers(1, 400), st.integers(-50, 50)), max_size=6, unique_by=lambda step: step[0]
 ).map(lambda found: [ClockStep(hour * HOUR_US, by * HOUR_US // 7) for hour, by in sorted(found)])
