@@ -6,7 +6,7 @@ with it (cuts, clocks, buffers). `source` makes what stands behind one meter or 
 """
 
 from hes_simulators.energy.quantity import QUANTITIES, Quantity
-from hes_simulators.energy.region import Region, Storm
+from hes_simulators.energy.region import Region
 from hes_simulators.energy.source import KINDS, LOADS, Source, source
 from hes_simulators.energy.tariff import Tariff
 from hes_simulators.energy.voltage import VoltageEvent
@@ -18,7 +18,6 @@ __all__ = [
     "Quantity",
     "Region",
     "Source",
-    "Storm",
     "Tariff",
     "VoltageEvent",
     "source",

@@ -27,32 +27,17 @@ _TABLE_FROM, _TABLE_DAYS = 19_700, 4_096
 
 
 @attrs.frozen
-class Storm:
-    """
-    Bad weather on the UTC days `first_day` <= day < `end_day` (days since 1970-01-01).
-
-    Of the sun's yield `darkness` (0..1) is lost, and it is `chill_k` colder than it would be.
-    """
-
-    first_day: int
-    end_day: int
-    darkness: float = 0.7
-    chill_k: float = 5.0
-
-
-@attrs.frozen
 class Region:
     """
     What all meters of a region share.
 
-    `name` tells regions of one seed apart, which have weathers of their own; `storms` come on top.
+    `name` tells regions of one seed apart, which have weathers of their own.
     `place` is that of the zone unless given; `nominal_dv` (0.1 V) and `nominal_mhz` are the grid's.
     """
 
     seed: int
     zone: ZoneInfo
     name: str = ""
-    storms: tuple[Storm, ...] = ()
     nominal_dv: int = 2300
     nominal_mhz: int = 50_000
     place: Place = attrs.field(
@@ -86,8 +71,6 @@ class Region:
         luck = 0.5 * (uniform(key, days) + uniform(key, days - 1))
         summer = -np.cos(2 * np.pi * (days - 10) / DAYS_PER_YEAR) * self.season
         share: FloatArray = np.clip(luck * (1.1 + 0.25 * summer), 0.12, 1.0)
-        for storm in self.storms:
-            share *= np.where(_within(storm, days), 1.0 - storm.darkness, 1.0)
         return share
 
     def temperature(self, days: Int64Array) -> FloatArray:
@@ -98,10 +81,7 @@ class Region:
         # Mild and cold spells last days; a clear sky warms the summer and cools the winter.
         spell = sum(normal(self._temperature_key, days - back) for back in range(3))
         clear = (self.clearness(days) - 0.5) * summer * self.season
-        found = yearly + 0.19 * latitude * summer + 2.0 * spell + 4.0 * clear
-        for storm in self.storms:
-            found -= np.where(_within(storm, days), storm.chill_k, 0.0)
-        return np.asarray(found)
+        return np.asarray(yearly + 0.19 * latitude * summer + 2.0 * spell + 4.0 * clear)
 
     def temperature_in_day(self, days: Int64Array) -> FloatArray:
         """The outside temperature of each slot, °C, n x 96: warmest in the afternoon."""
@@ -138,7 +118,3 @@ def _reactive_moods(seed: int) -> FloatArray:
     moods = np.exp(0.15 * normal(stream_key(seed, "reactive"), np.arange(_MOODS)))
     moods.setflags(write=False)
     return moods
-
-
-def _within(storm: Storm, days: Int64Array) -> FloatArray:
-    return np.asarray((days >= storm.first_day) & (days < storm.end_day))

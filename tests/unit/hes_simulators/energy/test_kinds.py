@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from hes_simulators.energy import Region, Storm, source
+from hes_simulators.energy import Region, source
 from hes_simulators.energy.installation import Routine
 from hes_simulators.energy.premises import Shop
 from hes_simulators.energy.sky import sine_of_elevation
@@ -199,22 +199,6 @@ def test_neighbours_share_a_weather_and_regions_do_not() -> None:
     far = days_of("solar", 1, "export_wh", there)
     assert np.corrcoef(one, other)[0, 1] > 0.95
     assert np.corrcoef(one, far)[0, 1] < 0.6
-
-
-def test_a_storm_is_dark_and_cold_while_it_lasts() -> None:
-    first = us(2027, 4, 1) // DAY_US
-    calm = Region(1, BERLIN)
-    stormy = Region(1, BERLIN, storms=(Storm(first + 10, first + 12, darkness=0.8, chill_k=8),))
-    during = np.zeros(120, bool)
-    during[10:12] = True
-    sold, sold_less = (days_of("solar", 3, "export_wh", region) for region in (calm, stormy))
-    assert (sold == sold_less)[~during].all()
-    assert (sold_less[during] < 0.4 * sold[during]).all()
-    heated, heated_more = (
-        days_of("heat_pump", 3, "import_wh", region) for region in (calm, stormy)
-    )
-    assert (heated == heated_more)[~during].all()
-    assert (heated_more[during] > 1.3 * heated[during]).all()
 
 
 def test_temperatures_of_the_world() -> None:
