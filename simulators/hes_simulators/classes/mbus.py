@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 CLASS_ID: Final = 72
 _PORT: Final = bytes((0, 0, 24, 6, 0, 255))
 _DEVICE_TYPES: Final = {"gas": 0x03, "water": 0x07, "heat": 0x04}
+# What is captured, by EN 13757-3: eight digits as BCD, in units of 0.001 m3.
+_EIGHT_DIGITS, _LITRES = b"\x0c", b"\x13"
 _GENERATION: Final = 1
 _INSTALLED, _ALARM, _HEARD = "installed", "alarm", "heard_us"
 _GONE, _AWAY = "gone_us", "away_us"
@@ -64,7 +66,7 @@ class MbusClient(Plain):
             case 2:
                 return octets(_PORT)
             case 3:
-                return array(structure(octets(b"\x0c\x13"), octets(b"")))
+                return array(structure(octets(_EIGHT_DIGITS), octets(_LITRES)))
             case 4:
                 return double_long_unsigned(0 if channel is None else period_s(meter, one, channel))
             case 5:
