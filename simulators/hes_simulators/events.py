@@ -4,13 +4,15 @@ What a meter says of what happens to it: logs, alarm registers, pushes, journal.
 Owns where an event goes, by the tables of its model. What an event's row holds besides its code and
 time is worked out when the log is read, as of any other profile.
 Source: IEC 62056-6-1, event code objects 0.0.96.11.e.255, event logs 0.0.99.98.e.255, alarm
-register 0.0.97.98.0.255, alarm filter 0.0.97.98.10.255, alarm descriptor 0.0.97.98.20.255.
+register 0.0.97.98.0.255, alarm filter 0.0.97.98.10.255, alarm descriptor 0.0.97.98.20.255; IS 15959
+(Part 2), event status word 0.0.94.91.18.255 and its filter 0.0.94.91.26.255.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from hes_protocol.axdr import Data, DataTag
 from hes_protocol.models.objects import ModelAlarm, ModelObject, ModelProfile
 from hes_simulators.captures import append
 from hes_simulators.clock import moment
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
 BITS: Final = "bits"
-_ALL: Final = 0xFFFFFFFF
+_ALL: Final = -1
 _CLASS_DATA, _CLASS_PROFILE = 1, 7
 _COUNTED: Final = {
     "cover_opened": "tampers",
@@ -61,6 +63,9 @@ def log_event(meter: Meter, name: str, at_us: int, facts: dict[str, Any]) -> Non
 
 
 def _raise_alarm(meter: Meter, alarm: ModelAlarm, name: str) -> None:
+    for gone in alarm.clears.get(name, ()):
+        if meter.state.peek(alarm.obis, BITS, 0) >> gone & 1:
+            meter.state.of(alarm.obis)[BITS] &= ~(1 << gone)
     bit = alarm.bits.get(name)
     if bit is None or not _filter(meter, alarm) >> bit & 1:
         return
@@ -79,13 +84,17 @@ def _filter(meter: Meter, alarm: ModelAlarm) -> int:
         return _ALL
     written = meter.state.written.get((alarm.filter_obis, 2))
     if written is not None:
-        return int(written.value)
+        return _number(written)
     one = meter.kind.model.objects.get((_CLASS_DATA, alarm.filter_obis))
     constant = None if one is None else one.attributes[2].constant
-    return _ALL if constant is None else int(constant.value)
+    return _ALL if constant is None else _number(constant)
 
 
-def clear_bits(meter: Meter, one: ModelObject, keep: int) -> None:
+def _number(bits: Data) -> int:
+    return bits.value.number if bits.tag is DataTag.BIT_STRING else int(bits.value)
+
+
+def clear_bits(meter: Meter, one: ModelObject, keep: Data) -> None:
     """A client writes an alarm register: bits that it writes as 0 are cleared, none are set."""
     register = meter.state.of(one.obis)
-    register[BITS] = register.get(BITS, 0) & keep
+    register[BITS] = register.get(BITS, 0) & _number(keep)

@@ -20,7 +20,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from hes_protocol.axdr import Data, DataTag
+from hes_protocol.axdr import BitString, Data, DataTag
 from hes_protocol.cosem import Obis
 from hes_protocol.cosem.date_time import ClockStatus
 from hes_protocol.models.objects import ModelAttribute, ModelObject, Statistic
@@ -44,6 +44,7 @@ MOST_EXTREMES: Final = 64
 """So many maxima and minima of billing periods a meter remembers."""
 _Numbers = TypeVar("_Numbers", int, Int64Array)
 _DEFAULT_PERIOD_S: Final = 900
+_MINUTE_US: Final = 60 * SECOND_US
 _HOUR_US: Final = 3600 * SECOND_US
 _NEVER: Final = Data(DataTag.OCTET_STRING, NOT_SPECIFIED)
 COUNTERS: Final = Obis.parse("0.0.96.15.0.255")
@@ -300,6 +301,31 @@ def _flag(status: Int64Array, rows: Rows, moments: list[int], bit: int) -> None:
     status[place[place < len(rows)]] |= bit
 
 
+def operating_us(meter: Meter, at_us: int) -> int:
+    """How long the meter had power so far."""
+    return at_us - meter.installed_us - outage_us(meter, at_us)
+
+
+def _billing_begun_us(meter: Meter, at_us: int) -> int:
+    """When the billing period began that is under way at a moment, or ends there."""
+    closed_us, _ = meter.closings(at_us)
+    return int(period_of(np.array([at_us], np.int64), meter.installed_us, closed_us)[0])
+
+
+def billing_operating_us(meter: Meter, at_us: int) -> int:
+    """How long it had power in that period."""
+    return operating_us(meter, at_us) - operating_us(meter, _billing_begun_us(meter, at_us))
+
+
+def billing_power_factor_pm(meter: Meter, at_us: int) -> int:
+    """Active by apparent energy that was imported in that period, per mille; 1000 for none."""
+    ends_us = np.array([_billing_begun_us(meter, at_us), at_us], np.int64)
+    active, apparent = (
+        int(np.diff(meter.totals(name, ends_us))[0]) for name in ("import_wh", "import_vah")
+    )
+    return min(active * 1000 // apparent, 1000) if apparent else 1000
+
+
 def code_of(meter: Meter, one: ModelObject) -> int:
     """The code of the last event of the log whose code object this is."""
     for log in meter.kind.model.events.logs.values():
@@ -362,6 +388,8 @@ def _billing_at(
 
 def _alarm(meter: Meter, one: ModelObject, attribute: ModelAttribute, *_: int) -> Data:
     bits = meter.state.peek(one.obis, "bits", 0)
+    if attribute.tag is DataTag.BIT_STRING:
+        return Data(attribute.tag, BitString.of(bits, int(one.options["bits"])))
     return Data(attribute.tag or DataTag.DOUBLE_LONG_UNSIGNED, bits)
 
 
@@ -420,10 +448,12 @@ _SOURCES: Final[dict[str, _Getter]] = {
     ),
     "outage_s": _number(lambda meter, at_us: outage_us(meter, at_us) // SECOND_US, _U32),
     "last_outage_s": _number(lambda meter, at_us: last_outage_us(meter, at_us) // SECOND_US, _U32),
-    "operating_s": _number(
-        lambda meter, at_us: (at_us - meter.installed_us - outage_us(meter, at_us)) // SECOND_US,
-        _U32,
+    "operating_s": _number(lambda meter, at_us: operating_us(meter, at_us) // SECOND_US, _U32),
+    "operating_min": _number(lambda meter, at_us: operating_us(meter, at_us) // _MINUTE_US, _U32),
+    "billing_operating_min": _number(
+        lambda meter, at_us: billing_operating_us(meter, at_us) // _MINUTE_US, _U32
     ),
+    "billing_power_factor_pm": _number(billing_power_factor_pm, DataTag.LONG_UNSIGNED),
     "tamper_count": _number(_counted("tampers"), _U32),
     "programming_count": _number(_counted("writes"), _U32),
     "battery_hours": _number(lambda meter, at_us: outage_us(meter, at_us) // _HOUR_US, _U32),

@@ -98,6 +98,18 @@ class BitString:
     length: int
     octets: bytes
 
+    @classmethod
+    def of(cls, number: int, length: int) -> BitString:
+        """The last `length` bits of a number, the least significant one first."""
+        text = f"{number & (1 << length) - 1:0{length}b}"[::-1] if length else ""
+        octets = -(-length // 8)
+        return cls(length, int(text.ljust(8 * octets, "0") or "0", 2).to_bytes(octets, "big"))
+
+    @property
+    def number(self) -> int:
+        """The inverse of `of`."""
+        return sum(1 << index for index in range(self.length) if self[index])
+
     def __getitem__(self, index: int) -> bool:
         if not 0 <= index < self.length:
             raise IndexError(index)

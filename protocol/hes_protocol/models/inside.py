@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from hes_protocol.axdr import Data, DataTag
+from hes_protocol.axdr import BitString, Data, DataTag
 from hes_protocol.cosem import CaptureObject, Obis
 from hes_protocol.cosem.units import COUNT, unit_code
 from hes_protocol.models.associations import read_clients, read_meter
@@ -51,7 +51,8 @@ from hes_protocol.security.control import Protection
 _DATA: Final = 1
 _MAX_U32: Final = 0xFFFFFFFF
 _DAY_S: Final = 86_400
-_ALL_BITS: Final = Data(DataTag.DOUBLE_LONG_UNSIGNED, _MAX_U32)
+_WORD_BITS: Final = 32
+_MOST_ALARM_BITS: Final = 1024
 _CLOCK: Final = "8/0.0.1.0.0.255"
 # Classes whose value has scaler and unit beside it.
 _SCALED: Final = frozenset({3, 4, 5})
@@ -173,31 +174,40 @@ class _ObjectReader:
         table = Table(f"{self._where}: alarm {obis}", row)
         table.get("obis")
         access = table.read("access", self._access)
+        filtering = access
+        if "filter_access" in table:
+            filtering = table.read("filter_access", self._access)
+        length = table.integer("bit_string", 0, _MOST_ALARM_BITS, 0)
+        last = (length or _WORD_BITS) - 1
         alarm = ModelAlarm(
             obis=obis,
             filter_obis=table.obis_or_none("filter"),
             descriptor_obis=table.obis_or_none("descriptor"),
-            bits=_codes(table.table("bits"), 31),
+            bits=_codes(table.table("bits"), last),
+            clears=_cleared(table.table("clears"), last),
+            length=length,
         )
-        bits = DataTag.DOUBLE_LONG_UNSIGNED
+        bits = DataTag.BIT_STRING if length else DataTag.DOUBLE_LONG_UNSIGNED
+        all_bits = Data(bits, BitString.of((1 << length) - 1, length) if length else _MAX_U32)
         values = (
-            (obis, ModelAttribute(index=_VALUE, source="alarm", tag=bits)),
+            (obis, access, ModelAttribute(index=_VALUE, source="alarm", tag=bits)),
             (
                 alarm.descriptor_obis,
+                access,
                 ModelAttribute(index=_VALUE, source="alarm_descriptor", tag=bits),
             ),
-            (alarm.filter_obis, ModelAttribute(index=_VALUE, constant=_ALL_BITS)),
+            (alarm.filter_obis, filtering, ModelAttribute(index=_VALUE, constant=all_bits)),
         )
-        for name, value in values:
+        for name, may, value in values:
             if name is not None:
-                attribute = attrs.evolve(value, read=access["r"], write=access["w"])
+                attribute = attrs.evolve(value, read=may["r"], write=may["w"])
                 one = ModelObject(
                     class_id=_DATA,
                     version=0,
                     obis=name,
-                    clients=access["-"],
+                    clients=may["-"],
                     attributes={_VALUE: attribute},
-                    options={"alarm": str(obis)},
+                    options={"alarm": str(obis), "bits": length},
                 )
                 self._add(one, table)
         table.done()
@@ -439,6 +449,18 @@ def _codes(table: Table, highest: int) -> dict[str, int]:
     for event in table:
         _known_event(table, event, event)
         found[event] = table.integer(event, 0, highest)
+    return found
+
+
+def _cleared(table: Table, last: int) -> dict[str, tuple[int, ...]]:
+    """Rows of bit numbers by event name."""
+    found = {}
+    for event in table:
+        _known_event(table, event, event)
+        bits = table.rows(event)
+        if not all(type(bit) is int and 0 <= bit <= last for bit in bits):
+            table.refuse(event, f"{shown(bits)} is no row of bits 0 to {last}")
+        found[event] = tuple(bits)
     return found
 
 

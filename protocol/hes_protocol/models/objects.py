@@ -107,6 +107,9 @@ METER_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "outage_s": "seconds without power so far",
         "last_outage_s": "seconds that the last power failure took",
         "operating_s": "seconds with power so far",
+        "operating_min": "minutes with power so far",
+        "billing_operating_min": "minutes with power in the billing period",
+        "billing_power_factor_pm": "active by apparent import of the billing period, per mille",
         "tamper_count": "tamper events so far (cover, magnet)",
         "programming_count": "writes of clients so far",
         "battery_hours": "battery use so far, hours",
@@ -344,15 +347,20 @@ class ModelEventLog:
 @attrs.frozen(kw_only=True)
 class ModelAlarm:
     """
-    An alarm register: bit numbers by event name, from the least significant one.
+    An alarm register: bit numbers by event name.
 
     `obis` is the register; `filter_obis` and `descriptor_obis` the objects beside it, if any.
+    `clears` are the bits that an event takes away. `length` 0: a double-long-unsigned, bit 0 is the
+    least significant one; else a bit-string of so many, bit 0 is the first (IS 15959, event status
+    word).
     """
 
     obis: Obis
     filter_obis: Obis | None = None
     descriptor_obis: Obis | None = None
     bits: Mapping[str, int] = attrs.field(factory=dict)
+    clears: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
+    length: int = 0
 
 
 @attrs.frozen

@@ -88,7 +88,7 @@ class Plain:
             whole = decode_all(present) if isinstance(present, bytes) else present
             check_shape(whole, data, one)
         if attribute.source in _BIT_SOURCES:
-            clear_bits(meter, one, data.value)
+            clear_bits(meter, one, data)
             meter.event("alarms_cleared")
             return
         if attribute.source is not None and attribute.source not in _WRITABLE_SOURCES:

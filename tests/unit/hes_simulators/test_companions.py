@@ -1,0 +1,60 @@
+"""What companion specifications say of their meters beyond the classes of the standard."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hes_protocol.axdr import BitString, Data, DataTag
+from hes_protocol.xdlms.results import DataAccessResult
+from hes_simulators.state import Cut
+from tests.unit.hes_simulators.living import START, Hands, hands
+
+# --- IS 15959 (Part 2) ------------------------------------------------------------------------
+
+STATUS_WORD = (1, "0.0.94.91.18.255")
+STATUS_FILTER = (1, "0.0.94.91.26.255")
+BILLING = (7, "1.0.98.1.0.255")
+SAG, MAGNET, LAST_GASP, FIRST_BREATH = 4, 81, 85, 86
+
+
+def status(one: Hands) -> set[int]:
+    word = one.value(STATUS_WORD)
+    assert word.length == 128
+    return {bit for bit in range(128) if word[bit]}
+
+
+def test_the_event_status_word_tells_what_lasts() -> None:
+    one = hands("is-15959-single-phase")
+    assert status(one) == set()
+    one.meter.raise_event("voltage_sag_l1", one.now)
+    one.meter.raise_event("strong_magnet", one.now)
+    assert status(one) == {SAG, MAGNET}
+    one.meter.raise_event("voltage_normal_l1", one.now)
+    one.meter.cut(Cut.OUTAGE, one.now)
+    assert status(one) == {MAGNET, LAST_GASP}
+    one.meter.restore(Cut.OUTAGE, one.after(minutes=5).now)
+    assert status(one) == {MAGNET, FIRST_BREATH}
+    nothing = Data(DataTag.BIT_STRING, BitString(128, bytes(16)))
+    assert one.set(STATUS_WORD, 2, nothing) is DataAccessResult.READ_WRITE_DENIED
+
+
+def test_the_filter_of_the_event_status_word_is_a_bit_string_as_well() -> None:
+    one = hands("is-15959-single-phase")
+    assert one.value(STATUS_FILTER).number == (1 << 128) - 1
+    only_magnets = Data(DataTag.BIT_STRING, BitString.of(1 << MAGNET, 128))
+    assert one.set(STATUS_FILTER, 2, only_magnets) is DataAccessResult.SUCCESS
+    one.meter.raise_event("voltage_sag_l1", one.now)
+    one.meter.raise_event("strong_magnet", one.now)
+    assert status(one) == {MAGNET}
+
+
+def test_a_billing_row_has_the_power_factor_and_the_minutes_of_its_own_period() -> None:
+    one = hands("is-15959-single-phase", at=datetime(2026, 10, 20, tzinfo=UTC))
+    one.meter.cut(Cut.OUTAGE, one.now)
+    one.meter.restore(Cut.OUTAGE, one.now + timedelta(hours=2))
+    one.at(START)
+    september, october = one.rows(BILLING)[-2:]
+    assert october[0] == datetime(2026, 10, 31, 18, 30, tzinfo=UTC)
+    active, apparent = (october[column] - september[column] for column in (2, 7))
+    assert october[1] == active * 1000 // apparent
+    assert october[-3] == (31 * 24 - 2) * 60
