@@ -27,7 +27,9 @@ class Lease:
     """
     The right to talk to one meter until `lease_s` after it was taken, fenced by `token`.
 
-    `marks` tells per profile up to when its rows are committed (None: nothing yet).
+    `marks` tells per profile up to when its rows are committed (None: nothing yet). `read_at` is
+    when the last session began that has read all that was due: what the meter had captured by then
+    is committed, whatever its clock showed.
     """
 
     meter: Meter
@@ -36,6 +38,7 @@ class Lease:
     lease_s: float
     attempts: int
     marks: tuple[tuple[Obis, datetime], ...] = ()
+    read_at: datetime | None = None
 
 
 class LeasePort(Protocol):
@@ -44,10 +47,13 @@ class LeasePort(Protocol):
     def take(self, *, holder: str, limit: int, lease_s: float) -> Sequence[Lease]:
         """Up to `limit` meters that are due, most overdue first; none twice until given back."""
 
-    def give_back(self, lease: Lease, *, due_at: datetime, failed: bool) -> None:
+    def give_back(
+        self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
+    ) -> None:
         """
         End a lease and say when the meter is due next.
 
+        Args: read_at: when the session began, if it has read all that was due.
         Raises: LeaseLostError: it ran out and somebody else may hold it.
         """
 

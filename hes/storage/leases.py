@@ -46,7 +46,7 @@ UPDATE due_work d
 SET token = nextval('lease_token'), holder = %(holder)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 FROM due WHERE d.meter_id = due.meter_id
-RETURNING d.meter_id, d.token, d.due_at, d.attempts
+RETURNING d.meter_id, d.token, d.due_at, d.attempts, d.read_at
 """
 
 _METERS: Final = f"""
@@ -102,12 +102,15 @@ class LeaseStore:
             leases = _leases(connection, taken, lease_s)
         return sorted(leases, key=lambda lease: lease.due_at)
 
-    def give_back(self, lease: Lease, *, due_at: datetime, failed: bool) -> None:
+    def give_back(
+        self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
+    ) -> None:
         """
         End a lease and say when the meter is due next.
 
         Args:
             failed: counts one attempt more; otherwise the attempts begin anew.
+            read_at: when the session began, if it has read all that was due.
 
         Raises:
             LeaseLostError: it ran out (even if nobody else has taken it yet), or was given back.
@@ -116,9 +119,10 @@ class LeaseStore:
         with self._database.connection() as connection:
             ended = connection.execute(
                 "UPDATE due_work SET due_at = %s, token = NULL, holder = NULL, leased_until = NULL,"
-                " attempts = CASE WHEN %s THEN attempts + 1 ELSE 0 END"
+                " attempts = CASE WHEN %s THEN attempts + 1 ELSE 0 END,"
+                " read_at = coalesce(%s, read_at)"
                 " WHERE meter_id = %s AND token = %s AND leased_until > clock_timestamp()",
-                (due_at, failed, lease.meter.meter_id, lease.token),
+                (due_at, failed, read_at, lease.meter.meter_id, lease.token),
             ).rowcount
         if not ended:
             raise LeaseLostError(f"meter {lease.meter.meter_id}, lease {lease.token}")
@@ -151,6 +155,7 @@ def _leases(
             lease_s=lease_s,
             attempts=attempts,
             marks=tuple(sorted(marks.get(meter_id, ()))),
+            read_at=read_at,
         )
-        for meter_id, token, due_at, attempts in taken
+        for meter_id, token, due_at, attempts, read_at in taken
     ]

@@ -343,7 +343,8 @@ CREATE TABLE own_identity (
 CREATE UNIQUE INDEX own_identity_only_one ON own_identity ((true));
 
 -- When each meter is to be read next, and who holds the lease on it (token, holder and
--- leased_until are null while nobody does).
+-- leased_until are null while nobody does). `read_at`: when the last session began that has read
+-- all that was due; null: none has.
 CREATE SEQUENCE lease_token;
 
 CREATE TABLE due_work (
@@ -353,6 +354,7 @@ CREATE TABLE due_work (
     token int8,
     holder text,
     leased_until timestamptz,
+    read_at timestamptz,
     CONSTRAINT due_work_lease_check CHECK (
         (token IS NULL) = (leased_until IS NULL) AND (holder IS NULL) = (leased_until IS NULL)
     )

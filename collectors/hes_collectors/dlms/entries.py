@@ -1,17 +1,18 @@
 """
 Which entries of a profile to ask for, where a meter selects by entry. Pure.
 
-Entries have numbers and no times, so the place of the mark must be found: the rows are in order of
-time, and a single row that is looked at tells on which side of the mark it stands. Places count
-from 1, the oldest; where the newest row is entry 1 (sort methods LIFO and largest) they are
-turned round at the edge.
+Entries have numbers and no times, so the place of the mark must be found: the rows are in the order
+of their capture, and a single row that is looked at tells whether it is committed, and with it all
+before it; also where the clock was set back in between (`unread`). Places count from 1, the
+oldest; where the newest row is entry 1 (sort methods LIFO and largest) they are turned round at
+the edge.
 
-Rule 1: a place is taken for old only if its row certainly is: a time that may mean either pass of
-the repeated hour (no deviation, no DST bit) is not. So pieces begin at a row that is known and
-whose time is certain, and the rows behind it are settled by their order. Rule 2: each piece
-begins with a row that is known already. While a meter is read it captures; a full buffer then
-drops its oldest row and all places move. If the first row is not the one that was expected but a
-later one, rows would have been skipped: the piece is asked for again from further back.
+Rule 1: a place is taken for old only if its row certainly is committed: a time that may mean either
+pass of the repeated hour (no deviation, no DST bit) is not certain. So pieces begin at a row that
+is known and whose time is certain, and the rows behind it are settled by their order. Rule 2: each
+piece begins with a row that is known already. While a meter is read it captures; a full buffer then
+drops its oldest row and all places move. If the first row is not the one that was expected, rows
+would have been skipped: the piece is asked for again from further back.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final
 
 import attrs
 
+from hes_collectors.dlms.unread import Unread
 from hes_protocol.cosem.objects import EntrySelection
 
 _GALLOP: Final = 4
@@ -39,22 +41,21 @@ class RowTime:
 
 class EntrySearch:
     """
-    Finds the last place that is certainly not after the mark.
+    Finds the last place whose row is certainly committed.
 
-    Args: count: entries in use. mark: exclusive. now: when was asked. period_s: capture period.
-        near: how far from the mark a piece may begin.
+    Args: count: entries in use. new: what is not committed; it has a mark. now: when was asked.
+        period_s: capture period. near: how far from the mark a piece may begin.
     """
 
-    def __init__(
-        self, count: int, mark: datetime, now: datetime, period_s: int, *, near: int
-    ) -> None:
+    def __init__(self, count: int, new: Unread, now: datetime, period_s: int, *, near: int) -> None:
+        assert new.mark is not None, "without a mark there is nothing to find"
         self._count = count
-        self._mark = mark
+        self._unread = new
         self._near = near
         self._old = 0  # the highest place that is known to be old; 0: none
         self._new = count + 1  # the lowest one that is not
         # One row more for what is captured meanwhile and one for a capture off the grid.
-        missing = math.ceil(max((now - mark).total_seconds(), 0) / period_s) + 2
+        missing = math.ceil(max((now - new.mark).total_seconds(), 0) / period_s) + 2
         self._step = missing
         self.known: datetime | None = None
         """When the row at `start` was captured; None where nothing is known of it."""
@@ -76,7 +77,7 @@ class EntrySearch:
 
     def found(self, place: int, row: RowTime) -> None:
         """Take what was seen there."""
-        if row.certain and row.at is not None and row.at <= self._mark:
+        if row.certain and row.at is not None and self._unread.is_committed(row.at):
             self._old, self.known = place, row.at
         else:
             self._new = place
@@ -102,18 +103,23 @@ class EntryPieces:
         self._moves = 0
         self._done = count == 0
 
-    def fresh(self, times: Sequence[RowTime], mark: datetime) -> tuple[bool, ...]:
+    def fresh(self, times: Sequence[RowTime], new: Unread) -> tuple[bool, ...]:
         """
         Which rows of the current piece are new: not those that it begins with to be recognised.
 
         A row that is read twice may differ in what is known of its time, and would be taken for a
-        correction. Args: mark: what is committed already.
+        correction. Args: new: what is not committed already.
         """
-        known = max(mark, self._known or mark)
         old = 0
-        while old < len(times) and (at := times[old].at) is not None and at <= known:
+        while old < len(times) and (at := times[old].at) is not None and self._is_old(at, old, new):
             old += 1
         return tuple(place >= old for place in range(len(times)))
+
+    def _is_old(self, at: datetime, place: int, new: Unread) -> bool:
+        if new.is_committed(at) or self._known is None:
+            return new.is_committed(at)
+        # Of a clock that was set back, what bears an earlier time than the known row may be new.
+        return at == self._known if place == 0 or new.again else at <= self._known
 
     def current(self) -> tuple[int, int] | None:
         """First and last place to ask for; None at the end."""
@@ -127,12 +133,12 @@ class EntryPieces:
 
         Args: first: the first row of the answer.
         """
-        if self._known is None or first.at is None or first.at <= self._known:
+        if self._known is None or first.at in (None, self._known):
             return False
         if self._start == 1 or self._moves == _MOST_MOVES:
             return False  # older rows are gone from the buffer, or never stand still
         self._moves += 1
-        by = math.ceil((first.at - self._known) / timedelta(seconds=self._period_s))
+        by = math.ceil(abs(first.at - self._known) / timedelta(seconds=self._period_s))
         self._start = max(1, self._start - by)
         return True
 

@@ -175,7 +175,13 @@ class _Outbound:
             )
         steps.append(partial(context.ports.sessions.record, result.report))
         steps.append(
-            partial(context.ports.leases.give_back, lease, due_at=due.at, failed=due.failed)
+            partial(
+                context.ports.leases.give_back,
+                lease,
+                due_at=due.at,
+                failed=due.failed,
+                read_at=result.read_at,
+            )
         )
         while steps:
             try:

@@ -26,6 +26,7 @@ from hes_collectors.dlms.gate import LeaseGuard
 from hes_collectors.dlms.learning import learn, read
 from hes_collectors.dlms.ranges import Pieces, first_mark, selection
 from hes_collectors.dlms.reading import AnswerStore, row_times
+from hes_collectors.dlms.unread import ClockSeen, Unread, unread
 from hes_protocol.client import Get, GetCompleted, Selection
 from hes_protocol.cosem.objects import Attribute
 from hes_protocol.errors import RemoteProtocolError, SecurityError
@@ -121,32 +122,34 @@ class ProfileReader:
         self._quirks = context.quirks_of(lease.meter)
         self._knowledge: MeterKnowledge | None = None
 
-    async def read_all(self, exchange: Exchange, knowledge: MeterKnowledge | None) -> list[str]:
+    async def read_all(
+        self, exchange: Exchange, knowledge: MeterKnowledge | None, clock: ClockSeen | None
+    ) -> list[str]:
         """
         Read what is new of every profile; explores a meter of which nothing is known.
 
+        Args: clock: what the meter's clock shows.
         Returns: the meter's refusals as cause codes. Raises: as `Exchange.ask`, and what storage
             raises.
         """
         self._knowledge = knowledge or await self._learn(exchange)
         marks = dict(self._lease.marks)
+        new = partial(unread, read_at=self._lease.read_at, clock=clock)
         return [
             code
             for profile in self._knowledge.profiles
-            if (code := await self._read(exchange, profile, marks.get(profile.obis)))
+            if (code := await self._read(exchange, profile, new(marks.get(profile.obis))))
         ]
 
-    async def _read(
-        self, exchange: Exchange, profile: ProfileKnowledge, mark: datetime | None
-    ) -> str | None:
+    async def _read(self, exchange: Exchange, profile: ProfileKnowledge, new: Unread) -> str | None:
         result = DataAccessResult.SUCCESS
         possible = ways(self._quirks, profile.access)
         for way in possible:
             if way is ProfileAccess.ENTRY:
-                result = await self._by_entry(exchange, profile, mark)
+                result = await self._by_entry(exchange, profile, new)
             else:
                 deviation = way is ProfileAccess.RANGE
-                result = await self._by_range(exchange, profile, mark, deviation=deviation)
+                result = await self._by_range(exchange, profile, new, deviation=deviation)
             if result in _REFUSED:
                 continue
             if result is DataAccessResult.SUCCESS and way is not possible[0]:
@@ -180,19 +183,32 @@ class ProfileReader:
         self,
         exchange: Exchange,
         profile: ProfileKnowledge,
-        mark: datetime | None,
+        new: Unread,
         *,
         deviation: bool,
     ) -> DataAccessResult:
-        settings = self._context.settings
+        spans = [(new.mark, self._context.now())]
+        if new.again is not None:
+            spans.insert(0, new.again)
+        result = DataAccessResult.SUCCESS
+        for since, until in spans:
+            pieces = Pieces(
+                since,
+                until,
+                profile.capture_period_s,
+                rows=self._context.settings.rows_per_request,
+                first_days=self._context.settings.first_read_days,
+            )
+            result, profile = await self._pieces(exchange, profile, pieces, deviation=deviation)
+            if result is not DataAccessResult.SUCCESS:
+                break
+        return result
+
+    async def _pieces(
+        self, exchange: Exchange, profile: ProfileKnowledge, pieces: Pieces, *, deviation: bool
+    ) -> tuple[DataAccessResult, ProfileKnowledge]:
+        """Ask for the pieces and commit them; returns also the profile as it is known now."""
         zone = self._lease.meter.timezone
-        pieces = Pieces(
-            mark,
-            self._context.now(),
-            profile.capture_period_s,
-            rows=settings.rows_per_request,
-            first_days=settings.first_read_days,
-        )
         while (piece := pieces.current()) is not None:
             if not self._go_on():
                 break
@@ -213,21 +229,21 @@ class ProfileReader:
                 pieces.shrink()
                 continue
             if answer.result is not DataAccessResult.SUCCESS:
-                return answer.result
+                return answer.result, profile
             profile, empty = await self._store(exchange, profile, answer.octets, end)
             pieces.advance(empty=empty)
-        return DataAccessResult.SUCCESS
+        return DataAccessResult.SUCCESS, profile
 
     # --- by entry ---------------------------------------------------------------------------
 
     async def _by_entry(
-        self, exchange: Exchange, profile: ProfileKnowledge, mark: datetime | None
+        self, exchange: Exchange, profile: ProfileKnowledge, new: Unread
     ) -> DataAccessResult:
         settings = self._context.settings
         now = self._context.now()
-        since = mark or first_mark(
-            now, profile.capture_period_s, first_days=settings.first_read_days
-        )
+        if new.mark is None:
+            days = settings.first_read_days
+            new = Unread(first_mark(now, profile.capture_period_s, first_days=days))
         used = await read(exchange, _CLASS_PROFILE, profile.obis, 7)
         if used is None or not isinstance(used.value, int):
             return DataAccessResult.OBJECT_UNAVAILABLE
@@ -236,7 +252,7 @@ class ProfileReader:
         newest_first = method is not None and method.value in _NEWEST_FIRST
         search = EntrySearch(
             count,
-            since,
+            new,
             now,
             profile.capture_period_s,
             near=settings.rows_per_request,
@@ -269,7 +285,7 @@ class ProfileReader:
             )
             if times and pieces.moved(times[0]):
                 continue
-            fresh = pieces.fresh(times, since)
+            fresh = pieces.fresh(times, new)
             profile, _ = await self._store(
                 exchange,
                 profile,

@@ -28,6 +28,7 @@ from hes_collectors.dlms.entries import RowTime
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.learning import read
 from hes_collectors.dlms.ranges import capture_object
+from hes_collectors.dlms.unread import ClockSeen
 from hes_protocol.axdr.data import Data, DataTag
 from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.profile import NullMeaning, decode_profile
@@ -37,22 +38,19 @@ _CLOCK: Final = Obis.parse("0.0.1.0.0.255")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def clock_drift_s(
+async def look_at_clock(
     exchange: Exchange, meter: Meter, now: Callable[[], datetime], *, standard_time: bool
-) -> float | None:
+) -> ClockSeen | None:
     """
-    How far the meter's clock is ahead of ours, in seconds; None where it shows none.
+    What the meter's clock shows; None where it shows nothing. `standard_time`: see `to_utc`.
 
-    Our time is the middle between question and answer. `standard_time`: see `to_utc`.
     Raises: what `Exchange.ask` raises.
     """
     asked_at = now()
     data = await read(exchange, _CLASS_CLOCK, _CLOCK, 2)
     answered_at = now()
-    meter_time = None if data is None else _instant(data, meter, standard_time=standard_time)
-    if meter_time is None:
-        return None
-    return (meter_time - (asked_at + (answered_at - asked_at) / 2)).total_seconds()
+    shown = None if data is None else _instant(data, meter, standard_time=standard_time)
+    return None if shown is None else ClockSeen(shown, asked_at, answered_at)
 
 
 class AnswerStore:

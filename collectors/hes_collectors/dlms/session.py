@@ -45,7 +45,7 @@ from hes_collectors.dlms.outcomes import (
     verdict,
 )
 from hes_collectors.dlms.profiles import ProfileReader, Progress
-from hes_collectors.dlms.reading import AnswerStore, clock_drift_s
+from hes_collectors.dlms.reading import AnswerStore, look_at_clock
 from hes_collectors.dlms.session_pushes import SessionPushes
 from hes_protocol.client import (
     Associate,
@@ -68,8 +68,9 @@ class SessionResult:
     How a session ended and what is to be done about it.
 
     `read` tells that all that was due is committed, even if the meter then did not answer the
-    release; `backlog` that more is waiting than one session may take. `detail` explains a
-    security verdict without secrets. `pushes` are what storage has not taken yet.
+    release; `backlog` that more is waiting than one session may take; without any, `read_at` is
+    when the reading began. `detail` explains a security verdict without secrets. `pushes` are what
+    storage has not taken yet.
     """
 
     report: SessionReport
@@ -79,6 +80,7 @@ class SessionResult:
     stored: int
     detail: str = ""
     pushes: SessionPushes | None = None
+    read_at: datetime | None = None
 
 
 @attrs.frozen
@@ -120,6 +122,7 @@ class OutboundSession:
         self._profiles = ProfileReader(
             context, lease, self._guard, self._progress, self._answers, self._store_pushes
         )
+        self._began_at: datetime | None = None
         self._drift_s: float | None = None
         self._read = False
         self._hinted = False
@@ -149,6 +152,7 @@ class OutboundSession:
             self._report(started_at, judged),
             judged,
             read=self._read,
+            read_at=self._began_at if self._read and not self._progress.backlog else None,
             backlog=self._progress.backlog,
             stored=self._progress.stored,
             detail=detail,
@@ -333,11 +337,13 @@ class OutboundSession:
 
     async def _read_all(self, exchange: Exchange, knowledge: MeterKnowledge | None) -> None:
         self._progress.phase = SessionPhase.REQUEST
-        self._drift_s = await clock_drift_s(
+        self._began_at = self._context.now()
+        clock = await look_at_clock(
             exchange, self._lease.meter, self._context.now, standard_time=self._standard_time
         )
+        self._drift_s = None if clock is None else clock.drift_s
         await self._store_pushes()
-        refusals = await self._profiles.read_all(exchange, knowledge)
+        refusals = await self._profiles.read_all(exchange, knowledge, clock)
         if self._answers.accepted != exchange.server_counter:
             await self._hop(self._answers.accept, exchange.server_counter)
         if refusals:

@@ -40,6 +40,7 @@ class Work:
     attempts: int = 0
     token: int | None = None
     leased_until: datetime | None = None
+    read_at: datetime | None = None
 
 
 @attrs.frozen
@@ -174,11 +175,21 @@ class FakeLeases:
                 if owner == meter_id
             )
             leases.append(
-                Lease(storage.meters[meter_id], work.token, due_at, lease_s, work.attempts, marks)
+                Lease(
+                    storage.meters[meter_id],
+                    work.token,
+                    due_at,
+                    lease_s,
+                    work.attempts,
+                    marks,
+                    work.read_at,
+                )
             )
         return leases
 
-    def give_back(self, lease: Lease, *, due_at: datetime, failed: bool) -> None:
+    def give_back(
+        self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
+    ) -> None:
         storage = self.storage
         storage.enter("give_back")
         work = storage.work[lease.meter.meter_id]
@@ -190,6 +201,7 @@ class FakeLeases:
             raise LeaseLostError(str(lease.token))
         work.token, work.leased_until, work.due_at = None, None, due_at
         work.attempts = work.attempts + 1 if failed else 0
+        work.read_at = read_at or work.read_at
 
 
 @attrs.frozen

@@ -65,7 +65,7 @@ def batch(
 def leases_are_exclusive(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
     """A meter is taken once, is due again when given back, and a token works once."""
     [lease] = ports.leases.take(holder="a", limit=10, lease_s=LEASE_S)
-    assert (lease.meter.meter_id, lease.attempts) == (meter_id, 0)
+    assert (lease.meter.meter_id, lease.attempts, lease.read_at) == (meter_id, 0, None)
     assert not ports.leases.take(holder="b", limit=10, lease_s=LEASE_S)
     assert not ports.leases.take(holder="a", limit=0, lease_s=LEASE_S)
     ports.leases.give_back(lease, due_at=now() - timedelta(seconds=1), failed=True)
@@ -76,6 +76,13 @@ def leases_are_exclusive(ports: Ports, meter_id: UUID, now: Callable[[], datetim
     assert again.attempts == 1
     with pytest.raises(LeaseLostError):
         ports.leases.give_back(lease, due_at=now(), failed=False)
+    read_at, before = now(), now() - timedelta(seconds=1)
+    ports.leases.give_back(again, due_at=before, failed=False, read_at=read_at)
+    [again] = ports.leases.take(holder="b", limit=10, lease_s=LEASE_S)
+    assert again.read_at == read_at
+    ports.leases.give_back(again, due_at=before, failed=True)
+    [again] = ports.leases.take(holder="b", limit=10, lease_s=LEASE_S)
+    assert again.read_at == read_at  # stays until all is read once more
     ports.leases.give_back(again, due_at=now() + timedelta(hours=1), failed=False)
     assert not ports.leases.take(holder="a", limit=10, lease_s=LEASE_S)
 

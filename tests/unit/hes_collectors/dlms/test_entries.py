@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hes_collectors.dlms.entries import EntryPieces, EntrySearch, RowTime, entry_selection
+from hes_collectors.dlms.unread import Unread
 from hes_protocol.cosem import EntrySelection
 
 PERIOD_S = 900
 QUARTER = timedelta(seconds=PERIOD_S)
 NOW = datetime(2026, 11, 21, 10, 7, tzinfo=UTC)
 NEWEST = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+Span = tuple[datetime, datetime]
 
 
 def grid(count: int, newest: datetime = NEWEST) -> list[RowTime]:
@@ -22,9 +24,9 @@ def grid(count: int, newest: datetime = NEWEST) -> list[RowTime]:
 
 
 def searched(
-    rows: list[RowTime], mark: datetime, *, near: int = 96
+    rows: list[RowTime], mark: datetime, *, near: int = 96, again: Span | None = None
 ) -> tuple[EntrySearch, list[int]]:
-    search = EntrySearch(len(rows), mark, NOW, PERIOD_S, near=near)
+    search = EntrySearch(len(rows), Unread(mark, again), NOW, PERIOD_S, near=near)
     probes = []
     while (place := search.probe()) is not None:
         probes.append(place)
@@ -162,16 +164,42 @@ def test_rows_without_a_time_are_read_and_never_taken_for_old() -> None:
 def test_rows_that_a_piece_is_recognised_by_are_not_fresh() -> None:
     rows = grid(10)
     pieces = EntryPieces(3, rows[2].at, 10, rows=4, period_s=PERIOD_S)
-    early = rows[0].at
+    early, mark = rows[0].at, rows[4].at
     assert early is not None
-    assert pieces.fresh(rows[2:7], early) == (False, True, True, True, True)
-    mark = rows[4].at
-    assert mark is not None
-    assert pieces.fresh(rows[2:7], mark) == (False, False, False, True, True)
+    assert pieces.fresh(rows[2:7], Unread(early)) == (False, True, True, True, True)
+    assert pieces.fresh(rows[2:7], Unread(mark)) == (False, False, False, True, True)
     # A clock that was set back is no reason to lose rows.
     back = [*rows[2:6], rows[1]]
-    assert pieces.fresh(back, early) == (False, True, True, True, True)
-    assert EntryPieces(1, None, 10, rows=4, period_s=PERIOD_S).fresh([], early) == ()
+    assert pieces.fresh(back, Unread(early)) == (False, True, True, True, True)
+    assert EntryPieces(1, None, 10, rows=4, period_s=PERIOD_S).fresh([], Unread(early)) == ()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 96])
+@pytest.mark.parametrize("between", [0, 2])
+def test_rows_that_a_clock_captured_anew_are_fresh_wherever_pieces_end(
+    size: int, between: int
+) -> None:
+    """It was set back by an hour and 40 minutes, `between` rows after the last session."""
+    read_at = NEWEST - QUARTER * between
+    first_pass = grid(300)
+    shown = read_at + QUARTER * between - QUARTER * 6  # what it shows next
+    second_pass = [RowTime(shown + QUARTER * n, certain=True) for n in range(4)]
+    rows = first_pass + second_pass
+    again = (read_at - timedelta(minutes=100), shown + QUARTER * 3)
+    new = Unread(read_at, again)
+    search, probes = searched(rows, read_at, near=size, again=again)
+    pieces = EntryPieces(search.start, search.known, len(rows), rows=size, period_s=PERIOD_S)
+    fresh: list[int] = []
+    while (piece := pieces.current()) is not None:
+        answer = rows[piece[0] - 1 : piece[1]]
+        assert not pieces.moved(answer[0])
+        fresh += [
+            piece[0] - 1 + place for place, one in enumerate(pieces.fresh(answer, new)) if one
+        ]
+        pieces.advance(answer)
+    assert set(range(300 - between, 304)) <= set(fresh)
+    assert len(fresh) == len(set(fresh)) < 24
+    assert len(probes) < 12
 
 
 def test_an_answer_of_fewer_rows_goes_on_behind_them() -> None:
