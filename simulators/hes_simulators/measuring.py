@@ -16,9 +16,9 @@ from typing import Final
 import attrs
 import numpy as np
 
-from hes_simulators.energy import QUANTITIES, Source, Tariff
+from hes_simulators.energy import QUANTITIES, Source, SpecialDay, Tariff
 from hes_simulators.randomness import Int64Array
-from hes_simulators.state import ELECTRICITY, MeterState, Spans
+from hes_simulators.state import ELECTRICITY, MeterState, Spans, TariffChange
 
 SLOT_S: Final = 900
 _POWER: Final = re.compile(r"(import|export)_(w|var|va)((?:_l\d)?)")
@@ -56,6 +56,7 @@ class Measuring:
     sources: Mapping[str, Source]
     state: MeterState
     by_tariff: Callable[[Tariff], Source]
+    _changes: list[TariffChange] = attrs.field(factory=list, init=False)
     _eras: list[tuple[int, Source]] = attrs.field(factory=list, init=False)
     _sums: dict[str, tuple[tuple[object, ...], _CutSums]] = attrs.field(factory=dict, init=False)
 
@@ -163,11 +164,18 @@ class Measuring:
     def eras(self) -> list[tuple[int, Source]]:
         """Since when energy is counted by which other tariff than at first."""
         changes = self.state.tariffs
-        for change in changes[len(self._eras) :]:
-            switches = (change.workday, change.saturday, change.sunday)
-            rates = max(rate for day in switches for _, rate in day)
-            tariff = Tariff(max(rates, self._rates()), *switches)
-            self._eras.append((change.at_us, self.by_tariff(tariff)))
+        if self._changes != changes:
+            same = 0
+            for known, change in zip(self._changes, changes, strict=False):
+                if known != change:
+                    break
+                same += 1
+            self._changes = list(changes)
+            del self._eras[same:]
+            for change in changes[same:]:
+                special = tuple(SpecialDay(*day) for day in change.special)
+                tariff = Tariff(self._rates(), change.week, special)
+                self._eras.append((change.at_us, self.by_tariff(tariff)))
         return self._eras
 
     def _rates(self) -> int:

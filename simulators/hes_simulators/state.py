@@ -125,9 +125,8 @@ class TariffChange:
     """From `at_us` on energy is counted by these switching times, as those of `energy.Tariff`."""
 
     at_us: int
-    workday: tuple[tuple[float, int], ...]
-    saturday: tuple[tuple[float, int], ...]
-    sunday: tuple[tuple[float, int], ...]
+    week: tuple[tuple[tuple[float, int], ...], ...]
+    special: tuple[tuple[bytes, tuple[tuple[float, int], ...]], ...] = ()
 
 
 @attrs.define(eq=False)
@@ -140,9 +139,9 @@ class MeterState:
     clock status that last; `dark` are power failures; `cuts` says by medium when nothing could
     flow; `written` what clients wrote, by object and attribute_index; `logs` the rows of logs;
     `counters` the highest invocation counter of each client; `next_counter` the meter's own, None
-    before the first; `billings` when billing periods were closed out of turn; `tariffs` calendars
-    that were activated; `voltages` sags and swells, None without any; `firmware` the version since
-    the first image; `faults` belongs to `faults`.
+    before the first; `billings` when billing periods were closed out of turn; `tariffs` what
+    energy is counted by since when, after the usual one; `voltages` sags and swells, None without
+    any; `firmware` the version since the first image; `faults` belongs to `faults`.
     """
 
     advanced_us: int | None = None

@@ -98,7 +98,7 @@ _TABLE: Final = (
         settable=(2, 3, 8),
     ),
     _class(9, "script table", 0, "scripts", "execute", options="scripts"),
-    _class(11, "special days table", 0, "entries", "insert delete", usual=()),
+    _class(11, "special days table", 0, "entries", "insert delete", settable=(2,)),
     _class(
         15,
         "association LN",
@@ -138,6 +138,7 @@ _TABLE: Final = (
         "register monitor",
         0,
         "thresholds monitored_value actions",
+        settable=(2, 4),
         options="thresholds monitored",
     ),
     _class(

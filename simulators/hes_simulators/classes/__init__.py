@@ -24,10 +24,12 @@ from hes_simulators.classes.mbus import MbusClient
 from hes_simulators.classes.plain import Plain
 from hes_simulators.classes.profile import ProfileGeneric
 from hes_simulators.classes.push_setup import PushSetup
+from hes_simulators.classes.register_monitor import RegisterMonitor
 from hes_simulators.classes.registers import DemandRegister, ExtendedRegister, Register
 from hes_simulators.classes.scripts import ScriptTable, SingleActionSchedule
 from hes_simulators.classes.security_setup import SecuritySetup
-from hes_simulators.classes.tariffs import ActivityCalendar, RegisterMonitor, SpecialDays
+from hes_simulators.classes.special_days import SpecialDays
+from hes_simulators.classes.tariffs import ActivityCalendar
 from hes_simulators.classes.token_gateway import TokenGateway
 
 __all__ = ["CLASSES", "Answer", "InterfaceClass", "LivingClass", "interface_class"]

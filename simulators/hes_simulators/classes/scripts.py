@@ -9,7 +9,7 @@ Source: IEC 62056-6-2, class_id 9 version 0, class_id 22 version 0; 4.1.6.1 for 
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from hes_protocol.axdr import Data, DataTag, array, structure
@@ -33,6 +33,7 @@ from hes_simulators.classes.answering import (
 )
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import microseconds, moment
+from hes_simulators.energy.calendar import falls_on
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 _EXECUTE: Final = 2  # service_id: invoke a method
 _SCRIPT_TABLE: Final = 9
 _ANY: Final = 0xFF
-_LAST_OF_MONTH: Final = 0xFE
 _HOURS: Final = frozenset({*range(24), _ANY})
 _ONE_WITH_WILDCARDS: Final = 1  # type: one execution_time, wildcards in its date allowed
 _LOOK_AHEAD_DAYS: Final = 400
@@ -83,9 +83,19 @@ def run(meter: Meter, name: str) -> bool:
 
 def run_script(meter: Meter, table: Obis, selector: int) -> bool:
     """The script of that number (from 1) of a script table; False where there is none."""
+    name = _script_name(meter, table, selector)
+    return name is not None and run(meter, name)
+
+
+def has_script(meter: Meter, table: Obis, selector: int) -> bool:
+    """Whether there is one."""
+    return _script_name(meter, table, selector) is not None
+
+
+def _script_name(meter: Meter, table: Obis, selector: int) -> str | None:
     one = meter.kind.model.objects.get((_SCRIPT_TABLE, table))
     names = () if one is None else one.options.get("scripts", ())
-    return 1 <= selector <= len(names) and run(meter, str(names[selector - 1]))
+    return str(names[selector - 1]) if 1 <= selector <= len(names) else None
 
 
 def _action(name: str) -> tuple[int, Obis, int] | None:
@@ -189,7 +199,7 @@ def _match(meter: Meter, time: bytes, date_: bytes, after_us: int, until_us: int
     day, first_hour = begin.date(), begin.hour
     last = min(moment(until_us).astimezone(zone).date(), day + timedelta(days=_LOOK_AHEAD_DAYS))
     while day <= last:
-        if _fits(day, date_):
+        if falls_on(day, date_):
             for hour in range(first_hour, 24) if time[0] == _ANY else (time[0],):
                 second = 0 if time[2] == _ANY else time[2]
                 local = datetime(day.year, day.month, day.day, hour, time[1], second, tzinfo=zone)
@@ -198,16 +208,3 @@ def _match(meter: Meter, time: bytes, date_: bytes, after_us: int, until_us: int
                     return at_us if at_us <= until_us else None
         day, first_hour = day + timedelta(days=1), 0
     return None
-
-
-def _fits(day: date, pattern: bytes) -> bool:
-    year, month, of_month, weekday = (
-        int.from_bytes(pattern[:2], "big"), pattern[2], pattern[3], pattern[4]
-    )  # fmt: skip
-    is_last = (day + timedelta(days=1)).month != day.month
-    return (
-        year in (0xFFFF, day.year)
-        and month in (_ANY, day.month)
-        and (of_month in (_ANY, day.day) or (of_month == _LAST_OF_MONTH and is_last))
-        and weekday in (_ANY, day.isoweekday())
-    )

@@ -1,12 +1,12 @@
 """
-Activity calendar (class_id 20), special days table (class_id 11), register monitor (class_id 21).
+Activity calendar (class_id 20): which rate counts when, and what shall become of it.
 
-Owns what they show and take. The rates by which energy is counted are at first those of the
-installation's `Tariff`, which the active calendar shows, and from the activation of another
-calendar on those of that one. This meter knows workdays, Saturdays and Sundays, one season, and
-switches at quarter-hours: a passive calendar that wants more is not activated. Nor does it know
-special days: its table of them is empty, and nobody can put any in.
-Source: IEC 62056-6-2, class_id 20, 11, 21, version 0 each.
+Owns what it shows and takes, and `follow`: by what energy is counted from a moment on. At first
+that is the installation's `Tariff`, which the active calendar shows; from the activation of another
+calendar on, or a change of the special days, what these say. This meter knows the seven days of one
+week, one season, and switches at quarter-hours: a passive calendar that wants more is not
+activated.
+Source: IEC 62056-6-2, class_id 20, version 0.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 from hes_protocol.axdr import Data, DataTag, array, decode_all, structure
 from hes_protocol.cosem import CosemDateTime
 from hes_protocol.errors import EncodingError
-from hes_protocol.models.notation import read_attribute_name
 from hes_protocol.models.objects import ModelObject
 from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     OTHER_REASON,
+    TEMPORARY_FAILURE,
     TYPE_UNMATCHED,
     Refused,
     elements,
@@ -37,9 +37,9 @@ from hes_simulators.classes.answering import (
     unsigned,
 )
 from hes_simulators.classes.plain import Plain
-from hes_simulators.clock import microseconds
-from hes_simulators.energy import Tariff
-from hes_simulators.energy.tariff import Switches
+from hes_simulators.clock import DAY_S, SECOND_US, microseconds
+from hes_simulators.energy import SpecialDay, Tariff
+from hes_simulators.energy.tariff import Switches, bands_of_day
 from hes_simulators.local_time import NOT_SPECIFIED, instant
 from hes_simulators.state import TariffChange
 
@@ -51,6 +51,11 @@ _EVERY_YEAR: Final = bytes.fromhex("ffff0101ff000000008000ff")
 _PASSIVE_BEHIND: Final = 4  # attribute 6 is the passive 2, and so on
 _ACTIVATION: Final = 10
 _WORKDAY, _SATURDAY, _SUNDAY = 1, 2, 3
+_SPECIAL_DAYS, _CALENDAR = 11, 20
+_DAY_US: Final = DAY_S * SECOND_US
+_LONGEST_WITHOUT_DIFFERENCE: Final = 400
+# Each of them costs a ledger of its own.
+_MOST_CHANGES: Final = 32
 
 
 class ActivityCalendar(Plain):
@@ -61,7 +66,7 @@ class ActivityCalendar(Plain):
         if index == _ACTIVATION:
             return octets(NOT_SPECIFIED)
         active = index if index <= 5 else index - _PASSIVE_BEHIND
-        tariff = Tariff.of(meter.rates)
+        workday, *_, saturday, sunday = Tariff.of(meter.rates).week
         match active:
             case 2:
                 return octets(b"STANDARD")
@@ -72,9 +77,9 @@ class ActivityCalendar(Plain):
                 return array(structure(octets(b"1"), *map(unsigned, days)))
             case 5:
                 return array(
-                    _day(_WORKDAY, tariff.workday),
-                    _day(_SATURDAY, tariff.saturday),
-                    _day(_SUNDAY, tariff.sunday),
+                    _day(_WORKDAY, workday),
+                    _day(_SATURDAY, saturday),
+                    _day(_SUNDAY, sunday),
                 )
             case _:
                 return None
@@ -97,7 +102,7 @@ class ActivityCalendar(Plain):
             return
         octet_string(data, 12, 12)
         if self._is_rewritten(meter, one):
-            self._tariff(meter, one)
+            self._tariff(meter, one)  # one that cannot be followed is told at once
         at_us = _activation_us(meter, data)
         meter.keep(one, index, data)
         if at_us is not None and at_us <= meter.now_us:
@@ -127,7 +132,7 @@ class ActivityCalendar(Plain):
             if (one.obis, index + _PASSIVE_BEHIND) in written
         }
         if self._is_rewritten(meter, one):
-            meter.state.tariffs.append(self._tariff(meter, one))
+            follow(meter, self._tariff(meter, one))
         for index, data in passive.items():
             meter.keep(one, index, data)
         meter.event("tariff_changed")
@@ -136,23 +141,102 @@ class ActivityCalendar(Plain):
         """Whether the passive calendar has weeks or days that a client wrote."""
         return any((one.obis, index + _PASSIVE_BEHIND) in meter.state.written for index in (4, 5))
 
-    def _tariff(self, meter: Meter, one: ModelObject) -> TariffChange:
-        weeks = elements(self._passive(meter, one, 8))
-        days = {
-            number(day.value[0], DataTag.UNSIGNED): _switches(meter, elements(day.value[1]))
-            for day in elements(self._passive(meter, one, 9))
-        }
-        if len(weeks) != 1:
-            raise Refused(OTHER_REASON)
-        ids = [number(day, DataTag.UNSIGNED) for day in members(weeks[0], 8)[1:]]
-        if len(set(ids[:5])) != 1 or not days.keys() >= set(ids):
-            raise Refused(OTHER_REASON)
-        return TariffChange(meter.now_us, days[ids[0]], days[ids[5]], days[ids[6]])
+    def _tariff(self, meter: Meter, one: ModelObject) -> Tariff:
+        """The passive calendar's, with the special days that there are."""
+        days = _value(meter, one, 5 + _PASSIVE_BEHIND)
+        weeks = _value(meter, one, 4 + _PASSIVE_BEHIND)
+        return _tariff(meter, weeks, days, special_days(meter))
 
-    def _passive(self, meter: Meter, one: ModelObject, index: int) -> Data:
-        found = meter.value(one, index, 0)
-        assert not isinstance(found, DataAccessResult)
-        return decode_all(found) if isinstance(found, bytes) else found
+
+def tariff_with(meter: Meter, entries: Sequence[Data]) -> Tariff | None:
+    """
+    The active calendar with other special days; None: there is no calendar.
+
+    Args: entries: as `special_days`. Raises: Refused.
+    """
+    one = next((o for o in meter.kind.model.objects.values() if o.class_id == _CALENDAR), None)
+    if one is None:
+        return None
+    return _tariff(meter, _value(meter, one, 4), _value(meter, one, 5), entries)
+
+
+def special_days(meter: Meter) -> Sequence[Data]:
+    """The entries of the special days table."""
+    for class_id, obis in meter.kind.model.objects:
+        if class_id == _SPECIAL_DAYS:
+            written = meter.state.written.get((obis, 2))
+            return () if written is None else elements(written)
+    return ()
+
+
+def follow(meter: Meter, tariff: Tariff) -> None:
+    """
+    Count energy by a tariff from now on.
+
+    What was changed before and has made no difference so far is forgotten: twelve holidays put in
+    one by one are one change, as long as none of them is today.
+    Raises: Refused: temporary_failure where too many changes have made one; nothing has changed.
+    """
+    kept = list(meter.state.tariffs)
+    while kept and not _differ(meter, kept[-2] if kept[1:] else None, kept[-1]):
+        kept.pop()
+    special = tuple((day.date, day.switches) for day in tariff.special)
+    now = TariffChange(meter.now_us, tariff.week, special)
+    if _counted_by(meter, now) != _counted_by(meter, kept[-1] if kept else None):
+        kept.append(now)
+    if len(kept) > _MOST_CHANGES:
+        raise Refused(TEMPORARY_FAILURE)
+    meter.state.tariffs[:] = kept
+
+
+def _differ(meter: Meter, before: TariffChange | None, change: TariffChange) -> bool:
+    """Whether energy was counted otherwise since a change than it would have been without it."""
+    zone, tariffs = meter.kind.zone, (_counted_by(meter, before), _counted_by(meter, change))
+    first, last = change.at_us // _DAY_US, meter.now_us // _DAY_US
+    if last - first > _LONGEST_WITHOUT_DIFFERENCE:
+        return True
+    for day in range(first, last + 1):
+        one, other = (bands_of_day(tariff, zone, day) for tariff in tariffs)
+        if (one != other).any():
+            return True
+    return False
+
+
+def _counted_by(meter: Meter, change: TariffChange | None) -> Tariff:
+    if change is None:
+        return Tariff.of(meter.rates)
+    return Tariff(meter.rates, change.week, tuple(SpecialDay(*day) for day in change.special))
+
+
+def _value(meter: Meter, one: ModelObject, index: int) -> Data:
+    found = meter.value(one, index, 0)
+    assert not isinstance(found, DataAccessResult)
+    return decode_all(found) if isinstance(found, bytes) else found
+
+
+def _tariff(meter: Meter, weeks: Data, days: Data, entries: Sequence[Data]) -> Tariff:
+    """
+    What a calendar and special days say; a special day of no day_profile is as its weekday.
+
+    Raises: Refused: the meter cannot follow it.
+    """
+    switches = {
+        number(day.value[0], DataTag.UNSIGNED): _switches(meter, elements(day.value[1]))
+        for day in elements(days)
+    }
+    [*all_weeks] = elements(weeks)
+    if len(all_weeks) != 1:
+        raise Refused(OTHER_REASON)
+    ids = [number(day, DataTag.UNSIGNED) for day in members(all_weeks[0], 8)[1:]]
+    if not switches.keys() >= set(ids):
+        raise Refused(OTHER_REASON)
+    in_order = sorted(entries, key=lambda entry: int(entry.value[0].value))
+    special = tuple(
+        SpecialDay(entry.value[1].value, switches[entry.value[2].value])
+        for entry in in_order
+        if entry.value[2].value in switches
+    )
+    return Tariff(meter.rates, tuple(switches[day] for day in ids), special)
 
 
 def _activation_us(meter: Meter, data: Data, after_us: int | None = None) -> int | None:
@@ -200,36 +284,3 @@ def _day(day_id: int, switches: Switches) -> Data:
         for hour, rate in switches
     )
     return structure(unsigned(day_id), array(*actions))
-
-
-class SpecialDays(Plain):
-    """class_id 11."""
-
-    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
-        """entries: none."""
-        return array() if index == 2 else None
-
-
-class RegisterMonitor(Plain):
-    """class_id 21: thresholds that are shown; no action is bound to them, and none can be."""
-
-    def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
-        """thresholds, monitored_value, actions."""
-        thresholds = one.options.get("thresholds", ())
-        match index:
-            case 2:
-                numbers = (Data(DataTag.DOUBLE_LONG_UNSIGNED, int(one)) for one in thresholds)
-                return array(*numbers)
-            case 3:
-                monitored = one.options.get("monitored", "3/1.0.1.7.0.255/2")
-                class_id, obis, attribute, _ = read_attribute_name(str(monitored))
-                return structure(
-                    long_unsigned(class_id or 3),
-                    octets(obis.octets),
-                    Data(DataTag.INTEGER, attribute),
-                )
-            case 4:
-                none = structure(octets(bytes(6)), long_unsigned(0))
-                return array(*(structure(none, none) for _ in thresholds))
-            case _:
-                return None

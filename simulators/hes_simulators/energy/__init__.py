@@ -8,7 +8,7 @@ with it (cuts, clocks, buffers). `source` makes what stands behind one meter or 
 from hes_simulators.energy.quantity import QUANTITIES, Quantity
 from hes_simulators.energy.region import Region
 from hes_simulators.energy.source import KINDS, LOADS, Source, source
-from hes_simulators.energy.tariff import Tariff
+from hes_simulators.energy.tariff import SpecialDay, Tariff
 from hes_simulators.energy.voltage import VoltageEvent
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Quantity",
     "Region",
     "Source",
+    "SpecialDay",
     "Tariff",
     "VoltageEvent",
     "source",

@@ -8,7 +8,7 @@ a UTC day may lie in two local ones, and over a change of summer time its hours 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -21,6 +21,10 @@ from hes_simulators.randomness import FloatArray, Int64Array
 
 SATURDAY: Final = 5
 SUNDAY: Final = 6
+
+_ANY_YEAR, _ANY = 0xFFFF, 0xFF
+# Of the days of a month 0xFE is the last, 0xFD the last but one.
+_FROM_THE_END: Final = {0xFE: 1, 0xFD: 2}
 
 _MIDDLES_S: Final = np.arange(SLOTS_PER_DAY) * SLOT_S + SLOT_S // 2
 
@@ -35,6 +39,37 @@ class LocalSlots:
 
     hours: FloatArray
     weekdays: Int64Array
+
+
+def falls_on(day: date, pattern: bytes) -> bool:
+    """
+    Whether a date is one of those that five octets say: year (two), month, day, weekday from 1 on.
+
+    0xFF stands for any (a year: 0xFFFF), day 0xFE for the last of the month, or with a weekday the
+    last such one, 0xFD for the last but one. Source: IEC 62056-6-2, 4.1.6.1, date.
+    """
+    year, month, of_month, weekday = (
+        int.from_bytes(pattern[:2], "big"), pattern[2], pattern[3], pattern[4]
+    )  # fmt: skip
+    if year not in (_ANY_YEAR, day.year) or month not in (_ANY, day.month):
+        return False
+    if weekday not in (_ANY, day.isoweekday()):
+        return False
+    if of_month in _FROM_THE_END:
+        later = timedelta(days=1 if weekday == _ANY else 7)
+        places = _FROM_THE_END[of_month]
+        return (day + places * later).month != day.month == (day + (places - 1) * later).month
+    return of_month in (_ANY, day.day)
+
+
+def is_date_pattern(pattern: bytes) -> bool:
+    """Whether five octets are such a date at all."""
+    month, of_month, weekday = pattern[2:]
+    return (
+        (1 <= month <= 12 or month == _ANY)
+        and (1 <= of_month <= 31 or of_month == _ANY or of_month in _FROM_THE_END)
+        and (1 <= weekday <= 7 or weekday == _ANY)
+    )
 
 
 def by_local_day(

@@ -1,12 +1,15 @@
 """
 Tariffs: which rate counts when, by the local clock.
 
-Owns switching times of a week, and which rate each quarter-hour of a UTC day belongs to. Not the
-activity calendar of a meter (class_id 20), which says the same to clients.
+Owns switching times of a week and of special days, and which rate each quarter-hour of a UTC day
+belongs to. Not the activity calendar of a meter (class_id 20) nor its special days table (11),
+which say the same to clients.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -15,7 +18,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from hes_simulators.energy.calendar import SATURDAY, SUNDAY, local_day
+from hes_simulators.energy.calendar import falls_on, local_day
 from hes_simulators.energy.quantity import MAX_RATES
 from hes_simulators.randomness import Int64Array
 
@@ -27,26 +30,40 @@ BandArray = npt.NDArray[np.int8]
 
 _DAY_AND_NIGHT: Final[Switches] = ((0, 2), (6, 1), (22, 2))
 _QUARTERS_PER_DAY: Final = 96
+_WEEK: Final = 7
+_EPOCH: Final = date(1970, 1, 1)
+_THURSDAY: Final = 3  # the epoch's weekday
+
+
+@attrs.frozen(cache_hash=True)
+class SpecialDay:
+    """Days on which it switches otherwise: a date of five octets, see `calendar.falls_on`."""
+
+    date: bytes
+    switches: Switches
 
 
 @attrs.frozen(cache_hash=True)
 class Tariff:
     """
-    A week's switching times, by day: pairs of a local hour (in steps of 0.25) and a rate from 1 on.
+    Switching times: pairs of a local hour (in steps of 0.25) and a rate from 1 on.
 
-    Raises: ValueError: a day that does not begin at 0, hours out of order or off the grid, rates
-        outside 1..`rates`.
+    `week` has those of seven days from Monday on; of `special` days, the first that falls on a
+    date goes before its weekday.
+    Raises: ValueError: no seven days, a day that does not begin at 0, hours out of order or off
+        the grid, rates outside 1..`rates`.
     """
 
     rates: int
-    workday: Switches
-    saturday: Switches
-    sunday: Switches
+    week: tuple[Switches, ...]
+    special: tuple[SpecialDay, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.rates <= MAX_RATES:
             raise ValueError(f"{self.rates} rates, not 1 to {MAX_RATES}")
-        for switches in (self.workday, self.saturday, self.sunday):
+        if len(self.week) != _WEEK:
+            raise ValueError(f"a week of {len(self.week)} days")
+        for switches in self._days():
             hours = [hour for hour, _ in switches]
             on_grid = all(0 <= hour < 24 and hour * 4 == int(hour * 4) for hour in hours)
             if hours[:1] != [0] or hours != sorted(set(hours)) or not on_grid:
@@ -63,11 +80,20 @@ class Tariff:
         Raises: ValueError: not 1..8.
         """
         if rates == 2:
-            return cls(2, _DAY_AND_NIGHT, ((0, 2),), ((0, 2),))
+            return cls(2, (_DAY_AND_NIGHT,) * 5 + (((0, 2),),) * 2)
         pieces = tuple(
             (piece * _QUARTERS_PER_DAY // rates / 4, piece + 1) for piece in range(rates)
         )
-        return cls(rates, pieces, pieces, pieces)
+        return cls(rates, (pieces,) * _WEEK)
+
+    def on_special(self, day: date) -> Switches | None:
+        """The switching times of a date that is special; None: of its weekday."""
+        return next((one.switches for one in self.special if falls_on(day, one.date)), None)
+
+    def _days(self) -> Iterator[Switches]:
+        yield from self.week
+        for one in self.special:
+            yield one.switches
 
 
 def bands(tariff: Tariff, zone: ZoneInfo, days: Int64Array) -> BandArray:
@@ -83,7 +109,15 @@ def bands_of_day(tariff: Tariff, zone: ZoneInfo, day: int) -> BandArray:
     local = local_day(zone, day)
     # In the middle of a slot, so that a zone of whole quarters off UTC is exact.
     quarters = (local.hours * 4).astype(np.int64)
-    found = _week(tariff)[local.weekdays, quarters]
+    found: BandArray = _week(tariff)[local.weekdays, quarters]
+    if tariff.special:
+        # A UTC day lies in two local ones: this one's date, and the one before or after it.
+        ahead = (local.weekdays - (day + _THURSDAY) + 1) % _WEEK - 1
+        for days in np.unique(ahead).tolist():
+            switches = tariff.on_special(_EPOCH + timedelta(days=day + days))
+            if switches is not None:
+                here = ahead == days
+                found[here] = _day(switches)[quarters[here]]
     found.setflags(write=False)
     return found
 
@@ -91,9 +125,12 @@ def bands_of_day(tariff: Tariff, zone: ZoneInfo, day: int) -> BandArray:
 @lru_cache(maxsize=64)
 def _week(tariff: Tariff) -> BandArray:
     """The band of each local quarter-hour of a week from Monday on, 7 x 96."""
-    week = np.zeros((7, _QUARTERS_PER_DAY), np.int8)
-    for weekday in range(7):
-        switches = {SATURDAY: tariff.saturday, SUNDAY: tariff.sunday}.get(weekday, tariff.workday)
-        for hour, rate in switches:
-            week[weekday, int(hour * 4) :] = rate - 1
-    return week
+    return np.array([_day(switches) for switches in tariff.week], np.int8)
+
+
+def _day(switches: Switches) -> BandArray:
+    """The band of each quarter-hour of a local day, 96."""
+    found = np.zeros(_QUARTERS_PER_DAY, np.int8)
+    for hour, rate in switches:
+        found[int(hour * 4) :] = rate - 1
+    return found

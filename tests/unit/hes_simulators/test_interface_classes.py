@@ -20,7 +20,6 @@ from tests.unit.hes_simulators.living import START, Hands, hands
 RELAY = (70, "0.0.96.3.10.255")
 SCHEDULE = (22, "0.0.15.0.1.255")
 CALENDAR = (20, "0.0.13.0.0.255")
-HOLIDAYS = (11, "0.0.11.0.0.255")
 MBUS = (72, "0.1.24.1.0.255")
 NOTHING = Data(DataTag.INTEGER, 0)
 SUCCESS = ActionResultCode.SUCCESS
@@ -196,14 +195,6 @@ def test_how_often_a_device_is_heard_can_be_written() -> None:
 
 
 # --- 11, 20: days and calendars ---------------------------------------------------------------
-
-
-def test_nobody_can_put_in_special_days_that_no_rate_would_follow() -> None:
-    one = hands()
-    day = structure(Data(DataTag.LONG_UNSIGNED, 1), octets("07eb0101ff"), Data(DataTag.UNSIGNED, 3))
-    assert one.value(HOLIDAYS) == ()
-    assert one.act(HOLIDAYS, 1, day) is ActionResultCode.READ_WRITE_DENIED
-    assert one.set(HOLIDAYS, 2, array(day)) is DataAccessResult.READ_WRITE_DENIED
 
 
 def test_a_passive_calendar_becomes_the_active_one() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from hes_simulators.energy import Tariff, source
-from hes_simulators.energy.calendar import local_day
+from hes_simulators.energy import SpecialDay, Tariff, source
+from hes_simulators.energy.calendar import falls_on, local_day
 from hes_simulators.energy.grid import SLOT_S
 from hes_simulators.energy.places import Place, place_of
 from hes_simulators.energy.tariff import bands, bands_of_day
@@ -66,12 +66,47 @@ def test_more_rates_are_zones_of_the_day() -> None:
 
 
 def test_a_tariff_of_one_s_own() -> None:
-    early = Tariff(2, ((0, 1), (2.75, 2), (3.5, 1)), ((0, 1),), ((0, 2),))
+    early = Tariff(2, (((0, 1), (2.75, 2), (3.5, 1)),) * 5 + (((0, 1),), ((0, 2),)))
     week = bands(early, ZoneInfo("UTC"), day_of(2026, 11, 16) + np.arange(7))
     assert np.flatnonzero(week[0]).tolist() == [11, 12, 13]
     assert week[5].sum() == 0
     assert week[6].sum() == 96
     assert (bands_of_day(early, ZoneInfo("UTC"), day_of(2026, 11, 16)) == week[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "days"),
+    [
+        ("07ea0c18ff", ["2026-12-24"]),
+        ("ffff0c18ff", ["2026-12-24", "2027-12-24"]),
+        ("ffffff01ff", ["2026-12-01", "2027-01-01"]),
+        ("ffff0cfeff", ["2026-12-31"]),
+        ("ffff0cfdff", ["2026-12-30"]),
+        ("ffff0cfe07", ["2026-12-27"]),
+        ("ffff0cfd07", ["2026-12-20"]),
+        ("ffff02fe07", ["2027-02-28"]),
+        ("ffff0cff05", ["2026-12-04", "2026-12-25", "2027-12-24"]),
+    ],
+)
+def test_dates_come_again(pattern: str, days: list[str]) -> None:
+    """Of some dates those, and only those, that a date with wildcards says."""
+    december = [f"2026-12-{day:02}" for day in (1, 4, 20, 24, 25, 27, 30, 31)]
+    some = [*december, "2027-01-01", "2027-02-21", "2027-02-28", "2027-12-24"]
+    found = {day for day in some if falls_on(date.fromisoformat(day), bytes.fromhex(pattern))}
+    assert found == set(days)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Pacific/Auckland", "America/New_York"])
+def test_a_special_day_is_a_local_one(zone: str) -> None:
+    here, day = ZoneInfo(zone), date(2026, 12, 24)
+    holiday = SpecialDay(bytes.fromhex("07ea0c18ff"), ((0, 3), (12, 2)))
+    tariff = Tariff(3, (((0, 1),),) * 7, (holiday,))
+    for hours in range(-30, 54):
+        at = datetime(2026, 12, 24, tzinfo=here).astimezone(UTC) + timedelta(hours=hours, minutes=1)
+        number, second = divmod(int(at.timestamp()), 86_400)
+        local = at.astimezone(here)
+        wanted = 0 if local.date() != day else 2 if local.hour < 12 else 1
+        assert bands_of_day(tariff, here, number)[second // SLOT_S] == wanted, local
 
 
 @pytest.mark.parametrize(
@@ -88,7 +123,9 @@ def test_a_tariff_of_one_s_own() -> None:
 )
 def test_no_day_s_switching_times(switches: tuple[tuple[float, int], ...]) -> None:
     with pytest.raises(ValueError):
-        Tariff(2, ((0, 1),), ((0, 1),), switches)
+        Tariff(2, (((0, 1),),) * 6 + (switches,))
+    with pytest.raises(ValueError):
+        Tariff(2, (((0, 1),),) * 7, (SpecialDay(bytes(5), switches),))
 
 
 @pytest.mark.parametrize(
