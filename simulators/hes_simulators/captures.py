@@ -37,6 +37,7 @@ from hes_simulators.values import (
     Rows,
     code_of,
     extreme,
+    heard_shown_us,
     is_quantity,
     numbers,
     profile_status,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 _CLOCK_CLASS: Final = 8
 _TIME: Final = (_CLOCK_CLASS, 2)
+_CAPTURE_TIME: Final = (4, 5)  # of an extended register
+_VALUE: Final = 2
 _EXTREMES: Final = frozenset({Statistic.MAXIMUM, Statistic.MAXIMUM_AT, Statistic.MINIMUM})
 _SINCE, _PERIOD = "since_us", "period_s"
 _NUMBER_FORMATS: Final = {
@@ -204,6 +207,11 @@ def column_cells(meter: Meter, column: CaptureObject, rows: Rows) -> OctetArray 
         tagged = attribute.tag is DataTag.DATE_TIME
         prefix = bytes((DataTag.DATE_TIME,)) if tagged else bytes((DataTag.OCTET_STRING, 12))
         return _cells(prefix, octets)
+    if (one.class_id, attribute.index) == _CAPTURE_TIME and attribute.source is None:
+        quantity = one.attributes[_VALUE].source or ""
+        shown_us = heard_shown_us(meter, quantity, rows)
+        octets = meter.face.octets(shown_us, meter.state.clock_status)
+        return _cells(bytes((DataTag.OCTET_STRING, 12)), octets)
     if attribute.source is None:
         return _same(meter.encoded(one, column.attribute_index, column.data_index), len(rows))
     if is_quantity(attribute):

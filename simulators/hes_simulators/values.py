@@ -142,6 +142,20 @@ def heard_us(meter: Meter, quantity: str, rows: Rows) -> Int64Array:
     return meter.heard_us(quantity, rows.at_us, boundaries(meter, rows, period_s)[0])
 
 
+def heard_shown_us(meter: Meter, quantity: str, rows: Rows) -> Int64Array:
+    """What the clock showed then: capture_time of class_id 4."""
+    period_s = meter.heard_every_s(quantity)
+    if not period_s:
+        return rows.shown_us
+    on_time_us, shown_us = boundaries(meter, rows, period_s)
+    heard = meter.heard_us(quantity, rows.at_us, on_time_us)
+    late = np.flatnonzero(heard != on_time_us)
+    if len(late):
+        shown_us = shown_us.copy()
+        shown_us[late] = [meter.time.shown_us(at_us) for at_us in heard[late].tolist()]
+    return shown_us
+
+
 def boundaries(meter: Meter, rows: Rows, period_s: int) -> tuple[Int64Array, Int64Array]:
     """The last ends of a period at or before each row: true and shown moments."""
     shown_us = rows.shown_us

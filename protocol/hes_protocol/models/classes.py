@@ -22,9 +22,10 @@ import attrs
 @attrs.frozen
 class ClassTable:
     """
-    One interface class. `attributes` are names from attribute 2 on, in order; `settable` what may
-    be written with the access "w"; `secret` what is never read; `methods` names from 1 on, of
-    which "x" allows `usual`; `options` what an object of the class may be told besides.
+    One interface class. `version` is the usual one; `attributes` are names from attribute 2 on, in
+    order, of the newest; `settable` what may be written with the access "w"; `secret` what is never
+    read; `methods` names from 1 on, of which "x" allows `usual`; `options` what an object of the
+    class may be told besides; `lasts` the last attribute of each version that is known here.
     """
 
     class_id: int
@@ -36,6 +37,11 @@ class ClassTable:
     methods: tuple[str, ...] = ()
     usual: tuple[int, ...] = ()
     options: frozenset[str] = frozenset()
+    lasts: Mapping[int, int] = MappingProxyType({})
+
+    def last_attribute(self, version: int) -> int | None:
+        """The index of the last attribute in a version; None: no such version is known here."""
+        return self.lasts.get(version)
 
 
 def _class(
@@ -49,18 +55,20 @@ def _class(
     secret: tuple[int, ...] = (),
     usual: tuple[int, ...] | None = None,
     options: str = "",
+    lasts: Mapping[int, int] | None = None,
 ) -> ClassTable:
-    names = tuple(methods.split())
+    names, known = tuple(methods.split()), tuple(attributes.split())
     return ClassTable(
         class_id,
         name,
         version,
-        tuple(attributes.split()),
+        known,
         frozenset(settable),
         frozenset(secret),
         names,
         tuple(range(1, len(names) + 1)) if usual is None else usual,
         frozenset(options.split()),
+        MappingProxyType(dict(lasts or {version: len(known) + 1})),
     )
 
 
@@ -98,18 +106,21 @@ _TABLE: Final = (
         settable=(2, 3, 8),
     ),
     _class(9, "script table", 0, "scripts", "execute", options="scripts"),
-    _class(11, "special days table", 0, "entries", "insert delete", settable=(2,)),
+    _class(11, "special days table", 0, "entries", "insert delete", usual=()),
     _class(
         15,
         "association LN",
         1,
         "object_list associated_partners_id application_context_name xdlms_context_info"
-        " authentication_mechanism_name secret association_status security_setup_reference",
+        " authentication_mechanism_name secret association_status security_setup_reference"
+        " user_list current_user",
         "reply_to_HLS_authentication change_HLS_secret add_object remove_object",
         settable=(7,),
         secret=(7,),
         usual=(1, 2),
         options="client security_setup",
+        # Version 3 tells access modes as bits, see `hes_simulators.served_model`.
+        lasts={0: 8, 1: 9, 2: 11, 3: 11},
     ),
     _class(17, "SAP assignment", 0, "SAP_assignment_list", "connect_logical_device", usual=()),
     _class(
@@ -138,7 +149,6 @@ _TABLE: Final = (
         "register monitor",
         0,
         "thresholds monitored_value actions",
-        settable=(2, 4),
         options="thresholds monitored",
     ),
     _class(
@@ -164,9 +174,10 @@ _TABLE: Final = (
         64,
         "security setup",
         0,
-        "security_policy security_suite client_system_title server_system_title",
+        "security_policy security_suite client_system_title server_system_title certificates",
         "security_activate global_key_transfer",
         options="client keep_counters",
+        lasts={0: 5, 1: 6},
     ),
     _class(
         70,
@@ -190,15 +201,18 @@ _TABLE: Final = (
     _class(
         72,
         "M-Bus client",
-        0,
+        1,
         "mbus_port_reference capture_definition capture_period primary_address"
-        " identification_number manufacturer_id version device_type access_number status alarm",
+        " identification_number manufacturer_id version device_type access_number status alarm"
+        " configuration encryption_key_status",
         "slave_install slave_deinstall capture reset_alarm synchronize_clock data_send"
         " set_encryption_key transfer_key",
         settable=(4, 5, 6, 7, 8, 9),
         usual=(1, 2, 3, 4, 5, 7, 8),
         options="channel",
+        lasts={0: 12, 1: 14},
     ),
+    _class(74, "M-Bus master port setup", 0, "comm_speed"),
     _class(
         111,
         "account",

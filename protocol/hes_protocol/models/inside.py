@@ -299,7 +299,10 @@ class _ObjectReader:
         for key in known:
             table.get(key, None)
         access = table.read("access", self._access, None if self._clients else {})
-        last = len(kind.attributes) + 1
+        version = table.integer("version", 0, 255, kind.version)
+        last = kind.last_attribute(version)
+        if last is None:
+            table.refuse("version", f"{version} is none of {', '.join(map(str, kind.lasts))}")
         hidden = {self._attribute_index(table, "hidden", one, last) for one in table.rows("hidden")}
         own = {
             self._attribute_index(table, "attributes", name, last): value
@@ -318,7 +321,7 @@ class _ObjectReader:
             attributes[index] = self._own_attribute(table, attributes[index], value)
         read = ModelObject(
             class_id=kind.class_id,
-            version=table.integer("version", 0, 255, kind.version),
+            version=version,
             obis=obis,
             clients=access["-"].union(*(one.read | one.write for one in attributes.values())),
             attributes=attributes,
@@ -459,7 +462,7 @@ def _cleared(table: Table, last: int) -> dict[str, tuple[int, ...]]:
         _known_event(table, event, event)
         bits = table.rows(event)
         if not all(type(bit) is int and 0 <= bit <= last for bit in bits):
-            table.refuse(event, f"{shown(bits)} is no row of bits 0 to {last}")
+            table.refuse(event, f"not all of them are bits 0 to {last}")
         found[event] = tuple(bits)
     return found
 

@@ -8,6 +8,7 @@ Source: IEC 62056-6-2, class_id 72 version 0 and 1; EN 13757-3 for device types.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from hes_simulators.classes.answering import (
     OTHER_REASON,
     Refused,
     double_long_unsigned,
+    enum,
     invoking,
     long_unsigned,
     nothing,
@@ -42,7 +44,7 @@ _DEVICE_TYPES: Final = {"gas": 0x03, "water": 0x07, "heat": 0x04}
 _EIGHT_DIGITS, _LITRES = b"\x0c", b"\x13"
 _GENERATION: Final = 1
 _INSTALLED, _ALARM, _HEARD = "installed", "alarm", "heard_us"
-_GONE, _AWAY = "gone_us", "away_us"
+_GONE, _AWAY, _KEYS = "gone_us", "away_us", "keys"
 _PRIMARY_ADDRESS: Final = 5
 _WIDTHS: Final = {
     _PRIMARY_ADDRESS: (DataTag.UNSIGNED, 250),
@@ -51,8 +53,20 @@ _WIDTHS: Final = {
     8: (DataTag.UNSIGNED, 0xFF),
     9: (DataTag.UNSIGNED, 0xFF),
 }
+# EN 13757-3, configuration field: mode 5 (AES-128, CBC), two blocks of it.
+_AES_MODE: Final = 0x0520
 _LEAST_PERIOD_S: Final = 60
 _KEY_OCTETS: Final = 16
+
+
+class KeyStatus(IntEnum):
+    """encryption_key_status."""
+
+    NONE = 0
+    SET = 1
+    TRANSFERRED = 2
+    SET_AND_TRANSFERRED = 3
+    IN_USE = 4
 
 
 class MbusClient(Plain):
@@ -86,6 +100,12 @@ class MbusClient(Plain):
                 return unsigned(0)
             case 12:
                 return unsigned(int(meter.state.peek(one.obis, _ALARM, 0)))
+            case 13:
+                return long_unsigned(
+                    _AES_MODE if _key_status(meter, one) is KeyStatus.IN_USE else 0
+                )
+            case 14:
+                return enum(_key_status(meter, one))
             case _:
                 return None
 
@@ -127,6 +147,7 @@ class MbusClient(Plain):
                 kept.setdefault(_AWAY, [])
                 for attribute in _WIDTHS:
                     meter.state.written.pop((one.obis, attribute), None)
+                kept.pop(_KEYS, None)
                 meter.event("mbus_removed")
             case 3:
                 nothing(data)
@@ -141,10 +162,21 @@ class MbusClient(Plain):
                 nothing(data)
             case 7 | 8:
                 octet_string(data, _KEY_OCTETS, 2 * _KEY_OCTETS)
+                # The meter's own copy of the key, and that of the device.
+                status = KeyStatus.SET if method_index == 7 else KeyStatus.TRANSFERRED
+                kept[_KEYS] = [kept.get(_KEYS, [0])[0] | status, meter.now_us]
                 meter.event("key_changed")
             case _:
                 raise Refused(OBJECT_UNDEFINED)
         return None
+
+
+def _key_status(meter: Meter, one: ModelObject) -> KeyStatus:
+    """A key that both have is in use once the device has been heard again."""
+    status, since_us = meter.state.peek(one.obis, _KEYS, (KeyStatus.NONE, 0))
+    if status == KeyStatus.SET_AND_TRANSFERRED and _last_heard_us(meter, one) > since_us:
+        return KeyStatus.IN_USE
+    return KeyStatus(status)
 
 
 def channel_of(meter: Meter, one: ModelObject) -> MeterChannel | None:

@@ -23,7 +23,7 @@ from hes_simulators.classes.answering import (
 )
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import DAY_S
-from hes_simulators.values import Rows, boundaries, date_time
+from hes_simulators.values import Rows, boundaries, date_time, heard_shown_us
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -57,10 +57,8 @@ class ExtendedRegister(Register):
             case 4:
                 return unsigned(0)
             case 5:
-                value = one.attributes[_VALUE]
-                rows = Rows.at(meter, meter.now_us)
-                period_s = meter.heard_every_s(value.source or "")
-                shown_us = boundaries(meter, rows, period_s)[1] if period_s else rows.shown_us
+                quantity = one.attributes[_VALUE].source or ""
+                shown_us = heard_shown_us(meter, quantity, Rows.at(meter, meter.now_us))
                 return date_time(meter, one.attributes[index], int(shown_us[0]))
             case _:
                 return super().own(meter, one, index, sap)

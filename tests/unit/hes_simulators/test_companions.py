@@ -4,10 +4,59 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from hes_protocol.axdr import BitString, Data, DataTag
-from hes_protocol.xdlms.results import DataAccessResult
+from hes_protocol.cosem import CosemDateTime
+from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators.state import Cut
 from tests.unit.hes_simulators.living import START, Hands, hands
+
+# --- SMR 5 ------------------------------------------------------------------------------------
+
+GAS, WATER = (72, "0.1.24.1.0.255"), (72, "0.2.24.1.0.255")
+
+
+def test_the_key_of_a_device_is_in_use_when_meter_and_device_have_it() -> None:
+    """class_id 72 version 1, attributes 13 and 14."""
+    one, key = hands("dsmr-smr5"), Data(DataTag.OCTET_STRING, bytes(16))
+    assert (one.value(GAS, 14), one.value(GAS, 13)) == (0, 0)
+    assert one.act(GAS, 7, key) is ActionResultCode.SUCCESS
+    assert one.value(GAS, 14) == 1
+    assert one.act(GAS, 8, key) is ActionResultCode.SUCCESS
+    assert one.value(GAS, 14) == 3
+    one.after(hours=2)
+    assert (one.value(GAS, 14), one.value(GAS, 13) >> 8) == (4, 5)
+    assert one.value(WATER, 14) == 0
+    one.act(GAS, 2, Data(DataTag.INTEGER, 0))
+    assert one.value(GAS, 14) == 0
+
+
+def test_a_row_says_when_its_value_was_heard() -> None:
+    one = hands("dsmr-smr5").after(minutes=20)
+    for row in one.rows((7, "0.1.24.3.0.255")):
+        assert row[3] == row[0]
+    one.act(GAS, 3, Data(DataTag.INTEGER, 0))
+    assert _moment(one, (4, "0.1.24.2.2.255"), 5) == one.now
+    one.act((7, "0.1.24.3.0.255"), 2, Data(DataTag.INTEGER, 0))
+    assert one.after(minutes=1).rows((7, "0.1.24.3.0.255"))[-1][3] == START + timedelta(minutes=20)
+
+
+def _moment(one: Hands, what: tuple[int, str], index: int) -> datetime:
+    text = CosemDateTime.from_octets(one.value(what, index)).isoformat()
+    assert text is not None
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize("channel", [1, 2])
+def test_monthly_values_of_a_device_are_those_of_its_daily_ones(channel: int) -> None:
+    one = hands("dsmr-smr5", at=datetime(2026, 11, 20, tzinfo=UTC))
+    daily = one.rows((7, f"0.{channel}.24.3.1.255"))
+    monthly = one.rows((7, f"0.{channel}.24.3.2.255"))
+    assert len(daily) == 40
+    assert [row for row in daily if row[0] == monthly[-1][0]] == [monthly[-1]]
+    assert monthly[-1][3] == monthly[-1][0]  # heard on the hour
+
 
 # --- IS 15959 (Part 2) ------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ def test_simulated_models_are_listed() -> None:
     smr = rows["dsmr-smr5"]
     assert smr["kind"] == "electricity + gas + water"
     assert "management 1 hls-gmac" in smr["clients"]
-    assert smr["profiles"] == 5
+    assert smr["profiles"] == 9
     assert "Dutch Smart Meter Requirements" in smr["source"]
     assert rows["nordic-han"]["transport"] == "hdlc"
     assert rows["nordic-han"]["listens"] is False

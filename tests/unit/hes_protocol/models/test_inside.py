@@ -217,6 +217,17 @@ def test_secrets_and_hidden_attributes_are_there_and_unreadable() -> None:
     assert set(one.methods) == {1, 2}
 
 
+@pytest.mark.parametrize(("version", "last"), [(0, 12), (1, 14)])
+def test_an_object_has_the_attributes_of_its_version(version: int, last: int) -> None:
+    """class_id 72 has two more since version 1: configuration, encryption_key_status."""
+    table = (
+        f'[[object]]\nclass_id = 72\nobis = "0.1.24.1.0.255"\nversion = {version}\naccess = "r"\n'
+    )
+    one = found(model(HEAD + table), 72, "0.1.24.1.0.255")
+    assert one.version == version
+    assert max(one.attributes) == last
+
+
 def test_attributes_with_access_and_values_of_their_own() -> None:
     table = """
 [[object]]
@@ -409,7 +420,12 @@ def test_tables_of_classes_are_consistent(table: object) -> None:
         ),
         (WHOLE.replace("class_id = 8", "class_id = 8\nmethods = [7]"), "methods: 7 is no method"),
         (WHOLE.replace("class_id = 8", "class_id = 8\noptions = {a=1}"), "options: there is no a"),
+        (WHOLE.replace("class_id = 8", "class_id = 8\nversion = 1"), "version: 1 is none of 0"),
         (WHOLE + "[[alarm]]\nobis = 1", "alarm number 2: obis: 1 is no text"),
+        (
+            WHOLE.replace("[alarm.bits]", "[alarm.clears]\npower_up = [32]\n[alarm.bits]"),
+            "clears: power_up: not all of them are bits 0 to 31",
+        ),
         (WHOLE.replace("power_down = 4", "power_down = 32"), "bits: power_down: 32 is no whole"),
     ],
 )
