@@ -106,7 +106,7 @@ _TABLE: Final = (
         settable=(2, 3, 8),
     ),
     _class(9, "script table", 0, "scripts", "execute", options="scripts"),
-    _class(11, "special days table", 0, "entries", "insert delete", usual=()),
+    _class(11, "special days table", 0, "entries", "insert delete", settable=(2,)),
     _class(
         15,
         "association LN",
@@ -149,6 +149,7 @@ _TABLE: Final = (
         "register monitor",
         0,
         "thresholds monitored_value actions",
+        settable=(2, 4),
         options="thresholds monitored",
     ),
     _class(
@@ -166,7 +167,7 @@ _TABLE: Final = (
         "push_object_list send_destination_and_method communication_window"
         " randomisation_start_interval number_of_retries repetition_delay",
         "push",
-        settable=(2, 5, 6, 7),
+        settable=(2, 3, 5, 6, 7),
         options="destination",
     ),
     _class(63, "status mapping", 0, "status_word mapping_table"),
