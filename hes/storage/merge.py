@@ -9,7 +9,8 @@ need to create.
 
 What an instant's rows say is a list of statements: the first is the reading, and each later one
 that differs from the one before it is a revision. So a row equal to the newest statement is a
-duplicate, however often it is read again, and a value that comes back is recorded again.
+duplicate, however often it is read again, and a value that comes back is recorded again. What one
+batch says more than once of an instant is `repeats`' to judge.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ import numpy as np
 from psycopg import sql
 
 from hes.domain.readings import BoolArray, Int32Array, Int64Array, ValueStore, moment
-from hes.storage import pgcopy
+from hes.storage import pgcopy, repeats
 from hes.storage.database import Connection
 from hes.storage.features import CHUNK_US
+from hes.storage.repeats import RepeatStatements
 
 
 @attrs.frozen(eq=False)
@@ -65,6 +67,7 @@ class _Statements:
     copy_text: bytes
     insert: bytes
     revise: bytes
+    repeats: RepeatStatements
 
 
 def _statements(table: str, value_type: str, revision_column: str) -> _Statements:
@@ -80,6 +83,7 @@ def _statements(table: str, value_type: str, revision_column: str) -> _Statement
         return template.format(**names).as_bytes(None)
 
     return _Statements(
+        repeats=repeats.statements(names),
         create=text(
             sql.SQL(
                 """
@@ -108,21 +112,15 @@ def _statements(table: str, value_type: str, revision_column: str) -> _Statement
             sql.SQL(
                 """
                 WITH said AS (
-                    SELECT *, row_number() OVER same AS nth,
-                           lag(value) OVER same AS value_before,
-                           lag(quality) OVER same AS quality_before
+                    SELECT *, count(*) OVER (PARTITION BY series_id, captured_at) > 1 AS repeated
                     FROM {staged}
-                    WINDOW same AS (PARTITION BY series_id, captured_at ORDER BY position)
                 ),
                 judged AS (
                     SELECT said.*,
                       -- Batches are stored once: what bears the id of one of ours, we have put.
-                      said.nth = 1 AND there.batch_id = said.batch_id AS is_new,
+                      NOT repeated AND there.batch_id = said.batch_id AS is_new,
                       CASE
-                        WHEN said.nth > 1 THEN
-                            (said.value, said.quality)
-                            IS DISTINCT FROM (said.value_before, said.quality_before)
-                        WHEN there.batch_id = said.batch_id THEN false
+                        WHEN repeated OR there.batch_id = said.batch_id THEN false
                         WHEN newest.quality IS NOT NULL THEN
                             (said.value, said.quality)
                             IS DISTINCT FROM (newest.value, newest.quality)
@@ -147,7 +145,8 @@ def _statements(table: str, value_type: str, revision_column: str) -> _Statement
                     SELECT series_id, captured_at, batch_id, value, quality
                     FROM judged WHERE differs ORDER BY position
                 )
-                SELECT batch_id, count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE differs)
+                SELECT batch_id, count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE differs),
+                       bool_or(repeated)
                 FROM judged GROUP BY batch_id
                 """
             )
@@ -238,7 +237,11 @@ def _merge(
         return Merged(dict(zip(ids.tolist(), counts.tolist(), strict=True)), {})
     bounds = {"first": first, "last": last}
     found = connection.execute(statements.revise, bounds).fetchall()
-    return Merged(
-        {batch: stored for batch, stored, _ in found},
-        {batch: revised for batch, _, revised in found},
-    )
+    stored = {batch: new for batch, new, _, _ in found}
+    revised = {batch: other for batch, _, other, _ in found}
+    if any(repeated for *_, repeated in found):
+        settled = repeats.settle(connection, statements.repeats, bounds)
+        for batch, (new, other) in settled.items():
+            stored[batch] += new
+            revised[batch] += other
+    return Merged(stored, revised)

@@ -305,6 +305,34 @@ def test_one_key_several_times_in_one_batch_loses_nothing(database, bus) -> None
     assert [row[1] for row in revisions(database)] == [2, None, 1]
 
 
+def test_two_rows_of_one_time_are_told_again_as_often_as_one_likes(database, bus) -> None:
+    """A clock was set back: the buffer holds both, and each reading of it brings both."""
+    nan = float("nan")
+    first = [(COUNT, DAY, 1), (COUNT, later(DAY, 1), 4), (FLOAT, DAY, nan), (TEXT, DAY, "a")]
+    second = [(COUNT, DAY, 2), (COUNT, later(DAY, 1), 4), (FLOAT, DAY, 0.5), (TEXT, DAY, None)]
+    assert counts(bus.publish(batch(first))) == (4, 0, 0, 0)
+    assert counts(bus.publish(batch(first + second))) == (0, 5, 3, 0)
+    for again in (first + second, second, first + second):
+        assert counts(bus.publish(batch(again))) == (0, len(again), 0, 0)
+    # The first row is gone from the buffer, and a third one of that time is there.
+    assert counts(bus.publish(batch([(COUNT, DAY, 2), (COUNT, DAY, 1)]))) == (0, 1, 1, 0)
+    assert counts(bus.publish(batch([(COUNT, DAY, n) for n in (1, 2, 1)]))) == (0, 3, 0, 0)
+    assert [row[1] for row in readings(database)] == [1, 4]
+    assert [row[1:] for row in revisions(database)] == [
+        (2, 0, None, None),
+        (None, 0, 0.5, None),
+        (None, 0, None, None),
+        (1, 0, None, None),
+    ]
+    new = later(DAY, 2)
+    receipt = bus.publish(batch([(FLOAT, new, value) for value in (nan, 1.5, nan)]))
+    assert counts(receipt) == (1, 0, 2, 0)
+    told = [(COUNT, new, 7), (COUNT, new, 8)]
+    writer = Writer(database, WindowPolicy(), clock=lambda: NOW)
+    receipts = writer.write([batch(told), batch(told)])
+    assert sorted(map(counts, receipts)) == [(0, 2, 0, 0), (1, 0, 1, 0)]
+
+
 def test_floats_and_texts(database, bus) -> None:
     at = [later(DAY, number) for number in range(4)]
     nan = float("nan")
