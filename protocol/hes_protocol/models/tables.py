@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from hes_protocol.cosem import Obis
 from hes_protocol.errors import LocalProtocolError
@@ -134,7 +134,7 @@ class Table:
         with self.reading(key):
             return reader(self.get(key, default))
 
-    def refuse(self, key: str, why: str, cause: Exception | None = None) -> None:
+    def refuse(self, key: str, why: str, cause: Exception | None = None) -> NoReturn:
         """Raises: LocalProtocolError: always."""
         raise LocalProtocolError(f"{self.where}: {key}: {why}") from cause
 
