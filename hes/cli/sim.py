@@ -110,6 +110,12 @@ sim.add_command(proxy)
     show_default=True,
     help="Whom meters call and push to.",
 )
+@click.option(
+    "--push-destination",
+    metavar="HOST:PORT",
+    multiple=True,
+    help="Where else clients may let meters push to; nowhere unless said. Can be repeated.",
+)
 @reach_options
 @click.option(
     "--truth-log",

@@ -141,18 +141,17 @@ async def _control(
     await control.run(control_path(folder, port), task_status)
 
 
-def head_end(text: str) -> Target:
+def target(text: str, option: str = "--head-end") -> Target:
     """
     `HOST:PORT`, an IPv4 address.
 
     Raises: click.UsageError: it is none.
     """
-    host, _, port = text.rpartition(":")
     try:
-        return Target(host, int(port))
+        return Target.parse(text)
     except ValueError:
         raise click.UsageError(
-            f"--head-end {text}: an IPv4 address and a port belong here, as 127.0.0.1:4059"
+            f"{option} {text}: an IPv4 address and a port belong here, as 127.0.0.1:4059"
         ) from None
 
 
@@ -174,7 +173,7 @@ def _scenario(options: Mapping[str, Any]) -> Scenario | None:
             models={model.name: model for model in models() if model.simulated},
             seed=options["seed"],
             meters=options["meters"],
-            head_end=head_end(options["head_end"]),
+            head_end=target(options["head_end"]),
         )
     except (ScenarioError, ScenarioNotFoundError) as error:
         raise click.UsageError(str(error)) from None
@@ -190,7 +189,7 @@ def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Pat
     seed = options["seed"]
     if seed is None:
         seed = _DEFAULT_SEED if scenario is None else scenario.seed
-    model, target = _simulated(options["model"]), head_end(options["head_end"])
+    model, head_end = _simulated(options["model"]), target(options["head_end"])
     try:
         return FleetSettings(
             meters=options["meters"] or 1,
@@ -205,8 +204,11 @@ def _settings(options: Mapping[str, Any], scenario: Scenario | None, folder: Pat
             model=options["model"],
             quirks=model.quirks,
             population=None if scenario is None else scenario.population,
-            reach=reach_of(options, target) if scenario is None else Reach(),
-            head_end=pushes_to(options, model, target) if scenario is None else target,
+            reach=reach_of(options, head_end) if scenario is None else Reach(),
+            head_end=pushes_to(options, model, head_end) if scenario is None else head_end,
+            destinations=tuple(
+                target(text, "--push-destination") for text in options["push_destination"]
+            ),
             tls_folder=folder / "tls",
         )
     except (NetworkError, FleetError, ValueError) as error:

@@ -195,7 +195,7 @@ class Fleet:
     async def _open_datagrams(self) -> Datagrams | None:
         """The socket for datagrams, where anybody needs it; for answers at the meters' port."""
         answers = any(reach.udp for reach in self.settings.reaches)
-        speaks = any(reach.push_to or reach.dial_in for reach in self.settings.reaches)
+        speaks = any(band.kind.destinations for band in self._roster.bands)
         if not (answers or speaks):
             return None
         try:
@@ -260,6 +260,7 @@ class Fleet:
         # What a group of a scenario leaves open is as its model has it, not as the settings say.
         alone = settings.population is None
         security = settings.security if alone else None
+        to = reach.target
         return MeterKind(
             seed=settings.seed,
             zone=group.zone,
@@ -276,6 +277,7 @@ class Fleet:
             load=group.curve,
             journal=self.journal,
             speaks_up=self.speaks_up,
+            destinations=(*([] if to is None else [to]), *settings.destinations),
         )
 
     def _told(self, index: int, summary: SessionSummary, outcome: str) -> None:

@@ -30,6 +30,7 @@ from hes_simulators.keys import main_client, secured
 from hes_simulators.known_models import simulated_model
 from hes_simulators.local_time import standard_clock
 from hes_simulators.randomness import stream_key
+from hes_simulators.reach import Target
 from hes_simulators.served_model import ServedModel
 from hes_simulators.truth.journal import Journal, NullJournal
 
@@ -98,6 +99,7 @@ class MeterKind:
         drift_ppm: the most that a clock is fast or slow, millionths.
         journal: where they say what really happens.
         speaks_up: called when a meter has put something into its `pushes_due`.
+        destinations: where they may push to: by themselves to the first, else where a client says.
         started_at: when they were switched on: before, nothing happened by itself.
     """
 
@@ -120,6 +122,7 @@ class MeterKind:
     drift_ppm: int = 0
     journal: Journal = attrs.field(factory=NullJournal)
     speaks_up: Callable[[Meter], None] = _nobody_listens
+    destinations: tuple[Target, ...] = ()
     started_at: datetime = attrs.field(
         default=attrs.Factory(lambda self: self.now(), takes_self=True)
     )

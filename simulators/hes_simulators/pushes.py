@@ -29,14 +29,14 @@ from hes_protocol.models import ModelPush, Transport
 from hes_protocol.server import Notify
 from hes_protocol.xdlms import DataNotification
 from hes_simulators.agenda import Agenda
-from hes_simulators.classes.push_setup import current
+from hes_simulators.classes.push_setup import current, destination
 from hes_simulators.conversation import Conversation, SessionSummary, link_of, linked
 from hes_simulators.counters import FleetCounters
 from hes_simulators.meter import Meter
 from hes_simulators.push_body import data_notification
 from hes_simulators.randomness import stream_key, uniform
 from hes_simulators.reach import Target
-from hes_simulators.roster import Band, Roster
+from hes_simulators.roster import Roster
 from hes_simulators.session import Session
 from hes_simulators.truth.journal import Journal
 
@@ -126,7 +126,7 @@ class Pushes:
         """Put the next periodic push of each meter on the agenda."""
         now_us = self._by_meters.now_us()
         for band in self._roster.bands:
-            if target_of(band) is None:
+            if not band.kind.destinations:
                 continue
             for setup in band.pushes:
                 if setup.every_s > 0:
@@ -185,7 +185,7 @@ class Pushes:
     # --- queues ------------------------------------------------------------------------------
 
     def _put(self, push: Push) -> None:
-        target = target_of(self._roster.band(push.index))
+        target = self._target(push)
         if target is None:
             return
         queue = self._queues.get(target)
@@ -199,6 +199,12 @@ class Pushes:
         except trio.WouldBlock:
             self._counters.pushes_dropped += 1
             self._tell(push, 0, target, "dropped")
+
+    def _target(self, push: Push) -> Target | None:
+        """Where a client has turned it to, else where the group's go; None: nowhere."""
+        band, state = self._roster.band(push.index), self._roster.state(push.index)
+        written = {} if state is None else state.written
+        return destination(written, push.setup.obis, band.kind.destinations) or band.reach.target
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -274,7 +280,8 @@ class Pushes:
                 sent += len(octets)
             return sent
         dial_in = band.reach.dial_in
-        if dial_in is not None and transport is band.transport and push.reason != LAST_GASP:
+        is_dialled = dial_in is not None and dial_in.target == target
+        if is_dialled and transport is band.transport and push.reason != LAST_GASP:
             line = self._lines.dialled(index)
             if line is None:
                 raise NoLineError
@@ -321,7 +328,7 @@ class Pushes:
             push=str(push.setup.obis),
             reason=push.reason,
             octets=octets,
-            destination=f"{target.host}:{target.port}",
+            destination=str(target),
             outcome=outcome,
         )
 
@@ -332,8 +339,3 @@ async def _listen(line: Session) -> None:
         await line.serve()
     except Exception:  # noqa: BLE001 - a hostile head-end, or one that has gone
         line.hang_up()
-
-
-def target_of(band: Band) -> Target | None:
-    """Where the pushes of a group go; None: nowhere."""
-    return band.reach.push_to if band.reach.dial_in is None else band.reach.dial_in.target

@@ -44,6 +44,21 @@ class Target:
         if not 1 <= self.port <= 0xFFFF:
             raise ValueError(f"port {self.port} is none")
 
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """
+        `HOST:PORT`, or `HOST` with the port of DLMS.
+
+        Raises: ValueError: no IPv4 address, no port.
+        """
+        host, colon, port = text.partition(":")
+        if colon and not (port.isascii() and port.isdecimal()):
+            raise ValueError(f"port {port!r} is none")
+        return cls(host, int(port) if colon else DLMS_PORT)
+
 
 @attrs.frozen(kw_only=True)
 class DialIn:
@@ -100,6 +115,11 @@ class Reach:
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.meters_per_address <= _MOST_CONCENTRATED:
             raise ValueError(f"1 to {_MOST_CONCENTRATED} meters share an address")
+
+    @property
+    def target(self) -> Target | None:
+        """Where pushes go by themselves; None: nowhere."""
+        return self.push_to if self.dial_in is None else self.dial_in.target
 
     def server_sap(self, place: int, own: int = 1) -> int:
         """

@@ -49,6 +49,7 @@ class FleetSettings:
         head_end: whom those push to of which nobody has said it: meters that nobody can call keep
             a connection to it, the others make one for each push.
         pushes: what all of them push; None: each what its model says.
+        destinations: where else clients may let meters push to; nowhere unless it is said.
         tls_folder: where the certificates are, or will be made, of meters that speak TLS.
         max_dials: the most connections that are being opened by meters at a time.
         max_pushes: the most pushes that wait to be sent; more are dropped and counted.
@@ -75,6 +76,7 @@ class FleetSettings:
     reach: Reach = attrs.field(factory=Reach)
     head_end: Target | None = None
     pushes: tuple[ModelPush, ...] | None = None
+    destinations: tuple[Target, ...] = ()
     tls_folder: Path | None = None
     max_dials: int = 64
     max_pushes: int = 20_000

@@ -16,7 +16,7 @@ import trio
 
 from hes_collectors.dlms.framing import Message, framer_for
 from hes_collectors.dlms.settings import InboundLimits
-from hes_protocol.axdr import Data, DataTag, array
+from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.cosem import Attribute, CaptureObject, CosemDateTime, Obis
 from hes_protocol.hdlc import HdlcAddress, HdlcLink
 from hes_protocol.models import ModelPush, PushForm, Transport
@@ -255,6 +255,34 @@ async def test_a_push_says_what_a_client_has_told_it_to_say() -> None:
         [heard] = await head_end.until(1)
         told = opened(heard, meter).body.value
         assert [value.value for value in told[1:]] == [held(meter, "export_wh")]
+
+
+async def test_a_push_goes_where_a_client_has_turned_it() -> None:
+    """Two head-ends: the fleet's own hears no more of that push, and all of the other one."""
+    other = HeadEnd()
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        other.port = listeners[0].socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, other.serve, listeners)
+        allowed = (other.target,)
+        async with at_work(pushing, model="idis-single-phase", destinations=allowed) as (
+            fleet,
+            own,
+        ):
+            turned, straight = fleet.meter(1).kind.model.pushes[:2]
+            enum = DataTag.ENUM
+            where = Data(DataTag.OCTET_STRING, str(other.target).encode())
+            data = structure(Data(enum, 0), where, Data(enum, 0))
+            sap = fleet.kind.main_client.sap
+            request = SetRequested(1, Attribute(40, turned.obis, 3), data, None, sap)
+            assert fleet.meter(1).set(request).result is DataAccessResult.SUCCESS
+            for setup in (turned, straight):
+                fleet.push(1, attrs.evolve(setup, window_s=0))
+            await other.until(1)
+            await own.until(1)
+            await settled(fleet, pushes_sent=2)
+            assert (len(other.heard), len(own.heard)) == (1, 1)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_preamble_goes_first() -> None:

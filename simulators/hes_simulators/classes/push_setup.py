@@ -1,15 +1,18 @@
 """
 Push setup (class_id 40): what is pushed where, as clients see it, and the push on demand.
 
-Owns attributes and method, and the push as clients have changed it (`current`): its objects, the
-window in which it begins, its repetitions. What else is sent and when stands in the model
-(`ModelPush`), where to in the fleet's settings; who sends is `pushes`.
+Owns attributes and method, and the push as clients have changed it: its objects, the window in
+which it begins, its repetitions (`current`), where it goes (`destination`). What else is sent and
+when stands in the model (`ModelPush`); who sends is `pushes`.
+
+A destination is ASCII, `127.0.0.1:4059`, and one of the fleet's (`MeterKind.destinations`): whoever
+may write to ten thousand meters must not turn them upon others.
 Source: IEC 62056-6-2, class_id 40 versions 0 to 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -24,13 +27,16 @@ from hes_simulators.classes.answering import (
     enum,
     invoking,
     long_unsigned,
+    members,
     nothing,
     number,
+    octet_string,
     octets,
     unsigned,
 )
 from hes_simulators.classes.columns import check_columns
 from hes_simulators.classes.plain import Plain
+from hes_simulators.reach import Target
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -38,7 +44,8 @@ if TYPE_CHECKING:
 # transport_service: TCP, UDP, HDLC, M-Bus.
 _SERVICES: Final = {Transport.WRAPPER: 0, Transport.UDP: 1, Transport.HDLC: 5, Transport.MBUS: 6}
 _XDLMS_APDU: Final = 0
-_OBJECTS, _WINDOW_S, _RETRIES, _DELAY_S = 2, 5, 6, 7
+_LONGEST_OCTETS: Final = 64
+_OBJECTS, _DESTINATION, _WINDOW_S, _RETRIES, _DELAY_S = 2, 3, 5, 6, 7
 _NUMBERS: Final = {
     _WINDOW_S: DataTag.LONG_UNSIGNED,
     _RETRIES: DataTag.UNSIGNED,
@@ -61,6 +68,17 @@ def current(written: Mapping[tuple[Obis, int], Data], push: ModelPush) -> ModelP
     return attrs.evolve(push, **changes) if changes else push
 
 
+def destination(
+    written: Mapping[tuple[Obis, int], Data], obis: Obis, allowed: Sequence[Target]
+) -> Target | None:
+    """Where a client has turned a push to; None: nowhere else, or where none may go any more."""
+    data = written.get((obis, _DESTINATION))
+    if data is None:
+        return None
+    target = _target(data.value[1].value)
+    return target if target in allowed else None
+
+
 class PushSetup(Plain):
     """class_id 40."""
 
@@ -71,9 +89,9 @@ class PushSetup(Plain):
             case 2:
                 return array(*(column.to_data() for column in (push.objects if push else ())))
             case 3:
-                service = _SERVICES[push.transport] if push else 0
-                destination = str(one.options.get("destination", "")).encode()
-                return structure(enum(service), octets(destination), enum(_XDLMS_APDU))
+                known = meter.kind.destinations
+                where = str(known[0]) if known else str(one.options.get("destination", ""))
+                return structure(enum(_service(push)), octets(where.encode()), enum(_XDLMS_APDU))
             case 4:
                 return array()
             case 5:
@@ -86,14 +104,27 @@ class PushSetup(Plain):
                 return None
 
     def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
-        """push_object_list, randomisation_start_interval, number_of_retries, repetition_delay."""
+        """All but communication_window."""
         if index == _OBJECTS:
             check_columns(meter, data)
+        elif index == _DESTINATION:
+            self._check_destination(meter, one, data)
         elif index in _NUMBERS:
             number(data, _NUMBERS[index])
         else:
             raise Refused(OTHER_REASON)
         meter.keep(one, index, data)
+
+    def _check_destination(self, meter: Meter, one: ModelObject, data: Data) -> None:
+        service, where, message = members(data, 3)
+        if number(service, DataTag.ENUM) != _service(_push(meter, one)):
+            raise Refused(OTHER_REASON)
+        number(message, DataTag.ENUM, _XDLMS_APDU, _XDLMS_APDU)
+        octet_string(where, most=_LONGEST_OCTETS)
+        if data != self.own(meter, one, _DESTINATION, 0) and (
+            _target(where.value) not in meter.kind.destinations
+        ):
+            raise Refused(OTHER_REASON)
 
     @invoking
     def invoke(
@@ -107,6 +138,18 @@ class PushSetup(Plain):
         if push is None:
             raise Refused(OTHER_REASON)
         meter.push(push, "", meter.now_us)
+        return None
+
+
+def _service(push: ModelPush | None) -> int:
+    return _SERVICES[push.transport] if push else 0
+
+
+def _target(octets_: bytes) -> Target | None:
+    """None: it is no address."""
+    try:
+        return Target.parse(octets_.decode("ascii"))
+    except ValueError:
         return None
 
 

@@ -415,7 +415,7 @@ def test_a_relay_that_the_limiter_opened_is_closed_from_afar_where_the_mode_says
     assert one.value(RELAY) is True
 
 
-@pytest.mark.parametrize(("what", "index"), [(LIMITER, 11), (MONITOR, 3), (PUSH, 3), (PUSH, 4)])
+@pytest.mark.parametrize(("what", "index"), [(LIMITER, 11), (MONITOR, 3), (PUSH, 4)])
 def test_what_a_meter_does_not_go_by_is_not_to_be_written(what: Any, index: int) -> None:
     one = hands()
     answer = one.get(what, index)
