@@ -7,11 +7,12 @@ exception-response.
 
 from __future__ import annotations
 
-from typing import Final, cast
+from functools import lru_cache
+from typing import Final, NamedTuple, cast
 
 from hes_protocol._incoming import SETS, FirstBlock, LaterBlock
-from hes_protocol._job import Job, Result
-from hes_protocol._long_answer import LongAnswer, NextRequest, action_block, get_block
+from hes_protocol._job import Job, Result, Results
+from hes_protocol._long_answer import LongAnswer, NextRequest, action_block
 from hes_protocol.axdr import NULL, encode
 from hes_protocol.errors import SecurityError
 from hes_protocol.security.suite0 import MAX_COUNTER
@@ -36,7 +37,6 @@ from hes_protocol.xdlms import (
     GetRequestNext,
     GetRequestNormal,
     GetRequestWithList,
-    GetResponseNormal,
     GetResponseWithDatablock,
     GetResponseWithList,
     ServiceError,
@@ -53,30 +53,47 @@ from hes_protocol.xdlms import (
 )
 from hes_protocol.xdlms.access import SELF_DESCRIPTIVE
 from hes_protocol.xdlms.action import encode_action_return, encode_action_returns
-from hes_protocol.xdlms.get import encode_data_results
+from hes_protocol.xdlms.get import encode_data_results, encode_datablock, encode_response
 
 _NULL_DATA: Final = encode(NULL)
 
 
+class Blocks(NamedTuple):
+    """Which blocks were negotiated: those that take any APDU, those of GET and of ACTION."""
+
+    general: bool
+    of_get: bool
+    of_action: bool
+
+
+@lru_cache(maxsize=64)
+def blocks_of(conformance: Conformance) -> Blocks:
+    """Which blocks were negotiated: looked up once, since flags are slow."""
+    return Blocks(
+        Conformance.GENERAL_BLOCK_TRANSFER in conformance,
+        Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ in conformance,
+        Conformance.BLOCK_TRANSFER_WITH_ACTION in conformance,
+    )
+
+
 def answer_to(
-    job: Job, results: tuple[Result, ...], room: int | None, conformance: Conformance
+    job: Job, results: Results, room: int | None, blocks: Blocks
 ) -> tuple[bytes, LongAnswer | None]:
     """
     The answer to a request, or its first block.
 
     Args: results: of all its elements. room: how long it may be, octets, None for no limit.
-        conformance: whether it may be cut.
+        blocks: how it may be cut. What general blocks can cut, and no others, comes whole.
     Returns: the APDU, and what is left of it where it is a block.
     """
-    if conformance & Conformance.GENERAL_BLOCK_TRANSFER and not _service_blocks(job, conformance):
-        room = None
     match job.request:
         case GetRequestNormal() | GetRequestWithList() as request:
             got = cast("tuple[GetDataResult, ...]", results)
-            return _get_response(request, got, room, conformance)
+            return _get_response(request, got, room, blocks)
         case AccessRequest() as request:
             apdu = access_response(request, results)
-            return (apdu if room is None or len(apdu) <= room else pdu_too_long()), None
+            fits = room is None or len(apdu) <= room or blocks.general
+            return (apdu if fits else pdu_too_long()), None
         case (
             SetRequestNormal()
             | SetRequestWithList()
@@ -88,40 +105,29 @@ def answer_to(
             listed = not isinstance(request, ActionRequestNormal | ActionRequestWithFirstPblock)
             invoke = request.invoke_id_and_priority
             outcomes = cast("tuple[ActionReturn, ...]", results)
-            return _action_response(invoke, outcomes, room, conformance, listed=listed)
-
-
-def _service_blocks(job: Job, conformance: Conformance) -> bool:
-    """Whether the answer can go by blocks of its service."""
-    match job.request:
-        case GetRequestNormal() | GetRequestWithList():
-            return bool(conformance & Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ)
-        case AccessRequest():
-            return False
-        case _:
-            return bool(conformance & Conformance.BLOCK_TRANSFER_WITH_ACTION)
+            return _action_response(invoke, outcomes, room, blocks, listed=listed)
 
 
 def _get_response(
     request: GetRequestNormal | GetRequestWithList,
     results: tuple[GetDataResult, ...],
     room: int | None,
-    conformance: Conformance,
+    blocks: Blocks,
 ) -> tuple[bytes, LongAnswer | None]:
     invoke = request.invoke_id_and_priority
     listed = isinstance(request, GetRequestWithList)
     apdu = (
-        GetResponseWithList(results, invoke_id_and_priority=invoke)
+        GetResponseWithList(results, invoke_id_and_priority=invoke).encode()
         if listed
-        else GetResponseNormal(results[0], invoke_id_and_priority=invoke)
-    ).encode()
-    if room is None or len(apdu) <= room:
+        else encode_response(results[0], invoke)
+    )
+    if room is None or len(apdu) <= room or (blocks.general and not blocks.of_get):
         return apdu, None
-    if not conformance & Conformance.BLOCK_TRANSFER_WITH_GET_OR_READ:
+    if not blocks.of_get:
         refused = GetDataResult(DataAccessResult.OTHER_REASON)
-        return GetResponseNormal(refused, invoke_id_and_priority=invoke).encode(), None
+        return encode_response(refused, invoke), None
     octets = encode_data_results(results) if listed else results[0].octets
-    long_answer = LongAnswer(get_block, GetRequestNext, invoke, octets, room)
+    long_answer = LongAnswer(encode_datablock, GetRequestNext, invoke, octets, room)
     return long_answer.block(), long_answer
 
 
@@ -148,7 +154,7 @@ def _action_response(
     invoke: int,
     outcomes: tuple[ActionReturn, ...],
     room: int | None,
-    conformance: Conformance,
+    blocks: Blocks,
     *,
     listed: bool,
 ) -> tuple[bytes, LongAnswer | None]:
@@ -157,9 +163,9 @@ def _action_response(
         if listed
         else ActionResponseNormal(outcomes[0], invoke_id_and_priority=invoke)
     ).encode()
-    if room is None or len(apdu) <= room:
+    if room is None or len(apdu) <= room or (blocks.general and not blocks.of_action):
         return apdu, None
-    if not conformance & Conformance.BLOCK_TRANSFER_WITH_ACTION:
+    if not blocks.of_action:
         refused = ActionReturn(ActionResultCode.OTHER_REASON)
         return ActionResponseNormal(refused, invoke_id_and_priority=invoke).encode(), None
     octets = encode_action_returns(outcomes) if listed else encode_action_return(outcomes[0])
@@ -167,7 +173,7 @@ def _action_response(
     return long_answer.block(), long_answer
 
 
-def access_response(request: AccessRequest, results: tuple[Result, ...]) -> bytes:
+def access_response(request: AccessRequest, results: Results) -> bytes:
     """The answer to an ACCESS; where it stopped at an error there are fewer results."""
     described = request.long_invoke_id_and_priority & SELF_DESCRIPTIVE
     return AccessResponse(

@@ -11,7 +11,6 @@ counters must rise.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 import attrs
@@ -49,13 +48,12 @@ class BlockLayer:
     _negotiated: bool = attrs.field(default=False, init=False)
     _limit: int | None = attrs.field(default=None, init=False)
     _exchange: BlockExchange | None = attrs.field(default=None, init=False)
-    _pushes: BlockAssembler = attrs.field(init=False)
-    _waiting: deque[bytes] = attrs.field(factory=deque, init=False, repr=False)
+    _pushes: BlockAssembler | None = attrs.field(default=None, init=False)
+    _waiting: list[bytes] = attrs.field(factory=list, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.window <= MAX_WINDOW:
             raise LocalProtocolError(f"a window has at most {MAX_WINDOW} blocks")
-        self._pushes = BlockAssembler(self.max_octets, self.max_blocks)
 
     def begin(self, *, negotiated: bool, limit: int) -> None:
         """A new association. Args: limit: the longest APDU that the other side takes, 0 for any."""
@@ -72,9 +70,11 @@ class BlockLayer:
     @property
     def is_preferred(self) -> bool:
         """Whether what is long goes by these blocks rather than by those of its service."""
+        if not self._negotiated:
+            return False
         exchange = self._exchange
         asked_so = self.server and exchange is not None and exchange.is_complete
-        return self._negotiated and (self.window > 0 or asked_so)
+        return self.window > 0 or asked_so
 
     @property
     def is_busy(self) -> bool:
@@ -163,10 +163,10 @@ class BlockLayer:
             or too long is over, all others stand where they stood.
         """
         if octets[:1] != _TAG:
-            return self._in_order(octets)
+            return octets if self._exchange is None else self._in_order(octets)
         block = decode_general_block_transfer(octets)
         if not self.server and self._is_push(block):
-            return self._in_order(self._inner(self._pushes.take(block)))
+            return self._in_order(self._inner(self._assembler().take(block)))
         if not self._negotiated:
             return octets
         return self._inner(self._take(block))
@@ -175,7 +175,7 @@ class BlockLayer:
         """An APDU that has waited for the end of an exchange, None where there is none."""
         if not self._waiting or (self._exchange is not None and self._exchange.beginning):
             return None
-        return self._waiting.popleft()
+        return self._waiting.pop(0)
 
     def _in_order(self, apdu: bytes | None) -> bytes | None:
         """Rule 4, for a client: whatever else a server's client sends is a new request."""
@@ -193,8 +193,15 @@ class BlockLayer:
     def _is_push(self, block: GeneralBlockTransfer) -> bool:
         if is_one_way(block):
             return True
-        going_on = self._pushes.due > 1 and block.block_number == self._pushes.due
+        due = self._assembler().due
+        going_on = due > 1 and block.block_number == due
         return block.window == 0 and block.last_block and going_on
+
+    def _assembler(self) -> BlockAssembler:
+        """Of pushes, made when the first one comes by blocks: a server needs none."""
+        if self._pushes is None:
+            self._pushes = BlockAssembler(self.max_octets, self.max_blocks)
+        return self._pushes
 
     def _take(self, block: GeneralBlockTransfer) -> bytes | None:
         exchange = self._exchange

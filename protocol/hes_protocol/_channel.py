@@ -17,8 +17,6 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final, NamedTuple, NoReturn
 
-import attrs
-
 from hes_protocol.axdr import write_length
 from hes_protocol.errors import LocalProtocolError, SecurityError
 from hes_protocol.security import Protection, SuiteKeys, open_content, protect
@@ -30,11 +28,12 @@ from hes_protocol.xdlms.ciphered import (
     GENERAL_DED,
     GENERAL_GLO,
     PLAIN_TAGS,
-    Ciphered,
     CipherForm,
+    join_ciphered,
     split_ciphered,
 )
 
+_PLAIN: Final = Protection.PLAIN
 _CIPHERED_TAGS: Final = frozenset({GENERAL_GLO, GENERAL_DED, *PLAIN_TAGS})
 _BROADCAST: Final = 0x40
 _AUTHENTICATED: Final = int(Protection.AUTHENTICATED)
@@ -67,14 +66,6 @@ class Opened(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Opened(protection={self.protection!r}, form={self.form!r}, key={self.key!r})"
-
-
-@attrs.define
-class _Peer:
-    """The peer's counters under one key: `verified` by tags, and those that no tag vouched for."""
-
-    verified: int = -1
-    unverified: int = -1
 
 
 def is_ciphered(octets: bytes) -> bool:
@@ -112,7 +103,9 @@ class Channel:
         self.minimum = minimum
         self._allowed = _ALLOWED[minimum]
         self.peer_title: bytes | None = None
-        self._peer = {kind: _Peer() for kind in KeyKind}
+        # The peer's highest counters by key: those that tags have verified, and all others.
+        self._verified: dict[KeyKind, int] = {}
+        self._unverified: dict[KeyKind, int] = {}
         self._next_counter = next_counter
         self._own_counter = -1
 
@@ -123,9 +116,8 @@ class Channel:
         Args: dedicated_key: the association's, never used before.
         Raises: LocalProtocolError: not 16 octets, or no global keys beside it.
         """
-        for peer in self._peer.values():
-            peer.unverified = -1
-        self._peer[KeyKind.DEDICATED] = _Peer()
+        self._unverified.clear()
+        self._verified.pop(KeyKind.DEDICATED, None)
         self._keys.pop(KeyKind.DEDICATED, None)
         if dedicated_key is not None:
             keys, _ = self.require_keys()
@@ -135,6 +127,11 @@ class Channel:
     def keys(self) -> SuiteKeys | None:
         """The global unicast keys, None where nothing can be ciphered."""
         return self._keys.get(KeyKind.UNICAST)
+
+    @property
+    def kinds(self) -> tuple[KeyKind, ...]:
+        """The kinds of key that there are: only they have counters."""
+        return tuple(self._keys)
 
     @property
     def peer_counter(self) -> int | None:
@@ -147,12 +144,14 @@ class Channel:
 
     def verified(self, kind: KeyKind) -> int | None:
         """The peer's highest verified counter under one key, None for none yet."""
-        counter = self._peer[kind].verified
-        return None if counter < 0 else counter
+        return self._verified.get(kind)
 
     def set_verified(self, kind: KeyKind, counter: int | None) -> None:
         """Take over what was verified before this channel was made."""
-        self._peer[kind].verified = -1 if counter is None else counter
+        if counter is None:
+            self._verified.pop(kind, None)
+        else:
+            self._verified[kind] = counter
 
     # --- what we send -----------------------------------------------------------------------
 
@@ -179,7 +178,7 @@ class Channel:
 
         Raises: LocalProtocolError: no keys, no system title, or no fresh counter.
         """
-        if protection is Protection.PLAIN:
+        if protection is _PLAIN:
             return apdu
         keys, title = self.require_keys()
         if form.dedicated:
@@ -190,7 +189,7 @@ class Channel:
         tag = form.tag(apdu[0])
         content = protect(keys, title, protection, self.draw_counter(), apdu)
         named = tag in (GENERAL_GLO, GENERAL_DED)
-        return Ciphered(tag, content, title if named else None).encode()
+        return join_ciphered(tag, title if named else None, content)
 
     def require_keys(self) -> tuple[SuiteKeys, bytes]:
         """
@@ -214,8 +213,8 @@ class Channel:
         Raises: SecurityError: too weak, wrong tag, counter not above the last one, wrong title,
             no key, another suite. EncodingError: no such APDU.
         """
-        if not is_ciphered(octets):
-            if self.minimum is not Protection.PLAIN:
+        if not octets or octets[0] not in _CIPHERED_TAGS:
+            if self.minimum is not _PLAIN:
                 raise SecurityError(
                     "policy-violated", "plaintext", apdu_tag=octets[0] if octets else None
                 )
@@ -230,8 +229,7 @@ class Channel:
         title = self._title_of(named, peer_title or self.peer_title, tag)
         plaintext = open_content(keys, title, content)
         counter = int.from_bytes(content[1:HEADER_OCTETS], "big")
-        known = self._peer[kind]
-        if counter <= known.verified or counter <= known.unverified:
+        if counter <= self._verified.get(kind, -1) or counter <= self._unverified.get(kind, -1):
             raise SecurityError("counter-replayed", apdu_tag=tag)
         _check_inner(tag, plaintext)
         protection = CONTROLS[content[0]].protection
@@ -258,16 +256,12 @@ class Channel:
         counter = opened.invocation_counter
         if counter is None:
             return
-        peer = self._peer[opened.key]
-        if opened.authenticated:
-            peer.verified = max(peer.verified, counter)
-        else:
-            peer.unverified = max(peer.unverified, counter)
+        highest = self._verified if opened.authenticated else self._unverified
+        highest[opened.key] = max(highest.get(opened.key, -1), counter)
 
     def commit_counter(self, counter: int) -> None:
         """Accept a verified counter of the peer under the global unicast key."""
-        peer = self._peer[KeyKind.UNICAST]
-        peer.verified = max(peer.verified, counter)
+        self._verified[KeyKind.UNICAST] = max(self._verified.get(KeyKind.UNICAST, -1), counter)
 
 
 def _kind(tag: int, octet: int) -> KeyKind:

@@ -1,8 +1,8 @@
 """
 A request taken apart: what the caller is asked, one at a time, and what it said.
 
-Pure but for the results that it collects; `_answers.py` makes the APDU of them. What the caller
-cannot be asked, since we cannot read it, has its result from the beginning.
+Pure but for `Job.go_on`; `_answers.py` makes the APDU of the results. What the caller cannot be
+asked, since we cannot read it, has its result from the beginning.
 """
 
 from __future__ import annotations
@@ -43,27 +43,30 @@ from hes_protocol.xdlms.descriptor import CONFIRMED
 _PROFILE_GENERIC: Final = 7
 _BUFFER: Final = 2
 
-WholeRequest: TypeAlias = (
-    GetRequestNormal
-    | GetRequestWithList
+_Whole: TypeAlias = (
+    GetRequestWithList
     | SetRequestNormal
     | SetRequestWithList
     | ActionRequestNormal
     | ActionRequestWithList
     | AccessRequest
 )
-Request: TypeAlias = (
-    WholeRequest
-    | SetRequestWithFirstDatablock
+_ByBlocks: TypeAlias = (
+    SetRequestWithFirstDatablock
     | SetRequestWithListAndFirstDatablock
     | ActionRequestWithFirstPblock
     | ActionRequestWithListAndFirstPblock
 )
+WholeRequest: TypeAlias = GetRequestNormal | _Whole
+Request: TypeAlias = WholeRequest | _ByBlocks
 Result: TypeAlias = GetDataResult | DataAccessResult | ActionReturn
 """How an element went: of a GET, a SET, an ACTION."""
 
+Results: TypeAlias = tuple[Result, ...]
+
 _Element: TypeAlias = ServiceRequested | GetDataResult | DataAccessResult
 _ASKED: Final = (GetRequested, SetRequested, ActionRequested)
+_GETS: Final = (GetRequestNormal, GetRequestWithList)
 
 
 class _ListedAction:
@@ -83,25 +86,17 @@ class Job:
     request: Request
     elements: tuple[_Element, ...] = attrs.field(repr=False)
     blocks: int = 0
-    results: list[Result] = attrs.field(factory=list, repr=False)
+    results: Results = attrs.field(default=(), init=False, repr=False)
+    asked: ServiceRequested | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._skip()
-
-    @property
-    def asked(self) -> ServiceRequested | None:
-        """What the caller must answer next, None if nothing is left."""
-        if len(self.results) == len(self.elements):
-            return None
-        element = self.elements[len(self.results)]
-        assert isinstance(element, _ASKED)
-        return element
+        self.go_on(*self._settle(()))
 
     @property
     def wants_answer(self) -> bool:
         """Whether the client waits: what came by blocks was acknowledged all the way."""
         request = self.request
-        if isinstance(request, GetRequestNormal | GetRequestWithList) or self.blocks:
+        if isinstance(request, _GETS) or self.blocks:
             return True
         if isinstance(request, AccessRequest):
             return bool(request.long_invoke_id_and_priority & LONG_CONFIRMED)
@@ -130,27 +125,37 @@ class Job:
             case _:
                 raise LocalProtocolError("another service was asked")
 
-    def take(self, result: Result) -> None:
-        """What `read` gave is the result of the element that was asked."""
-        self._add(result)
-        self._skip()
+    def after(self, result: Result) -> tuple[Results, ServiceRequested | None]:
+        """
+        All results once the element that is asked has this one, of `read`. Changes nothing.
 
-    def _add(self, result: Result) -> None:
-        self.results.append(result)
-        request = self.request
-        if (
-            isinstance(request, AccessRequest)
-            and request.long_invoke_id_and_priority & BREAK_ON_ERROR
-            and code_of(result)
-        ):
-            self.elements = self.elements[: len(self.results)]
+        Returns: for `go_on`: with it, what must be asked next, None if nothing is left.
+        """
+        return self._settle((*self.results, result))
 
-    def _skip(self) -> None:
-        while len(self.results) < len(self.elements):
-            element = self.elements[len(self.results)]
+    def go_on(self, results: Results, asked: ServiceRequested | None) -> None:
+        """So far it has gone."""
+        self.results, self.asked = results, asked
+
+    def _settle(self, results: Results) -> tuple[Results, ServiceRequested | None]:
+        """Put behind `results` those of elements that nobody needs to be asked."""
+        elements = self.elements
+        while len(results) < len(elements) and not self._breaks_off(results):
+            element = elements[len(results)]
             if isinstance(element, _ASKED):
-                return
-            self._add(element)
+                return results, element
+            results = (*results, element)
+        return results, None
+
+    def _breaks_off(self, results: Results) -> bool:
+        """Whether an ACCESS ends with the error that it has met."""
+        request = self.request
+        return (
+            bool(results)
+            and isinstance(request, AccessRequest)
+            and request.long_invoke_id_and_priority & BREAK_ON_ERROR != 0
+            and code_of(results[-1]) != 0
+        )
 
 
 def code_of(result: Result) -> int:
@@ -163,17 +168,20 @@ def code_of(result: Result) -> int:
 
 def take_apart(request: WholeRequest, client_sap: int) -> Job | None:
     """A whole request; None if its lists do not fit each other."""
+    if isinstance(request, GetRequestNormal):
+        read = _get(request.attribute, request.selection, request.invoke_id, client_sap)
+        return Job(request, (read,))
     return _job(request, _values_of(request), client_sap)
 
 
 def put_together(
-    request: Request, values: tuple[Data, ...], blocks: int, client_sap: int
+    request: _ByBlocks, values: tuple[Data, ...], blocks: int, client_sap: int
 ) -> Job | None:
     """A request whose `values` came by blocks; None if there are more or fewer than it names."""
     return _job(request, values, client_sap, blocks)
 
 
-def _values_of(request: WholeRequest) -> tuple[Data | None, ...]:
+def _values_of(request: _Whole) -> tuple[Data | None, ...]:
     match request:
         case SetRequestNormal():
             return (request.value,)
@@ -183,14 +191,15 @@ def _values_of(request: WholeRequest) -> tuple[Data | None, ...]:
             return request.values
         case ActionRequestWithList():
             return request.parameters
-        case GetRequestNormal():
-            return (None,)
         case GetRequestWithList():
             return (None,) * len(request.accesses)
 
 
 def _job(
-    request: Request, values: tuple[Data | None, ...], client_sap: int, blocks: int = 0
+    request: _Whole | _ByBlocks,
+    values: tuple[Data | None, ...],
+    client_sap: int,
+    blocks: int = 0,
 ) -> Job | None:
     named = _named(request)
     if len(named) != len(values):
@@ -205,10 +214,8 @@ def _job(
     )
 
 
-def _named(request: Request) -> tuple[_Named, ...]:
+def _named(request: _Whole | _ByBlocks) -> tuple[_Named, ...]:
     match request:
-        case GetRequestNormal():
-            return ((GetRequested, request.attribute, request.selection),)
         case SetRequestNormal() | SetRequestWithFirstDatablock():
             return ((SetRequested, request.attribute, request.selection),)
         case ActionRequestNormal() | ActionRequestWithFirstPblock():
@@ -244,15 +251,22 @@ def _element(
     if isinstance(target, Method):
         none = event is _ListedAction and value == NULL
         return ActionRequested(invoke_id, target, None if none else value, client_sap)
-    read = selection_of(target, selection)
     if event is GetRequested:
-        if isinstance(read, DataAccessResult):
-            return GetDataResult(read)
-        return GetRequested(invoke_id, target, read, client_sap)
+        return _get(target, selection, invoke_id, client_sap)
+    read = selection_of(target, selection)
     if isinstance(read, DataAccessResult):
         return read
     assert value is not None
     return SetRequested(invoke_id, target, value, read, client_sap)
+
+
+def _get(
+    attribute: Attribute, selection: AccessSelection | None, invoke_id: int, client_sap: int
+) -> GetRequested | GetDataResult:
+    read = selection_of(attribute, selection)
+    if isinstance(read, DataAccessResult):
+        return GetDataResult(read)
+    return GetRequested(invoke_id, attribute, read, client_sap)
 
 
 def selection_of(

@@ -13,7 +13,6 @@ from hes_protocol.xdlms import (
     ActionResponseWithPblock,
     DataBlock,
     GetRequestNext,
-    GetResponseWithDatablock,
 )
 from hes_protocol.xdlms.descriptor import INVOKE_ID_MASK
 
@@ -22,11 +21,6 @@ _HEADER_OCTETS: Final = 9
 
 NextRequest: TypeAlias = GetRequestNext | ActionRequestNextPblock
 """What asks for a later block."""
-
-
-def get_block(last: bool, number: int, octets: bytes, invoke: int) -> bytes:
-    """One block of the answer to a GET."""
-    return GetResponseWithDatablock(last, number, octets, invoke_id_and_priority=invoke).encode()
 
 
 def action_block(last: bool, number: int, octets: bytes, invoke: int) -> bytes:
@@ -40,7 +34,7 @@ class LongAnswer:
     """
     `octets` cut into blocks.
 
-    Args: make: `get_block` or `action_block`. asked_by: what asks for the later blocks.
+    Args: make: `encode_datablock` or `action_block`. asked_by: what asks for the later blocks.
         invoke_id_and_priority: of the request, echoed in every block. octets: what is cut. room:
         how long one response may be before it is ciphered, octets.
     """
@@ -51,16 +45,16 @@ class LongAnswer:
     octets: bytes = attrs.field(repr=False)
     room: int
     given_blocks: int = 0
+    _block_octets: int = attrs.field(init=False)
 
-    @property
-    def block_octets(self) -> int:
-        """How much data goes into one block, at least one octet."""
-        return max(1, self.room - _HEADER_OCTETS - len(write_length(max(self.room, 0))))
+    def __attrs_post_init__(self) -> None:
+        length = len(write_length(max(self.room, 0)))
+        self._block_octets = max(1, self.room - _HEADER_OCTETS - length)
 
     @property
     def finished(self) -> bool:
         """Whether the last block was given."""
-        return self.given_blocks * self.block_octets >= len(self.octets)
+        return self.given_blocks * self._block_octets >= len(self.octets)
 
     def expects(self, request: NextRequest) -> bool:
         """Whether the request is for the next block of this answer."""
@@ -72,12 +66,12 @@ class LongAnswer:
 
     def block(self) -> bytes:
         """The next block as an APDU; it counts as given only when `advance` says so."""
-        start = self.given_blocks * self.block_octets
-        behind = start + self.block_octets
+        number = self.given_blocks + 1
+        behind = number * self._block_octets
         return self.make(
             behind >= len(self.octets),
-            self.given_blocks + 1,
-            self.octets[start:behind],
+            number,
+            self.octets[behind - self._block_octets : behind],
             self.invoke_id_and_priority,
         )
 

@@ -9,9 +9,8 @@ next. `server.py` owns the link and knows which client is speaking.
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import Final
-
-import attrs
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
 
 from hes_protocol import _admission as admission
 from hes_protocol import _answers as answers
@@ -29,8 +28,10 @@ from hes_protocol.events import (
     AssociationReleased,
     NotificationConfirmed,
     ServerEvent,
+    ServiceRequested,
 )
 from hes_protocol.requests import Reply, ServiceResult
+from hes_protocol.security import Protection
 from hes_protocol.settings import Guard, ServerAssociation
 from hes_protocol.xdlms import (
     ActionRequestNormal,
@@ -46,6 +47,8 @@ from hes_protocol.xdlms.initiate import INITIATE_REQUEST
 from hes_protocol.xdlms.notification import DATA_NOTIFICATION_CONFIRM
 
 _MAX_BLOCKS: Final = 65_536
+_RLRQ: Final = Rlrq.TAG
+_PLAIN: Final = Protection.PLAIN
 _ACCESS: Final = bytes((ACCESS_REQUEST,))
 _CONFIRM: Final = bytes((DATA_NOTIFICATION_CONFIRM,))
 
@@ -54,8 +57,8 @@ def _whole(apdu: bytes) -> tuple[bytes, ...]:
     return (apdu,)
 
 
-def _nothing() -> tuple[ServerEvent, ...]:
-    return ()
+def _nothing() -> None:
+    return None
 
 
 def _check_release(opened: Opened) -> None:
@@ -64,8 +67,7 @@ def _check_release(opened: Opened) -> None:
         raise SecurityError("policy-violated", "not to release", apdu_tag=Rlrq.TAG)
 
 
-@attrs.frozen
-class Due:
+class Due(NamedTuple):
     """
     What is to be sent next.
 
@@ -76,15 +78,18 @@ class Due:
 
     reply: Reply
     build: Callable[[], tuple[bytes, ...]]
-    sent: Callable[[], tuple[ServerEvent, ...]] = _nothing
+    sent: Callable[[], ServerEvent | None] = _nothing
+
+    def __repr__(self) -> str:
+        # What is bound in `build` may be anything.
+        return f"Due(reply={self.reply!r})"
 
 
-@attrs.frozen
-class Turn:
-    """What an APDU has led to: events first, then, where there is one, what is due."""
+Turn: TypeAlias = tuple[ServerEvent | None, Due | None]
+"""What an APDU has led to: first what has happened, then what is due."""
 
-    events: tuple[ServerEvent, ...] = ()
-    due: Due | None = None
+
+_NOTHING: Final[Turn] = (None, None)
 
 
 class ServerSession:
@@ -114,13 +119,20 @@ class ServerSession:
         self._guard = guard
         self._admitted = admitted
         self._challenge = challenge
-        self._counters = {
-            KeyKind.UNICAST: client_counters,
-            KeyKind.BROADCAST: broadcast_counters,
-        }
+        # By kind of key: who has no such key has no counter either.
+        self._counters = [
+            (kind, counters)
+            for kind, counters in (
+                (KeyKind.UNICAST, client_counters),
+                (KeyKind.BROADCAST, broadcast_counters),
+            )
+            if kind in channel.kinds
+        ]
         self._state = AssociationState()
         self._services = Services(rules, admitted.conformance, self._state)
+        # The request that the caller is asked, and how long a plain answer to it may be.
         self._asked_by = admitted.opened
+        self._room: int | None = None
         ours, theirs = rules.max_receive_pdu_size, admitted.client_max_receive_pdu_size
         # The longest APDU that we send, octets, 0 for any.
         self._limit = min(ours, theirs) if ours and theirs else ours or theirs
@@ -162,30 +174,24 @@ class ServerSession:
         return self._state.current is State.IDLE
 
     @property
-    def is_asking(self) -> bool:
-        """Whether a request waits for the caller's answer."""
-        return self._services.asked is not None
+    def asked(self) -> ServiceRequested | None:
+        """What waits for the caller's answer."""
+        return self._services.asked
 
     def accept(self) -> Turn:
         """The AARE that accepts, after which the client is associated or challenged."""
-        return Turn(
-            due=Due(
-                Reply("association"),
-                lambda: (
-                    admission.acceptance(
-                        self._admitted, self._rules, self.channel, self._challenge
-                    ),
-                ),
-                self._accepted,
-            )
-        )
+        return None, Due(Reply("association"), self._acceptance, self._accepted)
 
-    def _accepted(self) -> tuple[ServerEvent, ...]:
+    def _acceptance(self) -> tuple[bytes, ...]:
+        aare = admission.acceptance(self._admitted, self._rules, self.channel, self._challenge)
+        return (aare,)
+
+    def _accepted(self) -> AssociationOpened | None:
         if self._challenge is not None:
             self._state.advance(Step.CHALLENGE)
-            return ()
+            return None
         self._state.advance(Step.ACCEPT)
-        return (self._opened(),)
+        return self._opened()
 
     def _opened(self) -> AssociationOpened:
         self._guard.succeeded(self._rules.client_sap)
@@ -195,25 +201,28 @@ class ServerSession:
 
     # --- answers of the caller --------------------------------------------------------------
 
-    def answer(self, result: ServiceResult) -> tuple[tuple[bytes, ...], tuple[ServerEvent, ...]]:
+    def answer(self, result: ServiceResult) -> tuple[bytes, ...]:
         """
-        Answer what is asked.
+        Answer what is asked; `asked` then says what is asked next.
 
         Returns: the APDU, protected as the request was, or its first blocks; none where none is
-            due yet or none is wanted; and what is asked next.
+            due yet or none is wanted.
         Raises: LocalProtocolError: not what was asked, or no fresh counter.
         """
-        opened = self._asked_by
-        answered = self._services.answer(result, self._room(opened))
-        apdus = () if answered.apdu is None else self._leave(answered.apdu, opened)
-        answered.commit()
-        asked = self._services.asked
-        return apdus, () if asked is None else (asked,)
+        answer = self._services.answer(result, self._room)
+        if answer is None:
+            return ()
+        apdu, long_answer = answer
+        apdus = () if apdu is None else self._leave(apdu, self._asked_by)
+        self._services.given(long_answer)
+        return apdus
 
-    def _room(self, opened: Opened) -> int | None:
-        """How long a plain APDU may be; None where general blocks make any fit."""
+    def _room_for(self, opened: Opened) -> int | None:
+        """How long the plain answer to a request may be; None where general blocks fit any."""
         if not self._limit or self.blocks.is_preferred:
             return None
+        if opened.protection is _PLAIN:
+            return self._limit
         # ACCESS has no tag of its own to be ciphered with.
         general = opened.apdu[:1] == _ACCESS
         form = CipherForm.GENERAL_GLO if general else self._form(opened)
@@ -226,11 +235,25 @@ class ServerSession:
         return self.blocks.answer(self._protect(apdu, opened))
 
     def _protect(self, apdu: bytes, opened: Opened) -> bytes:
+        if opened.protection is _PLAIN:
+            return apdu
         return self.channel.protect(apdu, opened.protection, self._form(opened))
 
+    # --- counters ---------------------------------------------------------------------------
+
+    def _open(self, octets: bytes) -> Opened:
+        """As `Channel.open`, by the counters that other connections may have moved meanwhile."""
+        for kind, counters in self._counters:
+            self.channel.set_verified(kind, counters.get(self._rules.counter_id))
+        return self.channel.open(octets)
+
     def _commit(self, opened: Opened) -> None:
-        self.channel.commit(opened)
-        for kind, counters in self._counters.items():
+        if opened.invocation_counter is not None:
+            self.channel.commit(opened)
+            self._keep_counters()
+
+    def _keep_counters(self) -> None:
+        for kind, counters in self._counters:
             counter = self.channel.verified(kind)
             if counter is not None:
                 counters[self._rules.counter_id] = counter
@@ -247,8 +270,8 @@ class ServerSession:
         if whole is not None:
             return self._receive(whole, by_blocks=whole is not octets)
         if not self.blocks.is_due:
-            return Turn()
-        return Turn(due=Due(Reply("block"), self.blocks.blocks))
+            return _NOTHING
+        return None, Due(Reply("block"), self.blocks.blocks)
 
     def _receive(self, octets: bytes, *, by_blocks: bool) -> Turn:
         """
@@ -256,14 +279,12 @@ class ServerSession:
 
         Raises: RemoteProtocolError: it is broken and deserves no reply.
         """
-        rlrq = Rlrq.decode(octets) if octets[0] == Rlrq.TAG else None
+        rlrq = Rlrq.decode(octets) if octets[0] == _RLRQ else None
         protected = octets if rlrq is None else rlrq.user_information or b""
         if rlrq is not None and not protected and self._rules.plain_rlrq:
             return self._receive_rlrq(Opened(b""), informed=False)
-        for kind, counters in self._counters.items():
-            self.channel.set_verified(kind, counters.get(self._rules.counter_id))
         try:
-            opened = self.channel.open(protected)
+            opened = self._open(protected)
             if rlrq is not None:
                 _check_release(opened)
         except SecurityError as error:
@@ -271,7 +292,7 @@ class ServerSession:
             self._guard.failed(sap, error.code, opening=not self.is_open)
             exception = answers.exception_for(error, self.channel.peer_counter)
             answer = self.blocks.answer if by_blocks else _whole
-            return Turn(due=Due(Reply("exception", error.code), lambda: answer(exception)))
+            return None, Due(Reply("exception", error.code), partial(answer, exception))
         confirms = opened.apdu[:1] == _CONFIRM
         if not by_blocks and not confirms:
             self.blocks.abandon()  # a new request: who asks it has given up what was under way
@@ -291,46 +312,39 @@ class ServerSession:
 
     def _receive_request(self, apdu: Apdu, opened: Opened) -> Turn:
         if isinstance(apdu, DataNotificationConfirm):
-            confirmed = NotificationConfirmed(self._rules.client_sap, apdu.long_invoke_id)
-            return Turn((confirmed,))
-        outcome = self._services.receive(apdu, self._room(opened))
+            return NotificationConfirmed(self._rules.client_sap, apdu.long_invoke_id), None
+        room = self._room_for(opened)
+        outcome = self._services.receive(apdu, room)
         if outcome is None:
-            return Turn()
+            return _NOTHING
         if isinstance(outcome, Said):
-            return Turn(due=self._say(outcome, opened))
-        self._asked_by = opened
-        return Turn((outcome,))
-
-    def _say(self, said: Said, opened: Opened) -> Due:
-        def sent() -> tuple[ServerEvent, ...]:
-            said.sent()
-            return ()
-
-        reply = Reply(said.purpose, said.detail)
-        return Due(reply, lambda: self._leave(said.apdu, opened), sent)
+            plain, purpose, detail, sent = outcome
+            return None, Due(Reply(purpose, detail), partial(self._leave, plain, opened), sent)
+        self._asked_by, self._room = opened, room
+        return outcome, None
 
     def _receive_rlrq(self, opened: Opened, *, informed: bool) -> Turn:
         if self._rules.no_rlrq:
-            return Turn()
+            return _NOTHING
         self._services.give_up()
         if not self._state.allows(Step.RELEASE):
             return self._refuse(answers.not_associated(), "no-association", opened)
         if self._rules.pre_established:
             return self._refuse(answers.not_supported(), "pre-established", opened)
         self._state.advance(Step.RELEASE)
+        release = partial(self._release, opened if informed else None)
+        return None, Due(Reply("release"), release, self._released)
 
-        def build() -> tuple[bytes, ...]:
-            information = None
-            if informed:
-                response = admission.initiate_response(self._rules, self._admitted.conformance)
-                information = self._protect(response, opened)
-            return (Rlre(ReleaseResponseReason.NORMAL, information).encode(),)
+    def _release(self, informed: Opened | None) -> tuple[bytes, ...]:
+        information = None
+        if informed is not None:
+            response = admission.initiate_response(self._rules, self._admitted.conformance)
+            information = self._protect(response, informed)
+        return (Rlre(ReleaseResponseReason.NORMAL, information).encode(),)
 
-        return Turn(due=Due(Reply("release"), build, self._released))
-
-    def _released(self) -> tuple[ServerEvent, ...]:
+    def _released(self) -> AssociationReleased:
         self._state.advance(Step.RELEASED)
-        return (AssociationReleased(),)
+        return AssociationReleased()
 
     # --- HLS --------------------------------------------------------------------------------
 
@@ -356,16 +370,17 @@ class ServerSession:
             return self._deny(apdu, error.code, opened)
         if counter is not None:
             self.channel.commit_counter(counter)
+            self._keep_counters()
         self._commit(opened)
         self._state.advance(Step.PROVE)
-        return Turn(due=Due(Reply("hls"), lambda: self._prove(apdu, opened), self._confirmed))
+        return None, Due(Reply("hls"), partial(self._prove, apdu, opened), self._confirmed)
 
     def _deny(self, apdu: ActionRequestNormal, detail: str, opened: Opened) -> Turn:
         """No to a proof. Nothing changes, so that nobody can spoil another one's handshake."""
         diagnostic = Diagnostic(UserDiagnostic.AUTHENTICATION_FAILURE)
         denial = answers.plain_action_response(apdu, ActionResultCode.OTHER_REASON)
-        refused = self._refuse(denial, detail, opened)
-        return Turn((AssociationRefused(self._rules.client_sap, diagnostic),), refused.due)
+        _, due = self._refuse(denial, detail, opened)
+        return AssociationRefused(self._rules.client_sap, diagnostic), due
 
     def _prove(self, apdu: ActionRequestNormal, opened: Opened) -> tuple[bytes, ...]:
         assert self._challenge is not None
@@ -380,12 +395,12 @@ class ServerSession:
         response = answers.plain_action_response(apdu, ActionResultCode.SUCCESS, proof)
         return self._leave(response, opened)
 
-    def _confirmed(self) -> tuple[ServerEvent, ...]:
+    def _confirmed(self) -> AssociationOpened:
         self._state.advance(Step.CONFIRM)
-        return (self._opened(),)
+        return self._opened()
 
     # --- common -----------------------------------------------------------------------------
 
     def _refuse(self, apdu: bytes, detail: str, opened: Opened) -> Turn:
         """An answer of our own, protected as the request was, so that the client may trust it."""
-        return Turn(due=Due(Reply("exception", detail), lambda: self._leave(apdu, opened)))
+        return None, Due(Reply("exception", detail), partial(self._leave, apdu, opened))

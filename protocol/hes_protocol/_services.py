@@ -10,14 +10,12 @@ client that asks for something else has given up what was going on by blocks, in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Final, TypeAlias
-
-import attrs
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from hes_protocol import _answers as answers
 from hes_protocol._incoming import FirstBlock, Incoming, LaterBlock
-from hes_protocol._job import Job, WholeRequest, put_together, take_apart
+from hes_protocol._job import Job, Results, WholeRequest, put_together, take_apart
 from hes_protocol._long_answer import LongAnswer, NextRequest
 from hes_protocol._state import AssociationState, State, Step
 from hes_protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -44,43 +42,6 @@ from hes_protocol.xdlms import (
     SetRequestWithListAndFirstDatablock,
 )
 
-_LISTS: Final = Conformance.MULTIPLE_REFERENCES
-_SET_BLOCKS: Final = Conformance.SET | Conformance.BLOCK_TRANSFER_WITH_SET_OR_WRITE
-_ACTION_BLOCKS: Final = Conformance.ACTION | Conformance.BLOCK_TRANSFER_WITH_ACTION
-
-_NEEDS: Final[Mapping[type, Conformance]] = {
-    GetRequestNormal: Conformance.GET,
-    GetRequestNext: Conformance.GET,
-    GetRequestWithList: Conformance.GET | _LISTS,
-    SetRequestNormal: Conformance.SET,
-    SetRequestWithList: Conformance.SET | _LISTS,
-    SetRequestWithFirstDatablock: _SET_BLOCKS,
-    SetRequestWithDatablock: _SET_BLOCKS,
-    SetRequestWithListAndFirstDatablock: _SET_BLOCKS | _LISTS,
-    ActionRequestNormal: Conformance.ACTION,
-    ActionRequestWithList: Conformance.ACTION | _LISTS,
-    ActionRequestNextPblock: Conformance.ACTION,
-    ActionRequestWithFirstPblock: _ACTION_BLOCKS,
-    ActionRequestWithPblock: _ACTION_BLOCKS,
-    ActionRequestWithListAndFirstPblock: _ACTION_BLOCKS | _LISTS,
-    AccessRequest: Conformance.ACCESS,
-}
-
-
-@lru_cache(maxsize=64)
-def _offered(conformance: Conformance) -> frozenset[type]:
-    """The requests that may be made where so much was negotiated."""
-    return frozenset(request for request, needs in _NEEDS.items() if not needs & ~conformance)
-
-
-_FIRST: Final = (
-    SetRequestWithFirstDatablock,
-    SetRequestWithListAndFirstDatablock,
-    ActionRequestWithFirstPblock,
-    ActionRequestWithListAndFirstPblock,
-)
-_LATER: Final = (SetRequestWithDatablock, ActionRequestWithPblock)
-_NEXT: Final = (GetRequestNext, ActionRequestNextPblock)
 # What stands around a list of results at most, and they cannot go by blocks.
 _LIST_OVERHEAD: Final = 10
 
@@ -89,28 +50,20 @@ def _nothing() -> None:
     return None
 
 
-@attrs.frozen
-class Said:
+class Said(NamedTuple):
     """An answer of our own; `sent` takes the step that sending it means."""
 
-    apdu: bytes = attrs.field(repr=False)
+    apdu: bytes
     purpose: str
     detail: str = ""
     sent: Callable[[], None] = _nothing
 
+    def __repr__(self) -> str:
+        return f"Said(purpose={self.purpose!r}, detail={self.detail!r})"
 
-@attrs.frozen
-class Answered:
-    """
-    What the caller's answer leads to.
 
-    `apdu` is None as long as the request asks for more, and where it wants no answer. `commit`
-    makes it so.
-    """
-
-    apdu: bytes | None
-    commit: Callable[[], None]
-
+Answer: TypeAlias = tuple[bytes | None, LongAnswer | None]
+"""The APDU, None where the client wants none, and what is left of it where it is a block."""
 
 Outcome: TypeAlias = ServiceRequested | Said | None
 """What the caller is asked, or what is answered without it; None for nothing at all."""
@@ -128,8 +81,8 @@ class Services:
         self, rules: ServerAssociation, conformance: Conformance, state: AssociationState
     ) -> None:
         self._rules = rules
-        self._conformance = conformance
         self._offered = _offered(conformance)
+        self._blocks = answers.blocks_of(conformance)
         self._state = state
         self._job: Job | None = None
         self._incoming: Incoming | None = None
@@ -142,33 +95,30 @@ class Services:
 
     # --- answers of the caller --------------------------------------------------------------
 
-    def answer(self, said: ServiceResult, room: int | None) -> Answered:
+    def answer(self, said: ServiceResult, room: int | None) -> Answer | None:
         """
-        Answer what is asked. Changes nothing before `commit`.
+        Answer what is asked.
 
         Args: room: how long an APDU may be, octets, None for no limit.
+        Returns: what becomes of it, where nothing has changed before `given` says that it went
+            out; None as long as the request asks for more.
         Raises: LocalProtocolError: not what was asked.
         """
         job = self._job
         if job is None:
             raise LocalProtocolError("nobody has asked for this")
-        result = job.read(said)
-        trial = attrs.evolve(job, results=job.results.copy())
-        trial.take(result)
-        if trial.asked is not None:
-            return Answered(None, lambda: self._go_on(trial))
-        apdu, long_answer = self._conclude(trial, room)
-        return Answered(apdu, lambda: self._given(long_answer))
+        results, asked = job.after(job.read(said))
+        if asked is None:
+            return self._conclude(job, results, room)
+        job.go_on(results, asked)
+        return None
 
-    def _conclude(self, job: Job, room: int | None) -> tuple[bytes | None, LongAnswer | None]:
+    def _conclude(self, job: Job, results: Results, room: int | None) -> Answer:
         if not job.wants_answer:
             return None, None
-        return answers.answer_to(job, tuple(job.results), room, self._conformance)
+        return answers.answer_to(job, results, room, self._blocks)
 
-    def _go_on(self, job: Job) -> None:
-        self._job = job
-
-    def _given(self, long_answer: LongAnswer | None) -> None:
+    def given(self, long_answer: LongAnswer | None) -> None:
         """An answer, or a block of one, has been given."""
         self._job = None
         if long_answer is not None:
@@ -186,18 +136,17 @@ class Services:
 
         Args: room: as of `answer`.
         """
-        if type(apdu) not in self._offered:
+        receive = self._offered.get(type(apdu))
+        if receive is None:
             return Said(answers.not_supported(), "exception", "service-not-supported")
-        if isinstance(apdu, _NEXT):
-            return self._receive_next(apdu)
-        if isinstance(apdu, _FIRST):
-            return self._receive_first(apdu, room)
-        if isinstance(apdu, _LATER):
-            return self._receive_later(apdu, room)
-        request: WholeRequest = apdu  # type: ignore[assignment]  # all that is left in _NEEDS
-        refused = self._check_list(request, room)
-        if refused is not None:
-            return refused
+        return receive(self, apdu, room)
+
+    def take_list(self, request: WholeRequest, room: int | None) -> Outcome:
+        """A request that names several attributes or methods."""
+        return self._check_list(request, room) or self.take_whole(request, room)
+
+    def take_whole(self, request: WholeRequest, room: int | None) -> Outcome:
+        """A request that came in one piece."""
         job = take_apart(request, self._rules.client_sap)
         if job is None:
             return Said(answers.not_possible(), "exception", "list-mismatch")
@@ -230,8 +179,7 @@ class Services:
                 return None
         if not 0 < len(listed) <= self._rules.max_list_elements:
             return Said(answers.not_possible(), "exception", "list-length")
-        general = self._conformance & Conformance.GENERAL_BLOCK_TRANSFER
-        if room is not None and least > room and not general:
+        if room is not None and least > room and not self._blocks.general:
             return Said(answers.pdu_too_long(), "exception", "list-length")
         return None
 
@@ -240,24 +188,26 @@ class Services:
         if asked is not None:
             self._job = job
             return asked
-        apdu, long_answer = self._conclude(job, room)
+        apdu, long_answer = self._conclude(job, job.results, room)
         if apdu is None:
-            self._given(None)
+            self.given(None)
             return None
-        return Said(apdu, "exception", "selection", lambda: self._given(long_answer))
+        return Said(apdu, "exception", "selection", partial(self.given, long_answer))
 
     # --- blocks -----------------------------------------------------------------------------
 
-    def _receive_next(self, request: NextRequest) -> Said:
+    def take_next(self, request: NextRequest, room: int | None) -> Said:  # noqa: ARG002
+        """The next block of an answer is asked for; it has room, as the first one had."""
         long_answer = self._long_answer
         if long_answer is None or not long_answer.expects(request):
             apdu, name = answers.refuse_next(request, in_progress=long_answer is not None)
             self.give_up()
             return Said(apdu, "exception", name)
         self._state.advance(Step.NEXT_BLOCK)
-        return Said(long_answer.block(), "block", sent=lambda: self._given(long_answer))
+        return Said(long_answer.block(), "block", "", partial(self.given, long_answer))
 
-    def _receive_first(self, request: FirstBlock, room: int | None) -> Outcome:
+    def take_first(self, request: FirstBlock, room: int | None) -> Outcome:
+        """The first block of a request."""
         refused = self._check_list(request, room)
         if refused is not None:
             return refused
@@ -268,7 +218,8 @@ class Services:
         self._state.advance(Step.REQUEST)
         return self._receive_block(incoming, request, room)
 
-    def _receive_later(self, request: LaterBlock, room: int | None) -> Outcome:
+    def take_later(self, request: LaterBlock, room: int | None) -> Outcome:
+        """A later block of a request."""
         incoming = self._incoming
         if incoming is None or not incoming.continues(request) or not incoming.fits(request.block):
             apdu, name = answers.refuse_later(request, in_progress=incoming is not None)
@@ -305,3 +256,41 @@ class Services:
 def _exception(refusal: tuple[bytes, str]) -> tuple[bytes, str, str]:
     apdu, name = refusal
     return apdu, "exception", name
+
+
+# --- what is offered ------------------------------------------------------------------------
+
+_Receive: TypeAlias = Callable[[Services, Any, int | None], Outcome]
+
+_LISTS: Final = Conformance.MULTIPLE_REFERENCES
+_SET_BLOCKS: Final = Conformance.SET | Conformance.BLOCK_TRANSFER_WITH_SET_OR_WRITE
+_ACTION_BLOCKS: Final = Conformance.ACTION | Conformance.BLOCK_TRANSFER_WITH_ACTION
+
+# What each request needs to have been negotiated, and what takes it.
+_REQUESTS: Final[Mapping[type, tuple[Conformance, _Receive]]] = {
+    GetRequestNormal: (Conformance.GET, Services.take_whole),
+    GetRequestNext: (Conformance.GET, Services.take_next),
+    GetRequestWithList: (Conformance.GET | _LISTS, Services.take_list),
+    SetRequestNormal: (Conformance.SET, Services.take_whole),
+    SetRequestWithList: (Conformance.SET | _LISTS, Services.take_list),
+    SetRequestWithFirstDatablock: (_SET_BLOCKS, Services.take_first),
+    SetRequestWithDatablock: (_SET_BLOCKS, Services.take_later),
+    SetRequestWithListAndFirstDatablock: (_SET_BLOCKS | _LISTS, Services.take_first),
+    ActionRequestNormal: (Conformance.ACTION, Services.take_whole),
+    ActionRequestWithList: (Conformance.ACTION | _LISTS, Services.take_list),
+    ActionRequestNextPblock: (Conformance.ACTION, Services.take_next),
+    ActionRequestWithFirstPblock: (_ACTION_BLOCKS, Services.take_first),
+    ActionRequestWithPblock: (_ACTION_BLOCKS, Services.take_later),
+    ActionRequestWithListAndFirstPblock: (_ACTION_BLOCKS | _LISTS, Services.take_first),
+    AccessRequest: (Conformance.ACCESS, Services.take_list),
+}
+
+
+@lru_cache(maxsize=64)
+def _offered(conformance: Conformance) -> Mapping[type, _Receive]:
+    """The requests that may be made where so much was negotiated, and what takes them."""
+    return {
+        request: receive
+        for request, (needs, receive) in _REQUESTS.items()
+        if not needs & ~conformance
+    }

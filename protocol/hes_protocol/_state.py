@@ -101,9 +101,7 @@ class AssociationState:
         Raises: LocalProtocolError: it has none.
         """
         if not self.allows(step):
-            raise LocalProtocolError(
-                f"{step.name.lower()} is not allowed in state {self.current.name.lower()}"
-            )
+            raise self._forbidden(step)
 
     def advance(self, step: Step) -> None:
         """
@@ -111,5 +109,12 @@ class AssociationState:
 
         Raises: LocalProtocolError: it has no row here.
         """
-        self.require(step)
-        self.current = TRANSITIONS[self.current][step]
+        try:
+            self.current = TRANSITIONS[self.current][step]
+        except KeyError:
+            raise self._forbidden(step) from None
+
+    def _forbidden(self, step: Step) -> LocalProtocolError:
+        return LocalProtocolError(
+            f"{step.name.lower()} is not allowed in state {self.current.name.lower()}"
+        )

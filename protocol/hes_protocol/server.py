@@ -17,8 +17,8 @@ DataNotification, EventNotification, security).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Final
 
 from hes_protocol import _admission as admission
@@ -83,6 +83,7 @@ __all__ = [
 ]
 
 
+_AARQ: Final = Aarq.TAG
 _CONFIRMING_TAGS: Final = (DATA_NOTIFICATION_CONFIRM, GENERAL_GLO)
 
 
@@ -130,7 +131,7 @@ class Server:
         self._broadcast_counters = {} if broadcast_counters is None else broadcast_counters
         self._guard = guard
         self._sessions: dict[int, ServerSession] = {}
-        self._events: deque[ServerEvent] = deque()
+        self._events: list[ServerEvent] = []  # two at most for each APDU
         self._asking: ServerSession | None = None
         self._due: Due | None = None
         self._due_sap: int | None = None
@@ -170,7 +171,7 @@ class Server:
             if apdu is None:
                 return None
             self._receive(apdu)
-        return self._events.popleft()
+        return self._events.pop(0)
 
     @property
     def timeout_s(self) -> float | None:
@@ -196,12 +197,12 @@ class Server:
         Raises: LocalProtocolError: nobody asked, or not this; nothing has changed.
         """
         match reply:
+            case Reply():
+                return self._send_due(reply)
             case GetResult() | SetResult() | ActionResult():
                 return self._send_answer(reply)
             case Notify():
                 return self._send_notification(reply)
-            case Reply():
-                return self._send_due(reply)
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -214,8 +215,10 @@ class Server:
             return b""
         octets = self._frames(due.build())
         self._due = None
-        self._events.extend(due.sent())
-        self._forget_released()
+        event = due.sent()
+        if event is not None:
+            self._events.append(event)
+            self._forget_released()
         return octets
 
     def _send_answer(self, result: ServiceResult) -> bytes:
@@ -225,10 +228,12 @@ class Server:
         if session not in self._sessions.values():  # its link has ended: nobody listens
             self._asking = None
             return b""
-        apdus, asked = session.answer(result)
-        self._events.extend(asked)
-        if not asked:
+        apdus = session.answer(result)
+        asked = session.asked
+        if asked is None:
             self._asking = None
+        else:
+            self._events.append(asked)
         return self._frames(apdus)
 
     def _frames(self, apdus: tuple[bytes, ...]) -> bytes:
@@ -269,20 +274,19 @@ class Server:
         if not octets:
             raise TruncatedError("truncated", "an empty APDU", offset=0)
         session = self._sessions.get(client_sap)
-        if octets[0] == Aarq.TAG:
-            self._take(self._receive_aarq(Aarq.decode(octets), client_sap))
+        if octets[0] == _AARQ:
+            event, due = self._receive_aarq(Aarq.decode(octets), client_sap)
         elif session is None:
-            self._take(self._receive_unassociated(octets, client_sap))
+            event, due = self._receive_unassociated(octets, client_sap)
         else:
-            self._take(session.enter(octets))
-            if session.is_asking:
+            event, due = session.enter(octets)
+            if session.asked is not None:
                 self._asking = session
-
-    def _take(self, turn: Turn) -> None:
-        self._events.extend(turn.events)
-        self._due, self._due_sap = turn.due, self._link.peer_sap
-        if turn.due is not None:
-            self._events.append(ContinueNeeded(turn.due.reply))
+        if event is not None:
+            self._events.append(event)
+        if due is not None:
+            self._due, self._due_sap = due, client_sap
+            self._events.append(ContinueNeeded(due.reply))
 
     def _receive_unassociated(self, octets: bytes, client_sap: int) -> Turn:
         """A push may be confirmed without an association, as it may be sent."""
@@ -290,9 +294,8 @@ class Server:
         if rules is not None and octets[0] in _CONFIRMING_TAGS:
             confirmed = self._confirmed(octets, rules)
             if confirmed is not None:
-                return Turn((confirmed,))
-        reply = Reply("exception", "no-association")
-        return Turn(due=Due(reply, lambda: (answers.not_associated(),)))
+                return confirmed, None
+        return None, Due(Reply("exception", "no-association"), _not_associated)
 
     def _confirmed(self, octets: bytes, rules: ServerAssociation) -> NotificationConfirmed | None:
         channel = self._channel(rules)
@@ -354,9 +357,15 @@ class Server:
         return challenge
 
 
+def _not_associated() -> tuple[bytes, ...]:
+    return (answers.not_associated(),)
+
+
 def _refuse(client_sap: int, refused: admission.Refused, rules: ServerAssociation | None) -> Turn:
     reply = Reply("association", refused.detail or refused.diagnostic.name)
-    return Turn(
-        (AssociationRefused(client_sap, refused.diagnostic),),
-        Due(reply, lambda: (admission.refusal(refused, rules),)),
-    )
+    due = Due(reply, partial(_refusal, refused, rules))
+    return AssociationRefused(client_sap, refused.diagnostic), due
+
+
+def _refusal(refused: admission.Refused, rules: ServerAssociation | None) -> tuple[bytes, ...]:
+    return (admission.refusal(refused, rules),)

@@ -45,7 +45,8 @@ class WrapperLink:
         """
         if self.peer_sap is None:
             raise LocalProtocolError("no peer has been heard and none is set")
-        return b"".join(self.push(self.peer_sap, apdu) for apdu in apdus)
+        source, peer = self.source, self.peer_sap
+        return b"".join([WrapperFrame(source, peer, apdu).to_octets() for apdu in apdus])
 
     def push(self, client_sap: int, apdu: bytes) -> bytes:
         """One frame from us to `client_sap`, which need not have been heard."""

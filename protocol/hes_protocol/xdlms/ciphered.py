@@ -56,23 +56,27 @@ class CipherForm(StrEnum):
     @property
     def dedicated(self) -> bool:
         """Whether it is the dedicated key of the association that ciphers."""
-        return self in (self.DED, self.GENERAL_DED)
+        return self in _DEDICATED_FORMS
 
     @property
     def general(self) -> bool:
         """Whether it names the sender and may hold any APDU."""
-        return self in (self.GENERAL_GLO, self.GENERAL_DED)
+        return self in _GENERAL_FORMS
 
     def tag(self, plain_tag: int) -> int:
         """First octet of the ciphered APDU that holds the APDU `plain_tag`."""
-        return _TAGS[self].get(plain_tag, GENERAL_DED if self.dedicated else GENERAL_GLO)
+        own, general = _TAGS[self]
+        return own.get(plain_tag, general)
 
 
-_TAGS: Final = {
-    CipherForm.GLO: GLO_TAGS,
-    CipherForm.DED: DED_TAGS,
-    CipherForm.GENERAL_GLO: {},
-    CipherForm.GENERAL_DED: {},
+_DEDICATED_FORMS: Final = frozenset({CipherForm.DED, CipherForm.GENERAL_DED})
+_GENERAL_FORMS: Final = frozenset({CipherForm.GENERAL_GLO, CipherForm.GENERAL_DED})
+# The tags of services that have one, and that of all others.
+_TAGS: Final[dict[CipherForm, tuple[dict[int, int], int]]] = {
+    CipherForm.GLO: (GLO_TAGS, GENERAL_GLO),
+    CipherForm.DED: (DED_TAGS, GENERAL_DED),
+    CipherForm.GENERAL_GLO: ({}, GENERAL_GLO),
+    CipherForm.GENERAL_DED: ({}, GENERAL_DED),
 }
 FORMS: Final = {
     GENERAL_GLO: CipherForm.GENERAL_GLO,
@@ -136,8 +140,17 @@ class Ciphered:
             raise LocalProtocolError(f"0x{self.tag:02x} is no ciphered APDU")
         if self.general is (self.system_title is None):
             raise LocalProtocolError("a system title goes with general ciphering, and only there")
-        title = b"" if self.system_title is None else write_octet_string(self.system_title)
-        return bytes((self.tag,)) + title + write_octet_string(self.content)
+        return join_ciphered(self.tag, self.system_title, self.content)
+
+
+def join_ciphered(tag: int, system_title: bytes | None, content: bytes) -> bytes:
+    """
+    A ciphered APDU of its parts, as `split_ciphered` gives them.
+
+    As `Ciphered.encode` without the object and its checks: `tag` is one of `CipherForm.tag`.
+    """
+    title = b"" if system_title is None else write_octet_string(system_title)
+    return bytes((tag,)) + title + write_octet_string(content)
 
 
 def split_ciphered(octets: bytes) -> tuple[int, bytes | None, bytes]:

@@ -14,6 +14,7 @@ import attrs
 from hes_protocol.axdr import Data, encode
 from hes_protocol.cosem import Obis
 from hes_protocol.cosem.objects import Attribute, Method
+from hes_protocol.errors import LocalProtocolError
 from hes_protocol.xdlms.reader import ApduReader, write_octet_string, write_signed, write_unsigned
 
 INVOKE_ID_MASK: Final = 0x0F
@@ -40,7 +41,19 @@ class Invoked:
 
     def header(self, tag: int, choice: int) -> bytes:
         """APDU tag, CHOICE tag and invoke id."""
-        return bytes((tag, choice)) + write_unsigned(self.invoke_id_and_priority)
+        return write_header(tag, choice, self.invoke_id_and_priority)
+
+
+def write_header(tag: int, choice: int, invoke_id_and_priority: int) -> bytes:
+    """
+    APDU tag, CHOICE tag and invoke id.
+
+    Raises: LocalProtocolError: an invoke id above one octet.
+    """
+    try:
+        return bytes((tag, choice, invoke_id_and_priority))
+    except ValueError as exc:
+        raise LocalProtocolError(f"{invoke_id_and_priority} is no invoke id") from exc
 
 
 @attrs.frozen

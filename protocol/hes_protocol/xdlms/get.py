@@ -7,6 +7,8 @@ by columns, by whoever asked for it. In a list each `Data` is decoded to find wh
 
 from __future__ import annotations
 
+from functools import lru_cache
+from struct import Struct, error
 from typing import Final, TypeAlias
 
 import attrs
@@ -23,6 +25,7 @@ from hes_protocol.xdlms.descriptor import (
     read_selection,
     write_access,
     write_attribute,
+    write_header,
     write_selection,
 )
 from hes_protocol.xdlms.reader import ApduReader, write_octet_string, write_unsigned
@@ -30,6 +33,9 @@ from hes_protocol.xdlms.results import DATA_ACCESS_RESULTS, DataAccessResult
 
 GET_REQUEST: Final = 0xC0
 GET_RESPONSE: Final = 0xC4
+_REMEMBERED_REQUESTS: Final = 1024
+_LONGEST_REMEMBERED: Final = 80
+_BLOCK_HEADER: Final = Struct(">BBB?I")
 
 
 @attrs.frozen
@@ -135,7 +141,7 @@ class GetResponseNormal(Invoked):
 
     def encode(self) -> bytes:
         """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
-        return self.header(GET_RESPONSE, 1) + write_data_result(self.result)
+        return encode_response(self.result, self.invoke_id_and_priority)
 
 
 @attrs.frozen
@@ -149,16 +155,10 @@ class GetResponseWithDatablock(Invoked):
 
     def encode(self) -> bytes:
         """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
+        last, number, invoke = self.last_block, self.block_number, self.invoke_id_and_priority
         if self.result is DataAccessResult.SUCCESS:
-            body = b"\x00" + write_octet_string(self.raw_data)
-        else:
-            body = b"\x01" + write_unsigned(self.result)
-        return (
-            self.header(GET_RESPONSE, 2)
-            + bytes((self.last_block,))
-            + write_unsigned(self.block_number, 4)
-            + body
-        )
+            return encode_datablock(last, number, self.raw_data, invoke)
+        return _block_header(last, number, invoke) + b"\x01" + write_unsigned(self.result)
 
 
 @attrs.frozen
@@ -170,6 +170,26 @@ class GetResponseWithList(Invoked):
     def encode(self) -> bytes:
         """The octets of the APDU. Raises: LocalProtocolError: a value out of range."""
         return self.header(GET_RESPONSE, 3) + encode_data_results(self.results)
+
+
+def encode_response(result: GetDataResult, invoke_id_and_priority: int) -> bytes:
+    """As `GetResponseNormal.encode`, without the object: it is what servers say most."""
+    return write_header(GET_RESPONSE, 1, invoke_id_and_priority) + write_data_result(result)
+
+
+def encode_datablock(
+    last_block: bool, block_number: int, raw_data: bytes, invoke_id_and_priority: int
+) -> bytes:
+    """As `GetResponseWithDatablock.encode` of a block that carries data, without the object."""
+    header = _block_header(last_block, block_number, invoke_id_and_priority)
+    return header + b"\x00" + write_octet_string(raw_data)
+
+
+def _block_header(last_block: bool, block_number: int, invoke_id_and_priority: int) -> bytes:
+    try:
+        return _BLOCK_HEADER.pack(GET_RESPONSE, 2, invoke_id_and_priority, last_block, block_number)
+    except error as exc:
+        raise LocalProtocolError("a block number has 32 bits, an invoke id 8") from exc
 
 
 def encode_data_results(results: tuple[GetDataResult, ...]) -> bytes:
@@ -202,9 +222,16 @@ def decode_get_request(octets: bytes) -> GetRequest:
     """
     Read a whole get-request.
 
+    Short ones are remembered, so many of them: a server is asked the same again and again, by one
+    client or for many meters. They are immutable, and hold no secret.
+
     Raises: EncodingError: an unknown CHOICE, octets left over, a value that is none.
         TruncatedError. LimitError: selection parameters too deep.
     """
+    return _remembered(octets) if len(octets) <= _LONGEST_REMEMBERED else _read_request(octets)
+
+
+def _read_request(octets: bytes) -> GetRequest:
     reader = ApduReader(octets)
     choice, invoke = reader.octet(), reader.octet()
     request: GetRequest
@@ -222,6 +249,9 @@ def decode_get_request(octets: bytes) -> GetRequest:
             raise reader.error("unknown-choice", f"{choice} of GET-Request")
     reader.end()
     return request
+
+
+_remembered: Final = lru_cache(maxsize=_REMEMBERED_REQUESTS)(_read_request)
 
 
 def decode_get_response(octets: bytes) -> GetResponse:

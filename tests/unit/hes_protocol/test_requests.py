@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hes_protocol._incoming import Incoming
 from hes_protocol._invocations import Confirms, Invocations
-from hes_protocol._long_answer import LongAnswer, action_block, get_block
+from hes_protocol._long_answer import LongAnswer, action_block
 from hes_protocol._requests import by_blocks, whole
 from hes_protocol.axdr import NULL, Data, DataTag
 from hes_protocol.client import Access, Action, ActionList, Get, GetList, Reply, Set, SetList
@@ -23,6 +23,7 @@ from hes_protocol.xdlms import (
     GetRequestNext,
     decode_apdu,
 )
+from hes_protocol.xdlms.get import encode_datablock
 from tests.connection_pair import ALL_CONFORMANCE, BUFFER, CAPTURE, CLOCK
 from tests.strategies import trees
 
@@ -71,7 +72,8 @@ def test_blocks_fit_and_make_the_request(asked: Any, room: int, invoke: int) -> 
 
 @given(octets=st.binary(min_size=1, max_size=3000), room=st.integers(20, 2048))
 @pytest.mark.parametrize(
-    ("make", "asked_by"), [(get_block, GetRequestNext), (action_block, ActionRequestNextPblock)]
+    ("make", "asked_by"),
+    [(encode_datablock, GetRequestNext), (action_block, ActionRequestNextPblock)],
 )
 def test_blocks_of_an_answer_fit_and_make_it(
     make: Any, asked_by: Any, octets: bytes, room: int
@@ -85,7 +87,7 @@ def test_blocks_of_an_answer_fit_and_make_it(
         block = answer.block()
         assert len(block) <= room
         apdu: Any = decode_apdu(block)
-        received += apdu.raw_data if make is get_block else apdu.block.raw_data
+        received += apdu.raw_data if make is encode_datablock else apdu.block.raw_data
         answer.advance()
     assert received == octets
 
