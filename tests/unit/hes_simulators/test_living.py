@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from hes_simulators.meter import Meter
 from hes_simulators.persistence import plain, state_of
 from hes_simulators.push_body import data_notification
 from hes_simulators.state import Cut
+from hes_simulators.values import profile_status
 from tests.unit.hes_simulators.living import CLOCK, IMPORT, PROFILE, START, Hands, hands
 
 SIMULATED = sorted(name for name, model in models().items() if model.simulated)
@@ -276,6 +278,28 @@ def test_a_clock_set_back_captures_twice() -> None:
     assert [row[0] for row in rows] == [START + k * MINUTE for k in (0, 15, 30, 15, 30)]
     energies = [row[2] for row in rows]
     assert energies == sorted(energies)
+
+
+def test_what_a_row_says_does_not_depend_on_which_rows_are_asked_for() -> None:
+    """A range from a buffer with two passes holds neighbours that did not follow each other."""
+    one = hands().after(minutes=35)
+    one.set(CLOCK, 2, time_data(START + 5 * MINUTE))
+    one.after(minutes=30)
+    one.meter.cut(Cut.OUTAGE, one.now)
+    one.after(minutes=60)
+    one.meter.restore(Cut.OUTAGE, one.now)
+    one.after(minutes=30).meter.advance(one.now)
+    profile = one.meter.kind.model.profiles[Obis.parse(PROFILE[1])]
+    rows = held(one.meter, profile)
+    whole = profile_status(one.meter, rows)
+    place = len(rows) - 6  # two of the first pass, two of the second, and two after the outage
+    assert [bool(status & ADJUSTED) for status in whole[place:]] == [False] * 2 + [True] + [
+        False
+    ] * 3
+    assert [bool(status & POWER_DOWN) for status in whole[place:]] == [False] * 4 + [True, False]
+    for kept in combinations(range(place, len(rows)), 2):
+        some = np.array(kept)
+        assert profile_status(one.meter, rows[some]).tolist() == whole[some].tolist()
 
 
 def test_a_step_leaves_two_events_with_the_times_before_and_after() -> None:
