@@ -87,6 +87,14 @@ _TABLE: Final = (
         usual=(),
     ),
     _class(
+        6,
+        "register activation",
+        0,
+        "register_assignment mask_list active_mask",
+        "add_register add_mask delete_mask",
+        usual=(),
+    ),
+    _class(
         7,
         "profile generic",
         1,

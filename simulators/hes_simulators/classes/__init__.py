@@ -12,6 +12,7 @@ from typing import Final
 
 from hes_protocol.models.objects import ModelObject
 from hes_simulators.classes.account import AccountClass
+from hes_simulators.classes.activation import RegisterActivation
 from hes_simulators.classes.association import AssociationLn, SapAssignment
 from hes_simulators.classes.charge import ChargeClass
 from hes_simulators.classes.clock import Clock
@@ -41,6 +42,7 @@ CLASSES: Final[Mapping[int, InterfaceClass]] = {
     3: Register(),
     4: ExtendedRegister(),
     5: DemandRegister(),
+    6: RegisterActivation(),
     7: ProfileGeneric(),
     8: Clock(),
     9: ScriptTable(),

@@ -38,7 +38,7 @@ _ASSOCIATED: Final = 2
 _NOT_ASSOCIATED: Final = 0
 _SECRET: Final = 7
 _MOST_SECRET_OCTETS: Final = 64
-_SECURITY_SETUP: Final = "0.0.43.0.0.255"
+_SECURITY_SETUP: Final = 64
 # joint-iso-ctt(2) country(16) 756 identified-organization(5) DLMS-UA(8)
 _DLMS_UA_ARCS: Final = ((DataTag.UNSIGNED, 2), (DataTag.UNSIGNED, 16), (DataTag.LONG_UNSIGNED, 756))
 _CHANGEABLE: Final = frozenset({Mechanism.HLS_MD5, Mechanism.HLS_SHA1, Mechanism.HLS_SHA256})
@@ -77,7 +77,7 @@ class AssociationLn(Plain):
             case 8:
                 return enum(_ASSOCIATED if client.sap == sap else _NOT_ASSOCIATED)
             case 9:
-                return octets(obis_of(one.options.get("security_setup", _SECURITY_SETUP)).octets)
+                return octets(_security_setup(meter, one, client))
             case 10:
                 return array()
             case 11:
@@ -122,6 +122,19 @@ def _client(meter: Meter, one: ModelObject, sap: int) -> ModelClient:
     """Whose association it is: the one that the object names, else the one that asks."""
     name = one.options.get("client")
     return meter.clients[sap] if name is None else meter.kind.model.client(str(name))
+
+
+def _security_setup(meter: Meter, one: ModelObject, client: ModelClient) -> bytes:
+    """The logical_name of the client's security setup; six zeros where it has none."""
+    named = one.options.get("security_setup")
+    if named is not None:
+        return obis_of(named).octets
+    for other in meter.kind.model.objects.values():
+        if other.class_id == _SECURITY_SETUP and keys.is_ciphering(client):
+            owner = other.options.get("client")
+            if owner == client.name or (owner is None and client.sap in other.clients):
+                return other.obis.octets
+    return bytes(6)
 
 
 def _object_identifier(kind: int, arc: int) -> Data:

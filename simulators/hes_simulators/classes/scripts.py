@@ -2,8 +2,9 @@
 Script table (class_id 9) and single action schedule (class_id 22): things done on call or by time.
 
 Owns the few scripts that models name, as actions that clients read and as what happens, and the
-wildcards of execution times. A model's own push and billing schedules are data of `ModelPush` and
-of `MeterTable.billing`: they show their times here, and no client changes them.
+wildcards of execution times. Scripts of rates are the calendar's, which follows them by itself:
+they are shown, and nobody runs them. A model's own push and billing schedules are data of
+`ModelPush` and of `MeterTable.billing`: they show their times here, and no client changes them.
 Source: IEC 62056-6-2, class_id 9 version 0, class_id 22 version 0; 4.1.6.1 for wildcards of dates.
 """
 
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.cosem import Obis
-from hes_protocol.models.objects import ModelObject
+from hes_protocol.models.objects import CaptureOn, ModelObject
 from hes_protocol.xdlms.results import ActionResultCode
+from hes_simulators.classes import activation
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
     OTHER_REASON,
@@ -38,18 +40,20 @@ from hes_simulators.energy.calendar import falls_on
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
-_EXECUTE: Final = 2  # service_id: invoke a method
+_WRITE, _EXECUTE = 1, 2  # service_id: write an attribute, invoke a method
 _SCRIPT_TABLE: Final = 9
 _ANY: Final = 0xFF
 _HOURS: Final = frozenset({*range(24), _ANY})
 _ONE_WITH_WILDCARDS: Final = 1  # type: one execution_time, wildcards in its date allowed
 _LOOK_AHEAD_DAYS: Final = 400
-_BILLING_PROFILE: Final = Obis.parse("0.0.98.1.0.255")
+_PROFILE, _CAPTURE = 7, 2
+_END_OF_BILLING: Final = "end_of_billing"
+_RATE: Final = "rate:"
+_ACTIVATION: Final = Obis.parse("0.0.14.0.1.255")
 _DISCONNECTOR: Final = Obis.parse("0.0.96.3.10.255")
 _IMAGE_TRANSFER: Final = Obis.parse("0.0.44.0.0.255")
 # What a script of that name does: class_id, logical_name, method.
 _ACTIONS: Final = {
-    "end_of_billing": (7, _BILLING_PROFILE, 2),
     "disconnect": (70, _DISCONNECTOR, 1),
     "reconnect": (70, _DISCONNECTOR, 2),
     "activate_image": (18, _IMAGE_TRANSFER, 4),
@@ -67,10 +71,10 @@ def run(meter: Meter, name: str) -> bool:
 
     Returns: whether it was done.
     """
-    if name == "end_of_billing":
+    if name == _END_OF_BILLING:
         meter.close_billing()
         return True
-    action = _action(name)
+    action = _action(meter, name)
     if action is None:
         return False
     class_id, obis, method = action
@@ -88,8 +92,9 @@ def run_script(meter: Meter, table: Obis, selector: int) -> bool:
 
 
 def has_script(meter: Meter, table: Obis, selector: int) -> bool:
-    """Whether there is one."""
-    return _script_name(meter, table, selector) is not None
+    """Whether there is one that others than the calendar may run."""
+    name = _script_name(meter, table, selector)
+    return name is not None and not name.startswith(_RATE)
 
 
 def _script_name(meter: Meter, table: Obis, selector: int) -> str | None:
@@ -98,7 +103,11 @@ def _script_name(meter: Meter, table: Obis, selector: int) -> str | None:
     return str(names[selector - 1]) if 1 <= selector <= len(names) else None
 
 
-def _action(name: str) -> tuple[int, Obis, int] | None:
+def _action(meter: Meter, name: str) -> tuple[int, Obis, int] | None:
+    if name == _END_OF_BILLING:
+        profiles = meter.kind.model.profiles.values()
+        closed = (one.obis for one in profiles if one.on is CaptureOn.BILLING)
+        return next(((_PROFILE, obis, _CAPTURE) for obis in closed), None)
     if name.startswith("push:"):
         return 40, Obis.parse(name.removeprefix("push:")), 1
     return _ACTIONS.get(name)
@@ -110,7 +119,7 @@ class ScriptTable(Plain):
     def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | bytes | None:
         """scripts."""
         names = map(str, one.options.get("scripts", ()))
-        scripts = array(*(_script(number, name) for number, name in enumerate(names, 1)))
+        scripts = array(*(_script(meter, number, name) for number, name in enumerate(names, 1)))
         return meter.kind.served.constant(one, index, scripts) if index == 2 else None
 
     @invoking
@@ -125,21 +134,29 @@ class ScriptTable(Plain):
         return None
 
 
-def _script(number_: int, name: str) -> Data:
-    action = _action(name)
-    specifications = []
-    if action is not None:
-        class_id, obis, method = action
-        specifications.append(
-            structure(
-                enum(_EXECUTE),
-                long_unsigned(class_id),
-                octets(obis.octets),
-                Data(DataTag.INTEGER, method),
-                Data(DataTag.INTEGER, 0),
-            )
-        )
-    return structure(long_unsigned(number_), array(*specifications))
+def _script(meter: Meter, number_: int, name: str) -> Data:
+    specification = _specification(meter, name)
+    actions = () if specification is None else (specification,)
+    return structure(long_unsigned(number_), array(*actions))
+
+
+def _specification(meter: Meter, name: str) -> Data | None:
+    """What a script does, in the words of the standard; None: no object of the meter does it."""
+    if name.startswith(_RATE):
+        return _does(_WRITE, activation.CLASS_ID, _ACTIVATION, activation.ACTIVE_MASK,
+                     activation.mask_name(int(name.removeprefix(_RATE))))  # fmt: skip
+    action = _action(meter, name)
+    return None if action is None else _does(_EXECUTE, *action, Data(DataTag.INTEGER, 0))
+
+
+def _does(service: int, class_id: int, obis: Obis, index: int, parameter: Data) -> Data:
+    return structure(
+        enum(service),
+        long_unsigned(class_id),
+        octets(obis.octets),
+        Data(DataTag.INTEGER, index),
+        parameter,
+    )
 
 
 class SingleActionSchedule(Plain):
