@@ -23,12 +23,18 @@ _MOST_SHOWN: Final = 5
 
 
 class ReadingKey(NamedTuple):
-    """What one captured value is known by; `at` as the meter's clock stamped it, UTC."""
+    """
+    What one captured value is known by; `at` as the meter's clock stamped it, UTC.
+
+    A clock that was set back stamps a time again: what is then captured with another value is
+    `nth` 1, and so on. As long as the value stays the same, nothing else is said of that time.
+    """
 
     serial: str
     profile: str
     obis: str
     at: datetime
+    nth: int = 0
 
 
 class EventKey(NamedTuple):
@@ -45,18 +51,23 @@ class Truth:
     """
     What a truth log says, by kind, in its order; see docs/reference/truth-log.md.
 
-    `readings` are the captured values, raw; a later row of the same key is what the meter holds.
-    `events` are those that went into a log, with their names. The others are the lines as they
-    stand, `at` and other times as text.
+    `readings` are the captured values, raw. `misstamped` tells of those whose row bears another
+    time than when it was captured, when that was. `events` are those that went into a log, with
+    their names. The others are the lines as they stand, `at` and other times as text.
     """
 
     readings: dict[ReadingKey, int] = attrs.field(factory=dict)
+    misstamped: dict[ReadingKey, datetime] = attrs.field(factory=dict)
     events: dict[EventKey, str] = attrs.field(factory=dict)
     lines: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """The lines of a kind; captured rows are in `readings` only."""
         return self.lines.get(kind, [])
+
+    def captured_at(self, key: ReadingKey) -> datetime:
+        """When a value was really captured: the order in which a buffer got it."""
+        return self.misstamped.get(key, key.at)
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -88,14 +99,18 @@ def read(path: Path, wanted: Callable[[dict[str, Any]], bool] = bool) -> Truth:
     Raises: as `lines`.
     """
     truth = Truth()
+    told: dict[tuple[str, str, str], tuple[str, ...]] = {}
     for line in lines(path):
         if not wanted(line):
             continue
         kind = line["kind"]
         if kind == "captured":
-            at = datetime.fromisoformat(line["at"])
-            for obis, value in line["values"].items():
-                truth.readings[ReadingKey(line["serial"], line["profile"], obis, at)] = value
+            # After a restart a log tells its history once more.
+            row = line["serial"], line["profile"], line["at"]
+            before = told.get(row, ())
+            if (true_at := line.get("true_at", line["at"])) not in before:
+                told[row] = (*before, true_at)
+                _take(truth, line, repeated=bool(before))
             continue
         truth.lines.setdefault(kind, []).append(line)
         if kind == "event":
@@ -103,6 +118,21 @@ def read(path: Path, wanted: Callable[[dict[str, Any]], bool] = bool) -> Truth:
             for log, code in line.get("logs", {}).items():
                 truth.events[EventKey(line["serial"], log, code, at)] = line["name"]
     return truth
+
+
+def _take(truth: Truth, line: dict[str, Any], *, repeated: bool) -> None:
+    at = datetime.fromisoformat(line["at"])
+    true_at = datetime.fromisoformat(line["true_at"]) if "true_at" in line else None
+    for obis, value in line["values"].items():
+        key = ReadingKey(line["serial"], line["profile"], obis, at)
+        if repeated:
+            while (held := truth.readings.get(key)) is not None:
+                before, key = held, key._replace(nth=key.nth + 1)
+            if key.nth and before == value:
+                continue
+        truth.readings[key] = value
+        if true_at is not None:
+            truth.misstamped[key] = true_at
 
 
 @attrs.frozen

@@ -38,6 +38,27 @@ def test_what_a_head_end_ought_to_have(log: Path) -> None:
     assert read(log, lambda line: line["kind"] == "executed").readings == {}
 
 
+def test_a_time_that_was_captured_twice_has_two_values(tmp_path: Path) -> None:
+    """Energy went on, the status is as it was; and the history stands there once more."""
+    path, status = tmp_path / "truth.jsonl", "0.0.96.10.1.255"
+    later = AT + timedelta(minutes=40)
+    with FileJournal(path) as journal:
+        for _ in range(2):
+            for true_at, energy in ((AT, 100), (later, 130), (later + timedelta(hours=1), 130)):
+                values = {ENERGY: energy, status: 0}
+                facts = {} if true_at == AT else {"true_at": true_at}
+                journal.note("captured", AT, "HES1", profile=PROFILE, values=values, **facts)
+    truth = read(path)
+    first = ReadingKey("HES1", PROFILE, ENERGY, AT)
+    second = first._replace(nth=1)
+    assert truth.readings == {first: 100, second: 130, first._replace(obis=status): 0}
+    assert (truth.captured_at(first), truth.captured_at(second)) == (AT, later)
+    one_lost = {first: 100, first._replace(obis=status): 0}
+    assert set(difference(truth.readings, one_lost).missing) == {second}
+    swapped = {first: 130, second: 100, first._replace(obis=status): 0}
+    assert set(difference(truth.readings, swapped).wrong) == {first, second}
+
+
 def test_every_difference_is_found(log: Path) -> None:
     true = read(log).readings
     first, second, third = sorted(true)
