@@ -53,9 +53,9 @@ class Datagrams:
 
         Raises: FleetError: not on this system, or not this port.
         """
-        opened = await lo_socket(socket.SOCK_DGRAM, port)
+        opened = lo_socket(socket.SOCK_DGRAM, port)
         opened.setsockopt(socket.SOL_IP, _IP_PKTINFO, 1)
-        return cls(opened, counters)
+        return cls(trio.socket.from_stdlib_socket(opened), counters)
 
     @property
     def port(self) -> int:

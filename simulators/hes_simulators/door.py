@@ -26,6 +26,7 @@ from hes_simulators.faults import reset
 from hes_simulators.meter import Meter
 from hes_simulators.roster import Band, Called, Roster
 from hes_simulators.session import Session
+from hes_simulators.streams import MeterStream
 from hes_simulators.tls import CertificateFolder
 
 _HANDSHAKE_S: Final = 10.0
@@ -73,32 +74,37 @@ class Door:
         for session in self._sessions.get(index, ()):
             session.hang_up()
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, stream: MeterStream) -> None:
         """Serve one connection to its end. Raises: nothing but trio.Cancelled."""
+        try:
+            await self._let_in(stream)
+        finally:
+            stream.close()
+
+    async def _let_in(self, stream: MeterStream) -> None:
         counters = self._counters
-        async with stream:
-            try:
-                host, port = stream.socket.getsockname()[:2]
-            except OSError:
-                return  # gone before we looked
-            called = self._roster.called(host, port)
-            if called is None or not self._admits(called):
-                counters.turned_away += 1
-                return
-            meter = self._roster.meter(called.index)
-            if not called.band.concentrates and meter.is_dark(self._now()):
-                counters.turned_away += 1
-                await reset(stream)
-                return
-            counters.sessions += 1
-            counters.open_sessions += 1
-            summary = SessionSummary()
-            try:
-                outcome = await self._serve(called, meter, stream, summary)
-            finally:
-                counters.open_sessions -= 1
-                counters.reads += summary.reads
-            self._told(called.index, summary, outcome)
+        try:
+            host, port = stream.socket.getsockname()
+        except OSError:
+            return  # gone before we looked
+        called = self._roster.called(host, port)
+        if called is None or not self._admits(called):
+            counters.turned_away += 1
+            return
+        meter = self._roster.meter(called.index)
+        if not called.band.concentrates and meter.is_dark(self._now()):
+            counters.turned_away += 1
+            await reset(stream)
+            return
+        counters.sessions += 1
+        counters.open_sessions += 1
+        summary = SessionSummary()
+        try:
+            outcome = await self._serve(called, meter, stream, summary)
+        finally:
+            counters.open_sessions -= 1
+            counters.reads += summary.reads
+        self._told(called.index, summary, outcome)
 
     def _admits(self, called: Called) -> bool:
         if self._counters.open_sessions >= self._settings.max_connections:
@@ -106,7 +112,7 @@ class Door:
         return not (called.band.reach.one_session and _whose(called) in self._sessions)
 
     async def _serve(
-        self, called: Called, meter: Meter, stream: trio.SocketStream, summary: SessionSummary
+        self, called: Called, meter: Meter, stream: MeterStream, summary: SessionSummary
     ) -> str:
         """Returns: how it ended."""
         serial = meter.identity.serial
@@ -128,7 +134,7 @@ class Door:
         return outcome
 
     async def _talk(
-        self, called: Called, meter: Meter, socket: trio.SocketStream, summary: SessionSummary
+        self, called: Called, meter: Meter, socket: MeterStream, summary: SessionSummary
     ) -> str:
         """Returns: how it ended. Raises: as `Session.serve`."""
         stream: trio.abc.Stream = socket
@@ -153,9 +159,7 @@ class Door:
             return "dark"
         return "closed"
 
-    async def _shake_hands(
-        self, meter: Meter, socket: trio.SocketStream
-    ) -> trio.SSLStream[trio.SocketStream]:
+    async def _shake_hands(self, meter: Meter, socket: MeterStream) -> trio.SSLStream[MeterStream]:
         """Raises: trio.BrokenResourceError: it is no TLS, or takes too long."""
         assert self.certificates is not None  # the settings ask for a folder
         address = IPv4Address(socket.socket.getsockname()[0])

@@ -42,6 +42,7 @@ from hes_simulators.session import Session
 from hes_simulators.settings import DEFAULT_PORT, FleetError, FleetSettings
 from hes_simulators.starts import first_counter
 from hes_simulators.state import MeterState
+from hes_simulators.streams import serve_connections
 from hes_simulators.tls import CertificateFolder
 from hes_simulators.truth.journal import Journal, NullJournal
 
@@ -171,17 +172,17 @@ class Fleet:
         if settings.tls_folder is not None and settings.speaks_tls:
             make = partial(CertificateFolder, settings.tls_folder)
             self._door.certificates = await trio.to_thread.run_sync(make)
-        listeners = await open_listeners(settings)
+        listeners = open_listeners(settings)
         if settings.port_base is None:
-            self._roster.port = listeners[0].socket.getsockname()[1]
+            self._roster.port = listeners[0].getsockname()[1]
         try:
             self._datagrams = await self._open_datagrams()
         except BaseException:
             for listener in listeners:
-                listener.socket.close()
+                listener.close()
             raise
         async with trio.open_nursery() as nursery:
-            await nursery.start(trio.serve_listeners, self._door.serve, listeners)
+            nursery.start_soon(serve_connections, listeners, self._door.serve)
             if self._datagrams is not None:
                 nursery.start_soon(self._datagrams.serve, self._meter_by_datagram)
             for agenda in self._agendas:

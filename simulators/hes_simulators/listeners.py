@@ -7,6 +7,8 @@ it, serves every address of 127.0.0.0/8; who was meant stands in the local addre
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from typing import Final
 
@@ -15,6 +17,7 @@ import trio
 from hes_simulators.reach import Target
 from hes_simulators.roster import LOOPBACK_HOST
 from hes_simulators.settings import FleetError, FleetSettings
+from hes_simulators.streams import MeterStream
 
 _BACKLOG: Final = 4096
 _ADVICE: Final = "; give the fleet a port of its own, or end what listens there"
@@ -23,19 +26,27 @@ _ADVICE: Final = "; give the fleet a port of its own, or end what listens there"
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
 
 
-async def open_listeners(settings: FleetSettings) -> list[trio.SocketListener]:
+def open_listeners(settings: FleetSettings) -> list[socket.socket]:
     """
-    What takes the connections to all meters.
+    What takes the connections to all meters: sockets that listen and do not block.
 
     Raises: FleetError: an address or port cannot be used.
     """
     if settings.port_base is None:
-        return [await _open_lo_listener(settings.port)]
+        return [_listening(lo_socket(socket.SOCK_STREAM, settings.port), settings.port)]
     ports = range(settings.port_base, settings.port_base + settings.addresses)
-    return [await _open_port_listener(port) for port in ports]
+    opened: list[socket.socket] = []
+    try:
+        for port in ports:
+            opened.append(_open_port_listener(port))  # noqa: PERF401 - closed if one fails
+    except FleetError:
+        for one in opened:
+            one.close()
+        raise
+    return opened
 
 
-async def lo_socket(kind: socket.SocketKind, port: int) -> trio.socket.SocketType:
+def lo_socket(kind: socket.SocketKind, port: int) -> socket.socket:
     """
     A wildcard socket that only the machine itself can reach.
 
@@ -44,48 +55,66 @@ async def lo_socket(kind: socket.SocketKind, port: int) -> trio.socket.SocketTyp
     device_option = getattr(socket, "SO_BINDTODEVICE", None)
     if device_option is None:
         raise FleetError("one address per meter needs Linux: use --port-base")
-    opened = trio.socket.socket(socket.AF_INET, kind)
+    opened = socket.socket(socket.AF_INET, kind)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Before bind: an ordinary user may bind a socket to a device that has none (Linux 5.7).
         opened.setsockopt(socket.SOL_SOCKET, device_option, b"lo")
-        await opened.bind(("0.0.0.0", port))  # noqa: S104 - the device is lo
+        opened.bind(("0.0.0.0", port))  # noqa: S104 - the device is lo
     except OSError as error:
         opened.close()
         raise FleetError(f"port {port} on the device lo: {error.strerror}{_ADVICE}") from error
     return opened
 
 
-async def connect_from(source: str, target: Target) -> trio.SocketStream:
+async def connect_from(source: str, target: Target) -> MeterStream:
     """
     Connect to a target from a meter's own address.
 
     Raises: OSError: nobody is there.
     """
-    opened = trio.socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
+        opened.setblocking(False)
         opened.setsockopt(socket.SOL_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-        await opened.bind((source, 0))
-        await opened.connect((target.host, target.port))
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opened.bind((source, 0))
+        await _connect(opened, target)
     except BaseException:
         opened.close()
         raise
-    return trio.SocketStream(opened)
+    return MeterStream(opened)
 
 
-async def _open_lo_listener(port: int) -> trio.SocketListener:
-    listening = await lo_socket(socket.SOCK_STREAM, port)
+async def _connect(opened: socket.socket, target: Target) -> None:
+    refused = opened.connect_ex((target.host, target.port))
+    if refused == errno.EINPROGRESS:
+        await trio.lowlevel.wait_writable(opened)
+        refused = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    else:
+        await trio.lowlevel.checkpoint()
+    if refused:
+        raise OSError(refused, os.strerror(refused))
+
+
+def _listening(bound: socket.socket, port: int, where: str = "the device lo") -> socket.socket:
     try:
-        listening.listen(_BACKLOG)
+        # What it accepts has it as well (Linux), without a call for each.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        bound.listen(_BACKLOG)
+        bound.setblocking(False)
     except OSError as error:
-        listening.close()
-        raise FleetError(f"port {port} on the device lo: {error.strerror}{_ADVICE}") from error
-    return trio.SocketListener(listening)
+        bound.close()
+        raise FleetError(f"port {port} on {where}: {error.strerror}{_ADVICE}") from error
+    return bound
 
 
-async def _open_port_listener(port: int) -> trio.SocketListener:
+def _open_port_listener(port: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        [listener] = await trio.open_tcp_listeners(port, host=LOOPBACK_HOST, backlog=_BACKLOG)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((LOOPBACK_HOST, port))
     except OSError as error:
-        raise FleetError(f"port {port} on {LOOPBACK_HOST}: {error.strerror}") from error
-    return listener
+        opened.close()
+        raise FleetError(f"port {port} on {LOOPBACK_HOST}: {error.strerror}{_ADVICE}") from error
+    return _listening(opened, port, LOOPBACK_HOST)

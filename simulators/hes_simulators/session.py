@@ -37,7 +37,7 @@ class Session:
         link: another than the meter's own.
     """
 
-    __slots__ = ("_conversation", "_idle_timeout_s", "_scope", "_sending", "_stream")
+    __slots__ = ("_conversation", "_idle_timeout_s", "_scope", "_sending", "_sent", "_stream")
 
     def __init__(
         self,
@@ -53,7 +53,8 @@ class Session:
         self._stream = misdeeds.stream(stream, meter)
         self._idle_timeout_s = idle_timeout_s
         self._scope = trio.CancelScope()
-        self._sending: trio.Lock | None = None
+        self._sending = False
+        self._sent: trio.Event | None = None  # made by who has to wait: hardly ever
 
     async def serve(self) -> None:
         """
@@ -128,17 +129,18 @@ class Session:
         """One at a time: an answer and a push may want to go at once."""
         if not octets:
             return
-        if self._sending is None:
-            self._sending = trio.Lock()
-        sending = self._sending
-        if sending.locked():
-            await sending.acquire()
-        else:
-            sending.acquire_nowait()  # without the turn of the scheduler that `acquire` takes
+        while self._sending:
+            if self._sent is None:
+                self._sent = trio.Event()
+            await self._sent.wait()
+        self._sending = True
         try:
             await self._stream.send_all(octets)
         finally:
-            sending.release()
+            self._sending = False
+            if self._sent is not None:
+                self._sent.set()
+                self._sent = None
 
 
 async def serve_stream(

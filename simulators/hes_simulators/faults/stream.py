@@ -17,6 +17,7 @@ from typing import Final
 import trio
 
 from hes_simulators.faults.kinds import Distribution, Drip, Latency
+from hes_simulators.streams import MeterStream
 
 # l_onoff, l_linger: close sends RST and drops what was not sent (socket(7)).
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
@@ -37,9 +38,9 @@ def end_rudely(stream: trio.abc.Stream) -> trio.abc.Stream:
             below = below.inner
         else:
             break
-    if isinstance(below, trio.SocketStream):
+    if isinstance(below, MeterStream | trio.SocketStream):
         with suppress(OSError):  # somebody else has closed it
-            below.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+            below.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
     return below
 
 
