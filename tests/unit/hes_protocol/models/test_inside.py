@@ -371,7 +371,7 @@ def test_tables_of_classes_are_consistent(table: object) -> None:
         (HEAD + "[[object]]", "object number 1: class_id is missing"),
         (HEAD + "[[object]]\nclass_id = 3", "object number 1: obis is missing"),
         (HEAD + '[[object]]\nclass_id = 3\nobis = "1"', "obis: no OBIS code: '1'"),
-        (WHOLE.replace("class_id = 8", "class_id = 2"), "object 6/0.0.1.0.0.255: class_id: 2 is"),
+        (WHOLE.replace("class_id = 8", "class_id = 2"), "object 2/0.0.1.0.0.255: class_id: 2 is"),
         (WHOLE.replace("class_id = 8", "class_id = 7"), "has a table of its own, [[profile]]"),
         (WHOLE + CLOCK_TABLE, "8/0.0.1.0.0.255 stands there twice"),
         (
