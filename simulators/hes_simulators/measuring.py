@@ -17,6 +17,7 @@ import attrs
 import numpy as np
 
 from hes_simulators.energy import QUANTITIES, Source, SpecialDay, Tariff
+from hes_simulators.energy.extra_load import added_energy, added_power, loaded
 from hes_simulators.randomness import Int64Array
 from hes_simulators.state import ELECTRICITY, MeterState, Spans, TariffChange
 
@@ -90,7 +91,7 @@ class Measuring:
     def total(self, quantity: str, at_us: int) -> int:
         """The same at one moment."""
         medium = self.medium(quantity)
-        if self.state.cuts.get(medium) or self.state.tariffs:
+        if self.state.cuts.get(medium) or self.state.tariffs or self.state.loads:
             return int(self.totals(quantity, np.array([at_us], np.int64))[0])
         return self.sources[medium].total(quantity, at_us)
 
@@ -106,6 +107,14 @@ class Measuring:
 
     def wanted(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """What would be measured if nothing were cut off."""
+        values = self._usual(quantity, at_us)
+        if self.state.loads:
+            watts = added_power(self.state.loads, at_us)
+            if watts.any():
+                return loaded(quantity, values, watts, lambda name: self._usual(name, at_us))
+        return values
+
+    def _usual(self, quantity: str, at_us: Int64Array) -> Int64Array:
         source = self.sources[self.medium(quantity)]
         values = source.measured(quantity, at_us)
         if self._has_eras(source):
@@ -147,7 +156,7 @@ class Measuring:
             edges = np.concatenate([from_us[:1], to_us])
             medium = self.medium(quantity)
             source = self.sources[medium]
-            if not self.state.cuts.get(medium) and not self._has_eras(source):
+            if not (self.state.cuts.get(medium) or self._has_eras(source) or self.state.loads):
                 return source.growth(quantity, edges)
             grew: Int64Array = np.diff(self.totals(quantity, edges))
             return grew
@@ -184,11 +193,17 @@ class Measuring:
 
     def _flowed(self, source: Source, quantity: str, at_us: Int64Array) -> Int64Array:
         """
-        What the source had by the tariff of each time.
+        What the source had by the tariff of each time, and what loads added.
 
         A source divides the whole energy of a day among its rates first: by another tariff the
         total comes a few Wh earlier or later. So all quantities go over to it, not the rates only.
         """
+        flowed = self._counted(source, quantity, at_us)
+        if self.state.loads:
+            flowed = flowed + added_energy(self.state.loads, quantity, at_us, self.rate)
+        return flowed
+
+    def _counted(self, source: Source, quantity: str, at_us: Int64Array) -> Int64Array:
         if not self._has_eras(source):
             return source.totals(quantity, at_us)
         eras = self.eras()

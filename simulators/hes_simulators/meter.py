@@ -47,10 +47,10 @@ from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators import answers, keys
 from hes_simulators.billing import closings
-from hes_simulators.classes import Answer, interface_class, mbus
+from hes_simulators.classes import Answer, interface_class, limiter, mbus
 from hes_simulators.classes.accounting import Account
 from hes_simulators.clock import SECOND_US, Face, MeterClock, microseconds, moment, standard_zone
-from hes_simulators.energy import Source
+from hes_simulators.energy import ExtraLoad, Source
 from hes_simulators.energy.voltage import with_event
 from hes_simulators.events import log_event
 from hes_simulators.faults import Alter, ServerParts, unaltered
@@ -358,15 +358,26 @@ class Meter:
         """
         Something happened that the model may have a code for: logs, alarm bits, pushes, journal.
 
+        A voltage sag or swell is measured from now on. Where a limiter watches what is drawn, more
+        than its threshold is drawn, and it says "over_limit" by itself when that was too long.
         Args: name: as the model's tables call it; one without a code there is only journaled.
             facts: whole numbers among them are kept with the rows of its logs.
         """
         at_us = self.advance_us(microseconds(at))
+        if name == "over_limit" and limiter.overload(self):
+            return
         voltages = with_event(self.state.voltages or (), name, at_us)
         if voltages is not None:
             self.state.voltages = voltages
             self._impose_voltages()
         self.event(name, **facts)
+
+    def draw(self, watts: int, at: datetime, *, until: datetime) -> None:
+        """Somebody switches on so much more than the installation would use, for a while."""
+        at_us, until_us = self.advance_us(microseconds(at)), microseconds(until)
+        if watts > 0 and until_us > at_us:
+            self.state.loads.append(ExtraLoad(at_us, until_us, watts))
+            self.changed()
 
     def event(self, name: str, **facts: Any) -> None:
         """The same, now."""

@@ -23,7 +23,7 @@ import trio
 from hes_protocol.axdr import Data, decode_all, encode
 from hes_protocol.cosem import Obis
 from hes_protocol.errors import ProtocolError
-from hes_simulators.energy import VoltageEvent
+from hes_simulators.energy import ExtraLoad, VoltageEvent
 from hes_simulators.state import ClockStep, LogRow, MeterState, Spans, TariffChange
 
 FORMAT: Final = 1
@@ -139,7 +139,7 @@ def state_of(kept: Mapping[str, Any]) -> MeterState:
 
 
 _CLASSES: Final[Mapping[str, Any]] = {
-    cls.__name__: cls for cls in (Spans, ClockStep, LogRow, TariffChange, VoltageEvent)
+    cls.__name__: cls for cls in (Spans, ClockStep, ExtraLoad, LogRow, TariffChange, VoltageEvent)
 }
 
 

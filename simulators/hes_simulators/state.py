@@ -20,6 +20,7 @@ import numpy as np
 
 from hes_protocol.axdr import Data
 from hes_protocol.cosem import Obis
+from hes_simulators.energy.extra_load import ExtraLoad
 from hes_simulators.energy.voltage import VoltageEvent
 from hes_simulators.randomness import Int64Array
 
@@ -141,7 +142,8 @@ class MeterState:
     `counters` the highest invocation counter of each client; `next_counter` the meter's own, None
     before the first; `billings` when billing periods were closed out of turn; `tariffs` what
     energy is counted by since when, after the usual one; `voltages` sags and swells, None without
-    any; `firmware` the version since the first image; `faults` belongs to `faults`.
+    any; `loads` what was switched on from outside; `firmware` the version since the first image;
+    `faults` belongs to `faults`.
     """
 
     advanced_us: int | None = None
@@ -159,6 +161,7 @@ class MeterState:
     billings: list[int] = attrs.field(factory=list)
     tariffs: list[TariffChange] = attrs.field(factory=list)
     voltages: list[VoltageEvent] | None = None
+    loads: list[ExtraLoad] = attrs.field(factory=list)
     firmware: str | None = None
     faults: dict[str, Any] = attrs.field(factory=dict)
 
@@ -185,5 +188,6 @@ class MeterState:
             or self.billings
             or self.tariffs
             or self.voltages
+            or self.loads
             or self.firmware
         )

@@ -11,6 +11,7 @@ Source: IEC 62056-6-2, class_id 71 version 0.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -35,7 +36,7 @@ from hes_simulators.classes.answering import (
     octets,
 )
 from hes_simulators.classes.plain import Plain
-from hes_simulators.clock import SECOND_US, microseconds
+from hes_simulators.clock import SECOND_US, microseconds, moment
 from hes_simulators.energy import QUANTITIES
 from hes_simulators.local_time import NOT_SPECIFIED, instant
 from hes_simulators.randomness import Int64Array
@@ -54,6 +55,11 @@ _MOST_GROUPS: Final = 32
 _SCRIPT_TABLE: Final = 9
 _DISCONNECT_SCRIPTS: Final = Obis.parse("0.0.10.0.106.255")
 _NO_PROFILE: Final = (0, 0, 0)
+_LIMITER: Final = 71
+_DRAWN: Final = frozenset({"import_w", "import_w_l1", "import_va"})
+# So long an overload goes on after the limiter should have tripped.
+_OVERLOAD_S: Final = 60
+_LONGEST_OVERLOAD_S: Final = 3600
 
 
 class Limiter(Plain):
@@ -126,6 +132,29 @@ class Limiter(Plain):
         kept[_TRIPPED] = at_us
         if relay is not None:
             disconnect.move(meter, relay, disconnect.Cause.LOCAL_DISCONNECT, Cut.LIMITER)
+
+
+def overload(meter: Meter) -> bool:
+    """
+    Draw a quarter more than the limiter lets through, until it has tripped, an hour at most.
+
+    Returns: whether there is one that watches what is drawn.
+    """
+    for one in meter.kind.model.objects.values():
+        if one.class_id == _LIMITER and _monitored_attribute(meter, one).source in _DRAWN:
+            attribute = _monitored_attribute(meter, one)
+            limit = _threshold(meter, one, meter.now_us)
+            if not limit:
+                return False
+            scale = QUANTITIES[attribute.source or "import_w"].scaler - attribute.scaler
+            watts = limit // 10**scale if scale >= 0 else limit * 10**-scale
+            over_s = min(_setting(meter, one, 6) + _OVERLOAD_S, _LONGEST_OVERLOAD_S)
+            now = moment(meter.now_us)
+            # Whole Wh in each quarter-hour.
+            more = watts + watts // 4 + 4
+            meter.draw(more - more % 4, now, until=now + timedelta(seconds=over_s))
+            return True
+    return False
 
 
 def _script(meter: Meter, name: str) -> Data:
@@ -251,19 +280,25 @@ def _edges(meter: Meter, one: ModelObject, begin_us: int, until_us: int) -> Int6
     """Moments between which neither the power nor the threshold changes."""
     slots = np.arange(begin_us // _SLOT_US + 1, -(-until_us // _SLOT_US)) * _SLOT_US
     _, from_us, to_us = _emergency(meter, one)
-    inner = [at_us for at_us in (from_us, to_us) if begin_us < at_us < until_us]
+    edges = [from_us, to_us]
+    for load in meter.state.loads:
+        edges += [load.from_us, load.to_us]
+    inner = [at_us for at_us in edges if begin_us < at_us < until_us]
     ends = np.array([begin_us, until_us, *inner], np.int64)
     return np.unique(np.concatenate([slots[(slots > begin_us) & (slots < until_us)], ends]))
 
 
 def _drawn(meter: Meter, one: ModelObject, ends_us: Int64Array) -> Int64Array:
     """What would be drawn in the spans that end there, in the unit of what is monitored."""
-    monitored = _monitored(one)
-    attribute = meter.kind.model.objects[monitored.class_id, monitored.obis].attributes[
-        monitored.attribute_index
-    ]
+    attribute = _monitored_attribute(meter, one)
     quantity = attribute.source or "import_w"
     return _scaled(attribute, quantity, meter.measuring.wanted(quantity, ends_us))
+
+
+def _monitored_attribute(meter: Meter, one: ModelObject) -> ModelAttribute:
+    monitored = _monitored(one)
+    objects = meter.kind.model.objects
+    return objects[monitored.class_id, monitored.obis].attributes[monitored.attribute_index]
 
 
 def _scaled(attribute: ModelAttribute, quantity: str, raw: Int64Array) -> Int64Array:

@@ -170,6 +170,9 @@ def _looks(meter: Meter, since_us: int, until_us: int) -> Int64Array:
 
 def _changes(meter: Meter) -> Iterator[int]:
     """Begins and ends of what cuts the load off, adds to it, or turns the voltage."""
+    for load in meter.state.loads:
+        yield load.from_us + 1
+        yield load.to_us + 1
     for spans in (meter.state.dark, *meter.state.cuts.values()):
         for span in spans.closed:
             yield from span

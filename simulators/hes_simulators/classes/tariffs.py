@@ -77,9 +77,9 @@ class ActivityCalendar(Plain):
                 return array(structure(octets(b"1"), *map(unsigned, days)))
             case 5:
                 return array(
-                    _day(_WORKDAY, workday),
-                    _day(_SATURDAY, saturday),
-                    _day(_SUNDAY, sunday),
+                    day_profile(_WORKDAY, workday),
+                    day_profile(_SATURDAY, saturday),
+                    day_profile(_SUNDAY, sunday),
                 )
             case _:
                 return None
@@ -274,7 +274,8 @@ def _switches(meter: Meter, actions: Sequence[Data]) -> Switches:
     return tuple(found)
 
 
-def _day(day_id: int, switches: Switches) -> Data:
+def day_profile(day_id: int, switches: Switches) -> Data:
+    """An element of the day_profile_table."""
     actions = (
         structure(
             octets(bytes((int(hour), round(hour % 1 * 60), 0, 0))),

@@ -5,6 +5,7 @@ Owns load curves, rates, phases, power quality and the weather behind them; not 
 with it (cuts, clocks, buffers). `source` makes what stands behind one meter or M-Bus channel.
 """
 
+from hes_simulators.energy.extra_load import ExtraLoad
 from hes_simulators.energy.quantity import QUANTITIES, Quantity
 from hes_simulators.energy.region import Region
 from hes_simulators.energy.source import KINDS, LOADS, Source, source
@@ -15,6 +16,7 @@ __all__ = [
     "KINDS",
     "LOADS",
     "QUANTITIES",
+    "ExtraLoad",
     "Quantity",
     "Region",
     "Source",

@@ -17,6 +17,7 @@ import attrs
 import numpy as np
 
 from hes_protocol.models.objects import EVENTS
+from hes_simulators.energy.tariff import Switches
 from hes_simulators.faults import Fault, FaultError, fault
 from hes_simulators.randomness import FloatArray, Int64Array, stream_key, uniform
 from hes_simulators.scenario import tables
@@ -35,8 +36,10 @@ class Deed(StrEnum):
     EVENT = "event"
     DISCONNECT = "disconnect"
     RECONNECT = "reconnect"
+    LOAD = "load"
     LIMIT = "limit"
     UNLIMIT = "unlimit"
+    TARIFF = "tariff"
     PRICE = "price"
     CLOCK = "clock"
     REBOOT = "reboot"
@@ -101,7 +104,8 @@ class _Column:
     for_us: Int64Array | None
 
     def step(self, row: int, cause: int) -> Step:
-        facts = self.facts if self.for_us is None else {"for_us": int(self.for_us[row])}
+        lasting = {} if self.for_us is None else {"for_us": int(self.for_us[row])}
+        facts = {**self.facts, **lasting} if lasting else self.facts
         return Step(int(self.at_us[row]), int(self.indices[row]), self.deed, cause, facts)
 
 
@@ -122,9 +126,9 @@ class Steps:
         indices = self._occurrence.indices[chosen]
         self._columns.append(_Column(deed, at_us[chosen], indices, facts, None))
 
-    def add_lasting(self, deed: Deed, at_us: Int64Array, for_us: Int64Array) -> None:
+    def add_lasting(self, deed: Deed, at_us: Int64Array, for_us: Int64Array, **facts: Any) -> None:
         """One step for each meter, with a length of its own (fact `for_us`)."""
-        self._columns.append(_Column(deed, at_us, self._occurrence.indices, {}, for_us))
+        self._columns.append(_Column(deed, at_us, self._occurrence.indices, facts, for_us))
 
     def in_order(self) -> Iterator[Step]:
         """By time, then by meter, then in the order in which they were added."""
@@ -315,6 +319,49 @@ class Limit(_Lasting):
 
 
 @attrs.frozen(kw_only=True)
+class Load(Action):
+    """Somebody switches on an oven."""
+
+    name = "load"
+    about = "`watts` more than usual are drawn for `for`, and counted; a limiter may trip"
+    watts: int
+    lasting: Lasting
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        return cls(
+            watts=keys.take("watts", tables.whole(1, 10**6)),
+            lasting=keys.take("for", tables.lasting),
+        )
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        for_us = self.lasting.drawn(one.draw("for"))
+        steps.add_lasting(Deed.LOAD, one.begins_us(), for_us, watts=self.watts)
+
+
+@attrs.frozen(kw_only=True)
+class NewTariff(Action):
+    """Another calendar becomes active."""
+
+    name = "tariff"
+    about = (
+        "energy is counted by another calendar: `workday` as `00:00 2, 06:00 1, 22:00 2`, times and"
+        " rates; `weekend` likewise, else as workdays. Meters without such rates stay as they are"
+    )
+    workday: Switches
+    weekend: Switches
+
+    @classmethod
+    def read(cls, keys: Table) -> Self:
+        workday = keys.take("workday", tables.switches)
+        return cls(workday=workday, weekend=keys.take("weekend", tables.switches, workday))
+
+    def steps(self, one: Occurrence, steps: Steps) -> None:
+        facts = {"workday": self.workday, "weekend": self.weekend}
+        steps.add(Deed.TARIFF, one.begins_us(), **facts)
+
+
+@attrs.frozen(kw_only=True)
 class Price(Action):
     """The price of prepaid energy changes."""
 
@@ -417,8 +464,8 @@ def read_fault(keys: Table) -> Fault:
 
 
 _KINDS: Final[Sequence[type[Action]]] = (
-    Outage, Storm, Tamper, Event, Disconnect, Limit, Price, ClockJump, Reboot, Firmware, Push,
-    Faulty,
+    Outage, Storm, Tamper, Event, Disconnect, Load, Limit, NewTariff, Price, ClockJump, Reboot,
+    Firmware, Push, Faulty,
 )  # fmt: skip
 ACTIONS: Final[Mapping[str, Callable[[Table], Action]]] = {kind.name: kind.read for kind in _KINDS}
 """How each action is read, by its name."""

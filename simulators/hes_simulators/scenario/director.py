@@ -159,6 +159,13 @@ class Director:
             if (normal := self._thresholds.pop(step.index, None)) is not None:
                 local.limit(meter, at, normal)
 
+    def _load(self, meter: Meter, step: Step, at: datetime) -> None:
+        until = at + timedelta(microseconds=step.facts["for_us"])
+        local.load(meter, at, step.facts["watts"], until=until)
+
+    def _tariff(self, meter: Meter, step: Step, at: datetime) -> None:
+        local.set_tariff(meter, at, step.facts["workday"], step.facts["weekend"])
+
     def _price(self, meter: Meter, step: Step, at: datetime) -> None:
         local.set_price(meter, at, step.facts["price"])
 
@@ -183,8 +190,10 @@ _DEEDS: Final[Mapping[Deed, Callable[[Director, Meter, Step, datetime], Any]]] =
     Deed.EVENT: Director._event,  # noqa: SLF001
     Deed.DISCONNECT: Director._disconnect,  # noqa: SLF001
     Deed.RECONNECT: Director._reconnect,  # noqa: SLF001
+    Deed.LOAD: Director._load,  # noqa: SLF001
     Deed.LIMIT: Director._limit,  # noqa: SLF001
     Deed.UNLIMIT: Director._unlimit,  # noqa: SLF001
+    Deed.TARIFF: Director._tariff,  # noqa: SLF001
     Deed.PRICE: Director._price,  # noqa: SLF001
     Deed.CLOCK: Director._clock,  # noqa: SLF001
     Deed.REBOOT: Director._reboot,  # noqa: SLF001

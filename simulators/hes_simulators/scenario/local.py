@@ -1,5 +1,6 @@
 """
-What people do at a meter: switch it, change its thresholds and prices, put in firmware.
+What people do at a meter: switch it and what hangs on it, change thresholds, calendars and prices,
+put in firmware.
 
 Owns doing these through the same interface classes that a client reaches, past the access rights
 that only clients have: whatever follows from a write or a method follows here, too. A meter that
@@ -12,9 +13,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from hes_protocol.axdr import Data, DataTag
+from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.models.objects import ModelObject
 from hes_simulators.classes import CLASSES
+from hes_simulators.classes.tariffs import day_profile
+from hes_simulators.energy.tariff import Switches
 from hes_simulators.meter import Meter, microseconds
 
 LOCAL_SAP: Final = 0
@@ -23,6 +26,8 @@ _DISCONNECT_CONTROL, _LIMITER, _CHARGE = 70, 71, 113
 _THRESHOLD_NORMAL: Final = 4
 _CHARGE_TYPE, _UNIT_CHARGE_ACTIVE, _UNIT_CHARGE_PASSIVE = 3, 5, 6
 _ACTIVATE_PASSIVE: Final = 2
+_CALENDAR, _WEEKS_PASSIVE, _DAYS_PASSIVE, _ACTIVATE_CALENDAR = 20, 8, 9, 1
+_WORKDAY, _WEEKEND = 1, 2
 _CONSUMPTION: Final = 0
 _NOTHING: Final = Data(DataTag.INTEGER, 0)
 _RESTART: Final = timedelta(seconds=60)
@@ -50,6 +55,31 @@ def limit(meter: Meter, at: datetime, watts: int) -> None:
         data = Data(tag, watts)
         CLASSES[_LIMITER].write(meter, one, _THRESHOLD_NORMAL, data, None, LOCAL_SAP)
         _tell(meter, at, "limit", watts=watts)
+
+
+def load(meter: Meter, at: datetime, watts: int, *, until: datetime) -> None:
+    """Switch on something that draws so much more than the installation would."""
+    meter.draw(watts, at, until=until)
+    _tell(meter, at, "load", watts=watts, until_us=microseconds(until))
+
+
+def set_tariff(meter: Meter, at: datetime, workday: Switches, weekend: Switches) -> None:
+    """
+    Let another calendar be the active one; a meter that has no such rates stays as it is.
+
+    Source: IEC 62056-6-2, class_id 20, passive tables and activate_passive_calendar.
+    """
+    week = [Data(DataTag.UNSIGNED, day) for day in (_WORKDAY,) * 5 + (_WEEKEND,) * 2]
+    for one in _objects(meter, _CALENDAR, at):
+        if max(rate for _, rate in (*workday, *weekend)) > meter.rates:
+            continue
+        weeks = array(structure(Data(DataTag.OCTET_STRING, b"1"), *week))
+        days = array(day_profile(_WORKDAY, workday), day_profile(_WEEKEND, weekend))
+        calendar = CLASSES[_CALENDAR]
+        calendar.write(meter, one, _WEEKS_PASSIVE, weeks, None, LOCAL_SAP)
+        calendar.write(meter, one, _DAYS_PASSIVE, days, None, LOCAL_SAP)
+        result, _ = calendar.invoke(meter, one, _ACTIVATE_CALENDAR, _NOTHING, LOCAL_SAP)
+        _tell(meter, at, "tariff", result=result)
 
 
 def set_price(meter: Meter, at: datetime, price: int) -> None:

@@ -6,11 +6,13 @@ Owns the words of errors: they name file, table and key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hes_simulators.energy.tariff import Switches
 from hes_simulators.scenario.errors import ScenarioError
 from hes_simulators.scenario.spans import Lasting, span_us
 
@@ -19,6 +21,7 @@ _D = TypeVar("_D")
 _REQUIRED: Final = object()
 _MOST_TEXT: Final = 200
 _FEW: Final = 20
+_SWITCH: Final = re.compile(r"([01][0-9]|2[0-3]):(00|15|30|45) +([1-8])", re.ASCII)
 
 
 class Table:
@@ -156,6 +159,21 @@ def zone(value: object) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{name!r} is no time zone") from None
+
+
+def switches(value: object) -> Switches:
+    """When which rate counts in a day, `00:00 2, 06:00 1`: at quarter-hours, from midnight on."""
+    found = []
+    for part in text(value).split(","):
+        match = _SWITCH.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"{part.strip()!r} is no time at a quarter-hour with a rate, 06:00 1")
+        hour, minute, rate = map(int, match.groups())
+        found.append((hour + minute / 60, rate))
+    hours = [hour for hour, _ in found]
+    if hours[0] != 0 or hours != sorted(set(hours)):
+        raise ValueError("a day begins at 00:00, and its times are in order")
+    return tuple(found)
 
 
 def table(value: object) -> dict[str, Any]:

@@ -131,6 +131,30 @@ async def test_a_limit_is_what_it_was_afterwards(autojump_clock: trio.testing.Mo
     assert local.threshold(after.meter(4), at(700)) is None
 
 
+async def test_a_load_is_drawn_and_counted(autojump_clock: trio.testing.MockClock) -> None:
+    line = '[[timeline]]\ndo = "load"\nwatts = 3600\nat = "+10s"\nfor = "5min"\nmeters = "1"\n'
+    usual, _ = await play("", 700)
+    fleet, journal = await play(line, 700)
+    moments = np.array([microseconds(at(second)) for second in (10, 310, 700)])
+    more = fleet.meter(0).totals("import_wh", moments) - usual.meter(0).totals("import_wh", moments)
+    assert more.tolist() == [0, 300, 300]
+    assert [note.facts["what"] for note in journal.of("executed")] == ["load"]
+
+
+async def test_another_tariff_counts_from_its_moment_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    line = '[[timeline]]\ndo = "tariff"\nworkday = "00:00 2"\nat = "+10s"\nmeters = "1-8"\n'
+    fleet, journal = await play(line, 60)
+    told = journal.of("executed")
+    rates = {fleet.meter(index).rates for index in range(8)}
+    assert len(told) == sum(fleet.meter(index).rates > 1 for index in range(8)) > 0
+    assert 1 in rates
+    meter = next(fleet.meter(index) for index in range(8) if fleet.meter(index).rates == 2)
+    noon = [microseconds(at(-86_400)), microseconds(at(2 * 86_400))]  # a Friday, a Monday
+    assert [meter.measuring.rate(moment) for moment in noon] == [1, 2]
+
+
 async def test_clocks_jump(autojump_clock: trio.testing.MockClock) -> None:
     line = '[[timeline]]\ndo = "clock-jump"\nby = "-15min"\nat = "+10s"\nmeters = "1"\n'
     fleet, _ = await play(line, 60)

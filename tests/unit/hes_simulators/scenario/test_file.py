@@ -160,6 +160,14 @@ HEAD = '[[population]]\nname = "homes"\nmodel = "a"\ncount = 3\n'
             "1, watts: is no key of this table",
         ),
         (
+            f'{HEAD}[[timeline]]\ndo = "tariff"\nat = "+1s"\nworkday = "00:00 1, 6:10 2"\n',
+            "1, workday: '6:10 2' is no time",
+        ),
+        (
+            f'{HEAD}[[timeline]]\ndo = "tariff"\nat = "+1s"\nworkday = "06:00 2, 00:00 1"\n',
+            "1, workday: a day begins at 00:00",
+        ),
+        (
             f'{HEAD}[[timeline]]\ndo = "fault"\nat = "+1s"\nfault = "rain"\n',
             "1, fault: unknown-fault: rain",
         ),

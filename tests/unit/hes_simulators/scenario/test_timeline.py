@@ -27,6 +27,8 @@ LINES = [
     'do = "reboot"\nover = "10s"\nfor = "5s..20s"\n',
     'do = "push"\nover = "10s"\n',
     'do = "firmware"\nversion = "2.0"\nfeeder = "Harbour F2"\n',
+    'do = "load"\nwatts = 9000\nfor = "1min..5min"\n',
+    'do = "tariff"\nworkday = "00:00 2, 06:15 1"\nweekend = "00:00 2"\n',
     'do = "price"\nprice = 12\n',
     'do = "event"\nevent = "over_current"\n',
     'do = "fault"\nfault = "drip"\nfor = "1min"\n',
