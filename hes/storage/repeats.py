@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import groupby
 from math import isnan
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 from psycopg import sql
@@ -23,6 +23,7 @@ from hes.storage.database import Connection
 
 Statement = tuple[Any, int]
 """Value (None: the meter gave none) and quality."""
+T = TypeVar("T")
 _Key = tuple[int, datetime]
 # One object for all: Python, too, takes it for equal to itself within a list.
 _NAN: Final = float("nan")
@@ -81,7 +82,7 @@ def statements(names: Mapping[str, sql.Composable]) -> RepeatStatements:
     )
 
 
-def unsaid(said: Sequence[Statement], told: Sequence[Statement]) -> Sequence[Statement]:
+def unsaid(said: Sequence[T], told: Sequence[T]) -> Sequence[T]:
     """
     What of `told` is to be stored behind what is `said`.
 

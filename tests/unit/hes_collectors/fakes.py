@@ -25,6 +25,7 @@ from hes.domain.errors import (
 from hes.domain.meters import Meter, MeterKnowledge, Secrets
 from hes.domain.ports import CounterBlock, Lease, Sender, SessionReport
 from hes.domain.readings import ChannelKey, ReadingBatch, Receipt, SourceKind
+from hes.storage.repeats import unsaid
 from hes_collectors.dlms import Ports
 from hes_protocol.cosem import Obis
 
@@ -136,6 +137,12 @@ class FakeStorage:
         if self.trouble.get(method):
             raise self.trouble[method].pop(0)
         self.done.append(method)
+
+    def said(self, key: ChannelKey, at: datetime) -> list[StoredValue]:
+        """All that is stored of an instant, in the order in which it was told."""
+        first = self.values.get((key, at))
+        others = [value for one, moment, value in self.revisions if (one, moment) == (key, at)]
+        return others if first is None else [first, *others]
 
     def next_token(self) -> int:
         """A fencing token, ever higher."""
@@ -402,16 +409,18 @@ class FakeSink:
         if batch.batch_key in storage.receipts:
             return storage.receipts[batch.batch_key]
         counts: Counter[str] = Counter()
+        told: dict[tuple[ChannelKey, datetime], list[StoredValue]] = {}
         for key, at, stored in _rows(batch):
-            old = storage.values.get((key, at))
-            if old is None:
-                storage.values[key, at] = stored
+            told.setdefault((key, at), []).append(stored)
+        for (key, at), values in told.items():
+            said = storage.said(key, at)
+            if not said:
+                storage.values[key, at] = values[0]
+                said.append(values[0])
                 counts["stored"] += 1
-            elif old == stored:
-                counts["duplicates"] += 1
-            else:
-                storage.revisions.append((key, at, stored))
-                counts["revised"] += 1
+            new = unsaid(said, values)
+            storage.revisions += [(key, at, value) for value in new]
+            counts["revised"] += len(new)
             if batch.provenance.kind is SourceKind.PROFILE and key.source is not None:
                 mark = (key.meter_id, key.source)
                 reached = min(at, batch.provenance.asked_until or at)
@@ -419,7 +428,7 @@ class FakeSink:
         receipt = Receipt(
             len(storage.receipts) + 1,
             counts["stored"],
-            counts["duplicates"],
+            len(batch) - counts["stored"] - counts["revised"],
             counts["revised"],
             0,
         )
