@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hes_protocol.axdr import Data, DataTag, encode
 from hes_protocol.cosem import Attribute, Method, Obis
+from hes_protocol.models.classes import CLASSES
 from hes_protocol.server import (
     ActionRequested,
     ActionResult,
@@ -59,6 +60,8 @@ def to_action(meter: Meter, request: ActionRequested) -> ActionResult:
     returned: Data | None = None
     if isinstance(found, DataAccessResult):
         result = ActionResultCode(found)
+    elif not 1 <= method.index <= len(CLASSES[found.class_id].methods):
+        result = ActionResultCode.OBJECT_UNDEFINED
     elif sap not in found.methods.get(method.index, ()):
         result = ActionResultCode.READ_WRITE_DENIED
     else:
