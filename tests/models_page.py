@@ -192,7 +192,7 @@ objects, contents of profiles, codes. None imitates the firmware of a real produ
 What a simulated meter does not go by, it does not take: its object list shows no such right, and
 who tries gets `read-write-denied`. So for communication windows of push setups, times of the model's
 own schedules, scripts, the rule of daylight saving, what a limiter or register monitor watches, resets
-of registers, and the configuration of charges and accounts. A push destination is taken if it is one
+of energy, and the configuration of charges and accounts. A push destination is taken if it is one
 that the fleet allows (`--push-destination`), a calendar if it has one season and switches at
 quarter-hours.
 """

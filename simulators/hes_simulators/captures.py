@@ -31,6 +31,7 @@ from hes_protocol.models.objects import (
 from hes_protocol.profile import NullMeaning
 from hes_simulators.clock import OctetArray, grid
 from hes_simulators.randomness import Int64Array
+from hes_simulators.resets import resets_of
 from hes_simulators.state import LogRow
 from hes_simulators.values import (
     MOST_EXTREMES,
@@ -184,6 +185,8 @@ def _find_extremes(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -
     for column in columns:
         one = objects.get((column.class_id, column.obis))
         attribute = None if one is None else one.attributes.get(column.attribute_index)
+        if one is None or resets_of(meter, one):
+            continue
         if attribute is not None and attribute.statistic in _EXTREMES:
             smallest = attribute.statistic is Statistic.MINIMUM
             found[attribute.source, smallest, attribute.period_s] = attribute
@@ -215,7 +218,7 @@ def column_cells(meter: Meter, column: CaptureObject, rows: Rows) -> OctetArray 
     if attribute.source is None:
         return _same(meter.encoded(one, column.attribute_index, column.data_index), len(rows))
     if is_quantity(attribute):
-        return number_cells(attribute, numbers(meter, attribute, rows))
+        return number_cells(attribute, numbers(meter, attribute, rows, resets_of(meter, one)))
     return _other_cells(meter, one, attribute, rows)
 
 

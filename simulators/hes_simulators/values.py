@@ -30,6 +30,7 @@ from hes_simulators.energy import QUANTITIES
 from hes_simulators.keys import client_counter, main_client
 from hes_simulators.local_time import NOT_SPECIFIED
 from hes_simulators.randomness import Int64Array
+from hes_simulators.resets import NONE, Resets, cut_averages, last_reset, resets_of
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -86,32 +87,43 @@ def is_quantity(attribute: ModelAttribute) -> bool:
     return attribute.source in QUANTITIES and attribute.statistic is not Statistic.MAXIMUM_AT
 
 
-def numbers(meter: Meter, attribute: ModelAttribute, rows: Rows) -> Int64Array:
+def numbers(
+    meter: Meter, attribute: ModelAttribute, rows: Rows, resets: Resets = NONE
+) -> Int64Array:
     """
     What a quantity's attribute holds at each row, in the attribute's scaler.
 
+    Args: resets: of its object, where averages and maxima begin anew.
     A quantity that the installation lacks (a second phase, an export) is 0.
     """
     quantity = attribute.source
     assert quantity is not None
     if not meter.measuring.has(quantity):
         return np.zeros(len(rows), np.int64)
-    return _scaled(_raw(meter, attribute, quantity, rows), attribute, quantity)
+    return _scaled(_raw(meter, attribute, quantity, rows, resets), attribute, quantity)
 
 
-def number_at(meter: Meter, attribute: ModelAttribute, rows: Rows) -> int:
+def number_at(meter: Meter, attribute: ModelAttribute, rows: Rows, resets: Resets = NONE) -> int:
     """The same at the last row; of registers, which are read most, without arrays of one."""
     quantity, measuring = attribute.source, meter.measuring
     assert quantity is not None
     is_register = attribute.statistic is Statistic.MOMENT and QUANTITIES[quantity].cumulative
     if is_register and measuring.has(quantity) and not meter.heard_every_s(quantity):
         return _scaled(measuring.total(quantity, int(rows.at_us[-1])), attribute, quantity)
-    return int(numbers(meter, attribute, rows)[-1])
+    return int(numbers(meter, attribute, rows[-1:], resets)[-1])
 
 
-def _raw(meter: Meter, attribute: ModelAttribute, quantity: str, rows: Rows) -> Int64Array:
+def _raw(
+    meter: Meter, attribute: ModelAttribute, quantity: str, rows: Rows, resets: Resets
+) -> Int64Array:
     measuring = meter.measuring
     match attribute.statistic:
+        case Statistic.AVERAGE | Statistic.RUNNING_AVERAGE if resets:
+            from_us, to_us = _last_period(meter, attribute, rows)
+            edges = np.stack([from_us, to_us, rows.at_us], axis=1).tolist()
+            running = attribute.statistic is Statistic.RUNNING_AVERAGE
+            period_s = _period_s(attribute, rows)
+            return cut_averages(measuring, quantity, resets, edges, period_s, running=running)
         case Statistic.MOMENT:
             at_us = heard_us(meter, quantity, rows)
             if QUANTITIES[quantity].cumulative:
@@ -130,7 +142,7 @@ def _raw(meter: Meter, attribute: ModelAttribute, quantity: str, rows: Rows) -> 
             begins_us = period_of(rows.at_us + 1, meter.installed_us, closed_us)
             return measuring.totals(quantity, begins_us)
         case _:
-            found = [extreme(meter, attribute, at_us)[0] for at_us in rows.at_us.tolist()]
+            found = [extreme(meter, attribute, at, resets)[0] for at in rows.at_us.tolist()]
             return np.array(found, np.int64)
 
 
@@ -200,23 +212,27 @@ def _running(meter: Meter, attribute: ModelAttribute, quantity: str, rows: Rows)
     return running
 
 
-def extreme(meter: Meter, attribute: ModelAttribute, at_us: int) -> tuple[int, int]:
+def extreme(
+    meter: Meter, attribute: ModelAttribute, at_us: int, resets: Resets = NONE
+) -> tuple[int, int]:
     """
     The greatest average (or smallest value) since the billing before a moment, and when it was.
 
-    Returns: the value, native scaler, and the shown moment at the end of its period; 0 and 0 where
-        no period has ended since. The first of equal ones counts.
+    Args: resets: of the object, since the last of which it is.
+    Returns: the value, native scaler, and the shown moment at the end of its period; where none has
+        ended since, 0 and the moment of the reset, or 0. The first of equal ones counts.
     """
     quantity = attribute.source
     assert quantity is not None
     closed_us, _ = meter.closings(at_us)
-    begin_us = int(period_of(np.array([at_us]), meter.installed_us, closed_us)[0])
+    closing_us = int(period_of(np.array([at_us]), meter.installed_us, closed_us)[0])
+    begin_us = last_reset(resets, closing_us, at_us)
     period_s = attribute.period_s or _DEFAULT_PERIOD_S
     at, shown = meter.time.captures(
         grid(period_s, meter.face), begin_us, at_us, 1 << 20, meter.state.dark
     )
     if not len(at):
-        return 0, 0
+        return 0, meter.time.shown_us(begin_us) if begin_us > closing_us else 0
     smallest = attribute.statistic is Statistic.MINIMUM
     key = (quantity, smallest, period_s, begin_us, int(at[-1]))
     kept = meter.extremes.get(key)
@@ -249,10 +265,10 @@ def _scaled(raw: _Numbers, attribute: ModelAttribute, quantity: str) -> _Numbers
 def value(meter: Meter, one: ModelObject, attribute: ModelAttribute, rows: Rows) -> Data:
     """What an attribute with a source holds at the last of `rows`."""
     if is_quantity(attribute):
-        return number(attribute, number_at(meter, attribute, rows))
+        return number(attribute, number_at(meter, attribute, rows, resets_of(meter, one)))
     at_us, shown_us = int(rows.at_us[-1]), int(rows.shown_us[-1])
     if attribute.source in QUANTITIES:
-        _, when_us = extreme(meter, attribute, at_us)
+        _, when_us = extreme(meter, attribute, at_us, resets_of(meter, one))
         return date_time(meter, attribute, when_us) if when_us else _NEVER
     assert attribute.source is not None
     return _SOURCES[attribute.source](meter, one, attribute, at_us, shown_us)

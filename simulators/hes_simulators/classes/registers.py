@@ -2,7 +2,8 @@
 Registers: class_id 3 (register), 4 (extended register) and 5 (demand register).
 
 Owns what stands beside their values: scaler_unit, status, capture times, demand periods. The
-values themselves are sources of the model. Energy is what was measured: no client resets it.
+values themselves are sources of the model. Demands and maxima can be begun anew, where the model
+grants it; energy is what has flowed, and no client resets it.
 Source: IEC 62056-6-2, class_id 3, 4, 5.
 """
 
@@ -12,17 +13,21 @@ from typing import TYPE_CHECKING, Final
 
 from hes_protocol.axdr import Data, DataTag
 from hes_protocol.cosem import ScalerUnit, Unit
-from hes_protocol.models.objects import ModelAttribute, ModelObject
+from hes_protocol.models.objects import ModelAttribute, ModelObject, Statistic
 from hes_simulators.classes.answering import (
+    OBJECT_UNDEFINED,
     OTHER_REASON,
     Refused,
     double_long_unsigned,
+    invoking,
     long_unsigned,
+    nothing,
     number,
     unsigned,
 )
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import DAY_S
+from hes_simulators.resets import add_reset, last_reset, resets_of
 from hes_simulators.values import Rows, boundaries, date_time, heard_shown_us
 
 if TYPE_CHECKING:
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 
 _VALUE: Final = 2
 _COUNT_UNIT: Final = 255
+_EXTREMES: Final = frozenset({Statistic.MAXIMUM, Statistic.MINIMUM})
+_NEXT_PERIOD: Final = 2
 
 
 def scaler_unit(attribute: ModelAttribute) -> Data:
@@ -46,6 +53,19 @@ class Register(Plain):
         if index != 3:
             return None
         return meter.kind.served.constant(one, index, scaler_unit(one.attributes[_VALUE]))
+
+    @invoking
+    def invoke(
+        self, meter: Meter, one: ModelObject, method_index: int, data: Data | None, sap: int
+    ) -> Data | None:
+        """reset: of a maximum or minimum, which begins anew."""
+        if method_index != 1:
+            raise Refused(OBJECT_UNDEFINED)
+        nothing(data)
+        if one.attributes[_VALUE].statistic not in _EXTREMES:
+            raise Refused(OTHER_REASON)
+        add_reset(meter, one, shows=False)
+        return None
 
 
 class ExtendedRegister(Register):
@@ -77,8 +97,11 @@ class DemandRegister(Plain):
                 return unsigned(0)
             case 6 | 7:
                 rows = Rows.at(meter, meter.now_us)
-                begun_us = int(boundaries(meter, rows, value.period_s or 900)[1][0])
-                return date_time(meter, one.attributes[index], begun_us)
+                on_time_us, shown_us = boundaries(meter, rows, value.period_s or 900)
+                begun_us = last_reset(resets_of(meter, one), int(on_time_us[0]), meter.now_us)
+                cut = begun_us > on_time_us[0]
+                shown = meter.time.shown_us(begun_us) if cut else int(shown_us[0])
+                return date_time(meter, one.attributes[index], shown)
             case 8:
                 return double_long_unsigned(value.period_s or 900)
             case 9:
@@ -96,3 +119,18 @@ class DemandRegister(Plain):
             number(data, DataTag.LONG_UNSIGNED, 1, 1)
         else:
             super().take(meter, one, index, data, sap)
+
+    @invoking
+    def invoke(
+        self, meter: Meter, one: ModelObject, method_index: int, data: Data | None, sap: int
+    ) -> Data | None:
+        """
+        reset: the period ends, both averages are 0. next_period: it ends, and its average is shown.
+
+        The one that begins ends where the clock's would have ended.
+        """
+        if method_index not in (1, 2):
+            raise Refused(OBJECT_UNDEFINED)
+        nothing(data)
+        add_reset(meter, one, shows=method_index == _NEXT_PERIOD)
+        return None

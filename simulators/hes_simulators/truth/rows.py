@@ -31,6 +31,7 @@ from hes_simulators.captures import capture_objects, capture_period_s
 from hes_simulators.clock import SECOND_US, grid, microseconds, moment
 from hes_simulators.meter import Meter
 from hes_simulators.randomness import Int64Array
+from hes_simulators.resets import resets_of
 from hes_simulators.truth.journal import FileJournal, rfc3339
 from hes_simulators.values import Rows, is_quantity, numbers, profile_status, wrapped
 
@@ -248,13 +249,13 @@ def _column(meter: Meter, column: CaptureObject, captured: Rows) -> Int64Array |
     """The numbers of a column; None where it holds something else."""
     one = meter.kind.model.objects.get((column.class_id, column.obis))
     attribute = None if one is None else one.attributes.get(column.attribute_index)
-    if attribute is None:
+    if one is None or attribute is None:
         return None
     if attribute.source == "profile_status":
         return profile_status(meter, captured)
     if not is_quantity(attribute):
         return None
-    found = numbers(meter, attribute, captured)
+    found = numbers(meter, attribute, captured, resets_of(meter, one))
     if attribute.tag is None:
         return found
     return np.array([wrapped(value, attribute.tag) for value in found.tolist()], np.int64)
