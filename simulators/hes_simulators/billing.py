@@ -9,7 +9,7 @@ Source: IEC 62056-6-1, 0.0.10.0.1.255 (end of billing period 1), 0.0.98.1.0.255 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -29,6 +29,28 @@ def billing_grid(period: str, face: Face) -> Grid | None:
             return EveryDay(face.zone)
         case _:
             return None
+
+
+ClosingsKey: TypeAlias = tuple[object, ...]
+
+
+def close_now(state: MeterState, at_us: int) -> None:
+    """Close the period out of turn; of more than are ever shown the oldest are forgotten."""
+    state.billings.append(at_us)
+    del state.billings[:-_MOST]
+
+
+def closings_key(state: MeterState) -> ClosingsKey:
+    """As long as it is the same, what was closed until a moment is the same."""
+    dark, steps, billings = state.dark, state.clock_steps, state.billings
+    return (
+        len(steps),
+        steps[-1] if steps else None,
+        len(billings),
+        billings[-1] if billings else None,
+        dark.closed[-1] if dark.closed else None,
+        dark.since_us,
+    )
 
 
 def closings(
@@ -67,8 +89,10 @@ def _by_clock(
             break
         after_us = min(before_us, segment.shown_us(segment.from_us))
         before_us = segment.shown_us(end_us)
-        for end in on.between(after_us, before_us, _MOST).tolist():
-            at_us = max(int(segment.true_us(np.array([end]))[0]), segment.from_us)
+        ends = on.between(after_us, before_us, _MOST)
+        # Of hundreds that a step has jumped over, one is left.
+        at, first = np.unique(np.maximum(segment.true_us(ends), segment.from_us), return_index=True)
+        for at_us, end in zip(at.tolist(), ends[first].tolist(), strict=True):
             lit_us = state.dark.lit_from(at_us)
             if lit_us is not None and lit_us <= until_us:
                 moments.append((lit_us, clock.shown_us(lit_us) if lit_us > at_us else end))

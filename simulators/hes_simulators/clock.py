@@ -31,7 +31,8 @@ OctetArray = npt.NDArray[np.uint8]
 SECOND_US: Final = 1_000_000
 DAY_S: Final = 86_400
 _DAY_US: Final = DAY_S * SECOND_US
-_STEPS_KEPT: Final = 2048
+# Each costs whoever reads a profile; of a client that throws the clock about, the last ones count.
+_STEPS_KEPT: Final = 256
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DST_BIT: Final = 0x80
 _UNSPECIFIED: Final = -0x8000

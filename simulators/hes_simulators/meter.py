@@ -46,7 +46,7 @@ from hes_protocol.server import (
 from hes_protocol.wrapper import WrapperLink
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators import answers, keys
-from hes_simulators.billing import closings
+from hes_simulators.billing import ClosingsKey, close_now, closings, closings_key
 from hes_simulators.classes import Answer, interface_class, limiter, mbus
 from hes_simulators.classes.accounting import Account
 from hes_simulators.clock import SECOND_US, Face, MeterClock, microseconds, moment, standard_zone
@@ -128,6 +128,10 @@ class Meter:
     _time: MeterClock | None = attrs.field(default=None, init=False, repr=False)
     _face: Face | None = attrs.field(default=None, init=False, repr=False)
     _installed_us: int | None = attrs.field(default=None, init=False, repr=False)
+    # Until when they are known, and of which state: each column of a billing profile asks again.
+    _closings: tuple[ClosingsKey, int, Int64Array, Int64Array] | None = attrs.field(
+        default=None, init=False, repr=False
+    )
     # Until then nothing is due by itself.
     _quiet_us: int = attrs.field(default=_NOT_KNOWN, init=False, repr=False)
     _advancing: bool = attrs.field(default=False, init=False, repr=False)
@@ -403,7 +407,7 @@ class Meter:
 
     def close_billing(self) -> None:
         """Close the billing period, now."""
-        self.state.billings.append(self.now_us)
+        close_now(self.state, self.now_us)
         self.event("billing_reset")
 
     def _tell_outage(self, why: Cut, *, on: bool) -> None:
@@ -456,7 +460,13 @@ class Meter:
 
     def closings(self, until_us: int) -> tuple[Int64Array, Int64Array]:
         """When billing periods were closed: true and shown moments."""
-        return closings(self.kind.billing, self.time, self.state, until_us)
+        known = closings_key(self.state)
+        if self._closings is None or self._closings[0] != known or self._closings[1] < until_us:
+            found = closings(self.kind.billing, self.time, self.state, until_us)
+            self._closings = known, until_us, *found
+        _, _, at, shown = self._closings
+        count = int(np.searchsorted(at, until_us, side="right"))
+        return at[:count], shown[:count]
 
     def heard_every_s(self, quantity: str) -> int:
         """How often the device is heard that measures a quantity; 0: the meter does so itself."""

@@ -26,7 +26,7 @@ from hes_simulators.classes.answering import (
     number,
     octets,
 )
-from hes_simulators.classes.columns import check_columns
+from hes_simulators.classes.columns import check_captured
 from hes_simulators.classes.interface import Answer
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import DAY_S
@@ -88,7 +88,7 @@ class ProfileGeneric(Plain):
         assert isinstance(one, ModelProfile)
         match index:
             case 3:
-                check_columns(meter, data)
+                check_captured(meter, one, data)
                 meter.keep(one, index, data)
             case 4 if one.on is CaptureOn.PERIOD:
                 period_s = number(data, DataTag.DOUBLE_LONG_UNSIGNED, 0, DAY_S)

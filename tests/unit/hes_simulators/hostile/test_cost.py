@@ -1,0 +1,120 @@
+"""What one request of a client with all rights may cost, however it was prepared."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import attrs
+import pytest
+
+from hes_protocol.axdr import array
+from hes_protocol.cosem import CaptureObject, Obis
+from hes_protocol.cosem.objects import Attribute
+from hes_protocol.models.objects import ModelObject
+from hes_protocol.server import GetRequested, SetRequested
+from hes_protocol.xdlms.results import DataAccessResult
+from hes_simulators.clock import microseconds
+from hes_simulators.meter import Meter
+from hes_simulators.values import is_quantity
+from tests.attacker import MODELS, NOW, kind_of, meter_of
+from tests.cost import assert_costs
+
+LOAD_PROFILE = Attribute(7, Obis.parse("1.0.99.1.0.255"), 2)
+CLOCK = CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2, 0)
+# A first look at a meter opens the days of its installation; this is about what comes after.
+BUDGET_S = 0.06
+
+
+def get(meter: Meter, attribute: Attribute) -> tuple[DataAccessResult, bytes]:
+    sap = meter.kind.main_client.sap
+    got = meter.get(GetRequested(1, attribute, None, sap))
+    return got.result, bytes(got.octets)
+
+
+def capture(meter: Meter, *columns: CaptureObject) -> DataAccessResult:
+    sap = meter.kind.main_client.sap
+    objects = array(*(column.to_data() for column in (CLOCK, *columns)))
+    where = Attribute(7, LOAD_PROFILE.obis, 3)
+    return meter.set(SetRequested(1, where, objects, None, sap)).result
+
+
+def column(one: ModelObject, index: int) -> CaptureObject:
+    return CaptureObject(one.class_id, one.obis, index, 0)
+
+
+WRITABLE = [
+    name
+    for name in MODELS
+    for profile in kind_of(name).model.profiles.values()
+    if profile.obis == LOAD_PROFILE.obis
+    and kind_of(name).main_client.sap in profile.attributes[3].write
+]
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+def test_what_would_fill_each_row_is_not_captured(name: str) -> None:
+    """A buffer, least of all its own, and lists of hundreds of octets."""
+    meter = meter_of(name)
+    objects = meter.kind.model.objects.values()
+    whole = [column(one, 2) for one in objects if one.class_id == 7]
+    whole.append(CaptureObject(15, Obis.parse("0.0.40.0.0.255"), 2, 0))
+    assert CaptureObject(7, LOAD_PROFILE.obis, 2, 0) in whole
+    for one in whole:
+        assert capture(meter, one) is DataAccessResult.OTHER_REASON, str(one)
+    assert meter.state.is_fresh
+
+
+@pytest.mark.parametrize("name", ["is-15959-single-phase", "prepayment"])
+def test_whatever_may_be_captured_is_soon_read(name: str) -> None:
+    """Of each source that is no quantity as many columns as there may be, and the buffer full."""
+    taken = 0
+    for where in sources(meter_of(name)):
+        meter = meter_of(name)
+        count = 63
+        while count and capture(meter, *(where,) * count):
+            count //= 2
+        if not count:
+            continue
+        taken += 1
+        meter.kind = attrs.evolve(meter.kind, now=lambda: NOW + timedelta(days=36))
+        assert_costs(partial(get, meter, LOAD_PROFILE), BUDGET_S)
+    assert taken > 8
+
+
+def sources(meter: Meter) -> list[CaptureObject]:
+    """An attribute of each source."""
+    found = {
+        attribute.source: column(one, index)
+        for one in meter.kind.model.objects.values()
+        for index, attribute in one.attributes.items()
+        if attribute.source is not None and not is_quantity(attribute)
+    }
+    return list(found.values())
+
+
+@pytest.mark.parametrize("name", ["idis-solar", "is-15959-single-phase"])
+@pytest.mark.parametrize("throw_us", [10**9, 10**15])
+def test_a_clock_that_was_thrown_about_costs_no_profile_more(name: str, throw_us: int) -> None:
+    """A step costs whoever goes through the periods; so many steps back and forth, so many ends."""
+    meter = meter_of(name)
+    meter.advance(NOW)
+    at_us = microseconds(NOW)
+    for step in range(3000):
+        at_us += 5_000_000
+        meter.advance_us(at_us)
+        meter.time.set(at_us, at_us + throw_us * (step % 7 - 3))
+    meter.kind = attrs.evolve(meter.kind, now=lambda: NOW + timedelta(days=1))
+    for profile in meter.kind.model.profiles.values():
+        if meter.kind.main_client.sap in profile.attributes[2].read:
+            attribute = Attribute(7, profile.obis, 2)
+            assert_costs(partial(get, meter, attribute), 3 * BUDGET_S)
+
+
+def test_periods_that_are_closed_out_of_turn_are_kept_as_far_as_they_show() -> None:
+    meter = meter_of("idis-single-phase")
+    meter.advance(NOW)
+    for _ in range(1000):
+        meter.advance_us(meter.now_us + 60_000_000)
+        meter.close_billing()
+    assert len(meter.state.billings) == len(meter.closings(meter.now_us)[0]) == 400
