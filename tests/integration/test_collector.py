@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -42,6 +43,7 @@ from hes_collectors.dlms import (
     run,
 )
 from hes_simulators import Fleet, FleetSettings, Security, rows
+from hes_simulators.scenario.local import step_clock
 from tests.unit.hes_collectors import port_contracts
 from tests.unit.hes_collectors.pushes import ciphered, hdlc, notification, wrapped
 
@@ -97,9 +99,12 @@ def collector(ports: Ports, **changes: Any) -> Context:
 
 
 @asynccontextmanager
-async def fleet_of(meters: int, inventory: Inventory, **changes: Any) -> AsyncIterator[Fleet]:
+async def fleet_of(
+    meters: int, inventory: Inventory, now: Callable[[], datetime] = utc_now, **changes: Any
+) -> AsyncIterator[Fleet]:
     """A fleet at work whose meters the inventory knows."""
-    fleet = Fleet(FleetSettings(meters=meters, port=0, profile_days=2, **changes), start_number=1)
+    settings = FleetSettings(meters=meters, port=0, profile_days=2, **changes)
+    fleet = Fleet(settings, start_number=1, now=now)
     async with trio.open_nursery() as nursery:
         await nursery.start(fleet.serve)
         records = [
@@ -121,6 +126,22 @@ def stored(database: Database) -> Counter[tuple[str, datetime, str, int]]:
     )
     with database.connection() as connection:
         return Counter(connection.execute(query).fetchall())
+
+
+def statements(database: Database) -> dict[tuple[str, datetime, str], list[int]]:
+    """What is stored of each instant: the reading, and in order what was told otherwise."""
+    query = (
+        "SELECT m.serial, r.captured_at, encode(c.obis, 'hex'), r.value FROM"
+        " (SELECT 0 AS nth, series_id, captured_at, value FROM reading UNION ALL"
+        "  SELECT revision_id, series_id, captured_at, value FROM reading_revision) AS r"
+        " JOIN series s USING (series_id) JOIN channel c USING (channel_id)"
+        " JOIN meter m USING (meter_id) WHERE c.source IS NOT NULL ORDER BY nth"
+    )
+    found: dict[tuple[str, datetime, str], list[int]] = {}
+    with database.connection() as connection:
+        for serial, at, obis, value in connection.execute(query):
+            found.setdefault((serial, at, obis), []).append(value)
+    return {key: [value for value, _ in groupby(values)] for key, values in found.items()}
 
 
 def truth(fleet: Fleet, begun: datetime, until: datetime) -> set[tuple[str, datetime, str, int]]:
@@ -233,6 +254,49 @@ async def test_a_fleet_that_does_otherwise_is_read_by_its_model(
     assert count(database, "SELECT count(*) FROM security_event") == 0
     assert count(database, "SELECT count(*) FROM reading_revision") == 0
     assert count(database, "SELECT count(*) FROM own_counter WHERE reserved_to > 250000") == 3
+
+
+@pytest.mark.parametrize("name", ["hes-household", "hes-household-entry"])
+async def test_what_a_clock_captured_twice_is_stored_twice(
+    name: str, ports: Ports, database: Database, inventory: Inventory
+) -> None:
+    """In the order of capture, once each, however often the meter is read; others are unharmed."""
+    behind = [timedelta(hours=3)]  # everybody's time
+    model = next(model for model in models() if model.name == name)
+
+    def now() -> datetime:
+        return utc_now() - behind[0]
+
+    surroundings = attrs.evolve(collector(ports), models={name: model}, now=now)
+    begun = now()
+    async with (
+        fleet_of(3, inventory, now, model=name, quirks=model.quirks) as fleet,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(run, surroundings)
+        await until(lambda: missing(database, fleet, begun, begun) == 0)
+        set_back = fleet.meter(1)
+        step_clock(set_back, now(), -100 * 60_000_000)
+        for hours in (2.5, 2, 1, 0):
+            behind[0] = timedelta(hours=hours)
+            sessions = fleet.counters.sessions
+            await until(lambda: fleet.counters.sessions >= sessions + 9)  # noqa: B023 - at once
+            kept = count(database, "SELECT count(*) FROM reading_revision")
+        nursery.cancel_scope.cancel()
+    assert fleet.counters.failed == 0
+    first = begun - timedelta(days=1)
+    first -= timedelta(seconds=first.timestamp() % QUARTER.total_seconds())
+    told: dict[tuple[str, datetime, str], list[int]] = {}
+    for meter in fleet.all_meters():
+        for row in rows(meter, first, now() - timedelta(minutes=1)):
+            for obis, value in row.values.items():
+                key = (row.serial, row.captured_at, bytes(map(int, obis.split("."))).hex())
+                told.setdefault(key, []).append(value)
+    twice = {serial for (serial, _, _), values in told.items() if len(values) > 1}
+    assert twice == {set_back.identity.serial}
+    said = statements(database)
+    assert said == {key: [value for value, _ in groupby(values)] for key, values in told.items()}
+    assert kept > 4
 
 
 @pytest.mark.parametrize("security", ["md5", "sha1", "sha256"])

@@ -110,16 +110,26 @@ class EntryPieces:
         A row that is read twice may differ in what is known of its time, and would be taken for a
         correction. Args: new: what is not committed already.
         """
-        old = 0
-        while old < len(times) and (at := times[old].at) is not None and self._is_old(at, old, new):
-            old += 1
+        old = self._known_rows(times, new)
+        for place, row in enumerate(times):
+            # Whatever was captured before a committed row is committed as well.
+            if row.at is not None and row.certain and new.is_committed(row.at):
+                old = max(old, place + 1)
         return tuple(place >= old for place in range(len(times)))
 
-    def _is_old(self, at: datetime, place: int, new: Unread) -> bool:
-        if new.is_committed(at) or self._known is None:
-            return new.is_committed(at)
-        # Of a clock that was set back, what bears an earlier time than the known row may be new.
-        return at == self._known if place == 0 or new.again else at <= self._known
+    def _known_rows(self, times: Sequence[RowTime], new: Unread) -> int:
+        """How many rows the piece begins with that were seen in the one before, or committed."""
+        known = self._known
+        old = 0
+        while old < len(times) and (at := times[old].at) is not None:
+            seen = known is not None and (
+                # Of a clock that was set back, what bears an earlier time may be new.
+                at == known if old == 0 or new.again else at <= known
+            )
+            if not seen and not new.is_committed(at):
+                break
+            old += 1
+        return old
 
     def current(self) -> tuple[int, int] | None:
         """First and last place to ask for; None at the end."""
