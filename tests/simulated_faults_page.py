@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from hes_simulators.faults import FAULTS, Fault, Where
-from hes_simulators.faults.kinds import Bomb
+from hes_simulators.faults.kinds import Bomb, parameter_text
 from hes_simulators.proxy import Toxics
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "simulated-faults.md"
@@ -102,8 +102,7 @@ def _fault_row(kind: type[Fault]) -> str:
 
 
 def _parameter(field: attrs.Attribute[Any]) -> str:
-    choices = f" ({', '.join(type(field.default))})" if isinstance(field.default, str) else ""
-    return f"`{field.name}={field.default}` {field.metadata['text']}{choices}"
+    return f"`{field.name}={field.default}` {parameter_text(field)}"
 
 
 def _shapes() -> list[tuple[str, str]]:

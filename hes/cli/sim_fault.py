@@ -224,6 +224,11 @@ def _socket(port: int | None) -> Path:
         return control_path(folder, port)
     found = sorted(folder.glob("fault-*.sock"))
     if len(found) > 1:
+        from hes_simulators.faults.lines import somebody_serves
+
+        # One that was killed leaves its socket.
+        found = [path for path in found if somebody_serves(path)] or found[:1]
+    if len(found) > 1:
         ports = ", ".join(path.stem.removeprefix("fault-") for path in found)
         raise click.UsageError(f"several fleets run: say --port, one of {ports}")
     if not found:

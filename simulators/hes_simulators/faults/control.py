@@ -24,7 +24,7 @@ import attrs
 import trio
 
 from hes_simulators.faults.errors import FaultError
-from hes_simulators.faults.kinds import FAULTS
+from hes_simulators.faults.kinds import FAULTS, parameter_text
 from hes_simulators.faults.lines import serve_lines
 from hes_simulators.faults.script import FaultPlan, Rule
 from hes_simulators.scenario import tables
@@ -125,7 +125,8 @@ class Control:
             raise FaultError("bad-command", f"{min(values)} is no key of clear"[:300])
         cleared = [rule for rule in self._plan if name is None or rule.name == name]
         if name is not None and not cleared:
-            raise FaultError("unknown-rule", str(name)[:80])
+            rules = ", ".join(rule.name for rule in self._plan) or "none"
+            raise FaultError("unknown-rule", f"{str(name)[:80]}; there are {rules}"[:300])
         if not dry:
             for rule in cleared:
                 self._plan.remove(rule.name)
@@ -188,7 +189,7 @@ def kinds() -> dict[str, Any]:
                 "on": kind.where,
                 "does": (kind.__doc__ or "").strip().splitlines()[0],
                 "parameters": {
-                    field.name: {"default": field.default, "is": field.metadata["text"]}
+                    field.name: {"default": field.default, "is": parameter_text(field)}
                     for field in attrs.fields(kind)
                 },
             }

@@ -99,6 +99,17 @@ def _number(default: float, low: float, high: float, text: str) -> float:
     return attrs.field(default=default, validator=_limited(low, high), metadata=metadata)
 
 
+def _choices(field: attrs.Attribute[Any]) -> list[str]:
+    """Of a parameter that is a member of an enumeration: all of them."""
+    return list(type(field.default)) if isinstance(field.default, StrEnum) else []
+
+
+def parameter_text(field: attrs.Attribute[Any]) -> str:
+    """What a parameter is, for people, with what can be chosen."""
+    choices = _choices(field)
+    return f"{field.metadata['text']}: {', '.join(choices)}" if choices else field.metadata["text"]
+
+
 @attrs.frozen(kw_only=True)
 class Fault:
     """
@@ -123,14 +134,15 @@ class Fault:
 
         Raises: FaultError: "unknown-parameter", "bad-parameter".
         """
-        known = {field.name for field in attrs.fields(cls)}
-        for name in parameters:
+        known = {field.name: field for field in attrs.fields(cls)}
+        for name, value in parameters.items():
             if name not in known:
-                raise FaultError("unknown-parameter", f"{cls.name} has no {name}")
-        try:
-            return cls(**parameters)
-        except ValueError as error:  # of an enumeration
-            raise FaultError("bad-parameter", str(error)[:80]) from None
+                has = f"only {', '.join(known)}" if known else "no parameters"
+                raise FaultError("unknown-parameter", f"{str(name)[:80]}: {cls.name} has {has}")
+            choices = _choices(known[name])
+            if choices and value not in choices:
+                raise FaultError("bad-parameter", f"{name}: one of {', '.join(choices)}")
+        return cls(**parameters)
 
 
 # --- whether a connection is taken ------------------------------------------------------------
@@ -255,9 +267,7 @@ class BombFault(Fault):
     where = Where.APDU
     row = "10, 11"
     shape: Bomb = attrs.field(
-        default=Bomb.NESTED,
-        converter=Bomb,
-        metadata={"text": "what it is made of"},
+        default=Bomb.NESTED, converter=Bomb, metadata={"text": "what it is made of"}
     )
 
 
@@ -272,9 +282,7 @@ class WrongCheck(Fault):
     where = Where.FRAME
     row = "7"
     check: HdlcCheck = attrs.field(
-        default=HdlcCheck.FCS,
-        converter=HdlcCheck,
-        metadata={"text": "which one"},
+        default=HdlcCheck.FCS, converter=HdlcCheck, metadata={"text": "which one"}
     )
     share: float = _number(1.0, 0.0, 1.0, "of the frames")
 
@@ -299,9 +307,7 @@ class Latency(Fault):
     name = "latency"
     where = Where.STREAM
     distribution: Distribution = attrs.field(
-        default=Distribution.CONSTANT,
-        converter=Distribution,
-        metadata={"text": "of the times"},
+        default=Distribution.CONSTANT, converter=Distribution, metadata={"text": "of the times"}
     )
     seconds: float = _number(0.5, 0.0, 86_400.0, "the time, or its median")
     spread: float = _number(
@@ -399,9 +405,7 @@ class ImageActivation(Fault):
     where = Where.IMAGE
     row = "43, 44"
     outcome: ImageOutcome = attrs.field(
-        default=ImageOutcome.FAILS,
-        converter=ImageOutcome,
-        metadata={"text": "how"},
+        default=ImageOutcome.FAILS, converter=ImageOutcome, metadata={"text": "how"}
     )
     share: float = _number(0.05, 0.0, 1.0, "of the activations")
 

@@ -94,6 +94,8 @@ async def ask(path: Path, command: Mapping[str, Any]) -> dict[str, Any]:
                     return _checked(json.loads(line))
     except FileNotFoundError:
         raise ControlError(f"nothing runs here: {path} does not exist") from None
+    except ConnectionRefusedError:
+        raise ControlError(f"nothing runs here: {path} is left from one that was killed") from None
     except (
         OSError,
         RuntimeError,
@@ -103,6 +105,12 @@ async def ask(path: Path, command: Mapping[str, Any]) -> dict[str, Any]:
     ) as error:
         raise ControlError(f"{path}: {error or 'no answer'}") from None
     raise ControlError(f"{path}: no answer")
+
+
+def somebody_serves(path: Path) -> bool:
+    """Whether the socket is served, and not only left from somebody who was killed."""
+    with _short(path) as name, socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(name) == 0
 
 
 def _checked(answer: Any) -> dict[str, Any]:

@@ -460,7 +460,8 @@ def read_fault(keys: Table) -> Fault:
     try:
         return fault(name, parameters)
     except FaultError as error:
-        raise keys.error("fault", str(error)) from None
+        key = "fault" if error.code == "unknown-fault" else "parameters"
+        raise keys.error(key, str(error)) from None
 
 
 _KINDS: Final[Sequence[type[Action]]] = (

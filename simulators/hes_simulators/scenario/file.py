@@ -93,16 +93,18 @@ def parse_scenario(
     own_seed = root.take("seed", tables.whole(0, 2**63 - 1), 1)
     seed = own_seed if seed is None else seed
     zone = root.take("zone", tables.zone, None)
-    groups = _groups(root, zone, models, meters, head_end)
-    districts = _unique([_district(one) for one in root.tables("district")], name, "district")
+    own_meters = root.take("meters", tables.whole(1, MOST_METERS), None)
+    sections = {key: root.tables(key) for key in ("population", "district", "fault", "timeline")}
+    root.end()  # a heading that is misspelt is told before what is missing without it
+    groups = _groups(root, sections["population"], own_meters, zone, models, meters, head_end)
+    districts = _unique([_district(one) for one in sections["district"]], name, "district")
     population = Population(groups, districts or [District(name="Town")], seed)
-    faults = _unique([_fault(one, population, seed) for one in root.tables("fault")], name, "fault")
+    faults = _unique([_fault(one, population, seed) for one in sections["fault"]], name, "fault")
     happenings = _unique(
-        [_happening(one, population, zone or _DEFAULT) for one in root.tables("timeline")],
+        [_happening(one, population, zone or _DEFAULT) for one in sections["timeline"]],
         name,
         "timeline",
     )
-    root.end()
     return Scenario(
         name=name,
         title=title,
@@ -138,19 +140,19 @@ def read_rule(values: Mapping[str, Any], population: Population, seed: int) -> R
 
 def _groups(
     root: Table,
+    found: Sequence[Table],
+    said: int | None,
     zone: ZoneInfo | None,
     models: Mapping[str, Model] | None,
     wanted: int | None,
     head_end: Target,
 ) -> list[Group]:
-    said = root.take("meters", tables.whole(1, MOST_METERS), None)
-    found = root.tables("population")
     if not found:
         raise root.error("population", "there is none: who are the meters?")
-    shares = ["share" in one for one in found]
-    if any(shares) and not all(shares):
+    by_share = any("share" in one for one in found)
+    if by_share and any("count" in one for one in found):
         raise root.error("population", "all of them are shares, or all are counts")
-    if all(shares):
+    if by_share:
         total = said if wanted is None else wanted
         if total is None:
             raise root.error("meters", "is missing: populations are shares of it")
@@ -269,7 +271,9 @@ def _choice(keys: Table, population: Population) -> Choice:
     except KeyError as error:
         named = {"population": choice.group, "district": choice.district, "feeder": choice.feeder}
         key = next(key for key, value in named.items() if value == error.args[0])
-        raise keys.error(key, f"there is no {key} {error.args[0]!r}") from None
+        wanted = str(error.args[0])
+        names = tables.few(wanted, population.names(key))
+        raise keys.error(key, f"{wanted!r} is none of {names}") from None
     if choice.meters is not None and max(choice.meters) >= len(population):
         raise keys.error("meters", f"there are {len(population)} meters")
     if not len(found):

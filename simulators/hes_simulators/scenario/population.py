@@ -156,6 +156,19 @@ class Population:
                 return np.arange(indices.start, indices.stop, dtype=np.int64)
         raise KeyError(name)
 
+    def names(self, key: str) -> list[str]:
+        """What can be chosen by `population`, `district` or `feeder`."""
+        match key:
+            case "population":
+                return [group.name for group in self.groups]
+            case "district":
+                return [district.name for district in self.districts]
+        return [
+            district.feeder(number)
+            for district in self.districts
+            for number in range(district.feeders)
+        ]
+
     @cached_property
     def _cells(self) -> Int64Array:
         """(meters, 3): numbers from 0 of district, feeder in it, transformer on that."""

@@ -34,6 +34,7 @@ class Table:
     def __init__(self, where: str, values: Mapping[str, Any]) -> None:
         self.where = where
         self._values = dict(values)
+        self._asked: list[str] = []
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
@@ -51,9 +52,12 @@ class Table:
         Args: read: raises ValueError with the words for people where it does not like the value.
         Raises: ScenarioError: it is not there and has no default, or is not liked.
         """
+        self._asked.append(key)
         if key not in self._values:
             if default is _REQUIRED:
-                raise self.error(key, "is missing")
+                like = get_close_matches(key, self._values, n=1)
+                there = f"; {like[0]!r} stands there" if like else ""
+                raise self.error(key, f"is missing{there}")
             return default
         try:
             return read(self._values.pop(key))
@@ -76,7 +80,10 @@ class Table:
         Raises: ScenarioError: something does.
         """
         if self._values:
-            raise self.error(min(self._values), "is no key of this table")
+            key = min(self._values)
+            like = get_close_matches(key, self._asked, n=1)
+            meant = f"; is {like[0]!r} meant?" if like else ""
+            raise self.error(key, f"is no key of this table{meant}")
 
     def error(self, key: str, detail: str) -> ScenarioError:
         """An error about one key."""
@@ -115,8 +122,8 @@ def share(value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def _few(wanted: str, names: Sequence[str]) -> str:
-    """All names, or of many those that look like the one that was wanted."""
+def few(wanted: str, names: Sequence[str]) -> str:
+    """For people: all names, or of many those that look like the one that was wanted."""
     if len(names) <= _FEW:
         return ", ".join(names)
     like = get_close_matches(wanted, names, cutoff=0.5) or names[:3]
@@ -128,7 +135,7 @@ def one_of(*names: str) -> Callable[[object], str]:
 
     def read(value: object) -> str:
         if value not in names:
-            raise ValueError(f"{value!r} is none of {_few(str(value), names)}")
+            raise ValueError(f"{value!r} is none of {few(str(value), names)}")
         return str(value)
 
     return read

@@ -27,6 +27,7 @@ from hes_simulators.faults.lines import (
     RefusedError,
     ask,
     serve_lines,
+    somebody_serves,
 )
 from hes_simulators.scenario import RealPace
 from hes_simulators.scenario.population import District, Group, Population
@@ -236,8 +237,12 @@ async def test_what_a_dead_process_left_is_replaced_but_no_file(tmp_path: Path) 
     path = tmp_path / "fault-1.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
+    assert not somebody_serves(path)
+    with pytest.raises(ControlError, match="is left from one that was killed"):
+        await ask(path, {"do": "list"})
     async with fleet(tmp_path) as there:
         assert await there.ask("list") == {"rules": []}
+        assert await trio.to_thread.run_sync(somebody_serves, path)
     path.write_text("mine")
     with pytest.RaisesGroup(ControlError, flatten_subgroups=True):
         async with fleet(tmp_path):

@@ -145,7 +145,20 @@ HEAD = '[[population]]\nname = "homes"\nmodel = "a"\ncount = 3\n'
         ),
         (
             f'{HEAD}[[timeline]]\ndo = "outage"\nat = "+1s"\ndistrict = "Hill"\n',
-            "1, district: there is no district 'Hill'",
+            "1, district: 'Hill' is none of Town",
+        ),
+        (
+            f'{HEAD}[[timeline]]\ndo = "outage"\nat = "+1s"\nfeeder = "Town 1"\n',
+            "1, feeder: 'Town 1' is none of Town F1",
+        ),
+        (f'{HEAD}[[distrikt]]\nname = "Hill"\n', "f.toml, distrikt: is no key of this table"),
+        (
+            f"meters = 9\n{HEAD.replace('count = 3', 'shar = 1')}[[population]]\nshare = 1\n",
+            "1, share: is missing; 'shar' stands there",
+        ),
+        (
+            f'{HEAD}[[timeline]]\ndo = "outage"\nat = "+1s"\nfeeders = "Town F1"\n',
+            "1, feeders: is no key of this table; is 'feeder' meant?",
         ),
         (
             f'{HEAD}[[timeline]]\ndo = "outage"\nat = "+1s"\nmeters = "4"\n',
@@ -170,6 +183,14 @@ HEAD = '[[population]]\nname = "homes"\nmodel = "a"\ncount = 3\n'
         (
             f'{HEAD}[[timeline]]\ndo = "fault"\nat = "+1s"\nfault = "rain"\n',
             "1, fault: unknown-fault: rain",
+        ),
+        (
+            f'{HEAD}[[fault]]\nfault = "bomb"\nparameters = {{ shape = "egg" }}\n',
+            "[[fault]] 1, parameters: bad-parameter: shape: one of nested, oversized",
+        ),
+        (
+            f'{HEAD}[[fault]]\nfault = "hang"\nparameters = {{ blocks = 1 }}\n',
+            "[[fault]] 1, parameters: unknown-parameter: blocks: hang has only answer",
         ),
         (f'{HEAD}[[fault]]\nfault = "drip"\nshare = 2\n', "[[fault]] 1, share: a number above 0"),
         ('[[population]]\nmodel = "a"\ncount = 65001\n', "1, count: a whole number from 1"),
