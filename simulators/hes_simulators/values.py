@@ -47,6 +47,7 @@ _Numbers = TypeVar("_Numbers", int, Int64Array)
 _DEFAULT_PERIOD_S: Final = 900
 _MINUTE_US: Final = 60 * SECOND_US
 _HOUR_US: Final = 3600 * SECOND_US
+_LOAD_PROFILE: Final = Obis.parse("1.0.99.1.0.255")
 _NEVER: Final = Data(DataTag.OCTET_STRING, NOT_SPECIFIED)
 COUNTERS: Final = Obis.parse("0.0.96.15.0.255")
 """Under this name the state keeps what is counted: tampers, writes."""
@@ -427,6 +428,14 @@ def _counted(name: str) -> Callable[[Meter, int], int]:
     return lambda meter, _: meter.state.peek(COUNTERS, name, 0)
 
 
+def _load_profile_period_s(meter: Meter, _: int) -> int:
+    """What a client wrote, else the model's."""
+    profile = meter.kind.model.profiles.get(_LOAD_PROFILE)
+    usual = 0 if profile is None else profile.capture_period_s
+    period_s: int = meter.state.peek(_LOAD_PROFILE, "period_s", usual)
+    return period_s
+
+
 def _billing_at(
     meter: Meter, _: ModelObject, attribute: ModelAttribute, at_us: int, __: int
 ) -> Data:
@@ -502,6 +511,7 @@ _SOURCES: Final[dict[str, _Getter]] = {
         lambda meter, at_us: billing_operating_us(meter, at_us) // _MINUTE_US, _U32
     ),
     "billing_power_factor_pm": _number(billing_power_factor_pm, DataTag.LONG_UNSIGNED),
+    "load_profile_period_s": _number(_load_profile_period_s, DataTag.LONG_UNSIGNED),
     "tamper_count": _number(_counted("tampers"), _U32),
     "programming_count": _number(_counted("writes"), _U32),
     "battery_hours": _number(lambda meter, at_us: outage_us(meter, at_us) // _HOUR_US, _U32),

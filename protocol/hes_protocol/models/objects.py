@@ -110,6 +110,7 @@ METER_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "operating_min": "minutes with power so far",
         "billing_operating_min": "minutes with power in the billing period",
         "billing_power_factor_pm": "active by apparent import of the billing period, per mille",
+        "load_profile_period_s": "capture_period of the load profile 1.0.99.1.0.255",
         "tamper_count": "tamper events so far (cover, magnet)",
         "programming_count": "writes of clients so far",
         "battery_hours": "battery use so far, hours",
@@ -199,13 +200,19 @@ class Sort(StrEnum):
         """The enum that the meter gives."""
         return list(Sort).index(self) + 1
 
+    @property
+    def by_value(self) -> bool:
+        """Whether rows are ordered by what a column of theirs holds."""
+        return self not in (Sort.FIFO, Sort.LIFO)
+
 
 @attrs.frozen(kw_only=True)
 class ModelProfile(ModelObject):
     """
     A profile (class_id 7): an object that is one of `Model.objects`, too.
 
-    `entries` is profile_entries, its depth in rows; `capture_period_s` 0 unless `on` is PERIOD.
+    `entries` is profile_entries, its depth in rows; `capture_period_s` 0 unless `on` is PERIOD;
+    `sort_object` the column that it is sorted by, None for FIFO and LIFO.
     """
 
     capture_objects: tuple[CaptureObject, ...] = ()
@@ -213,6 +220,7 @@ class ModelProfile(ModelObject):
     capture_period_s: int = 0
     entries: int = 1
     sort: Sort = Sort.FIFO
+    sort_object: CaptureObject | None = None
 
 
 SOURCE_TAGS: Final[Mapping[str, DataTag]] = MappingProxyType(

@@ -107,3 +107,10 @@ def test_a_billing_row_has_the_power_factor_and_the_minutes_of_its_own_period() 
     active, apparent = (october[column] - september[column] for column in (2, 7))
     assert october[1] == active * 1000 // apparent
     assert october[-3] == (31 * 24 - 2) * 60
+
+
+def test_the_capture_period_is_told_twice_and_is_one() -> None:
+    one, period = hands("is-15959-single-phase"), DataTag.DOUBLE_LONG_UNSIGNED
+    assert one.value((1, "1.0.0.8.4.255")) == 1800
+    assert one.set((7, "1.0.99.1.0.255"), 4, Data(period, 900)) is DataAccessResult.SUCCESS
+    assert one.value((1, "1.0.0.8.4.255")) == one.value((7, "1.0.99.1.0.255"), 4) == 900
