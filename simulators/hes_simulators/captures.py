@@ -54,6 +54,8 @@ _CAPTURE_TIME: Final = (4, 5)  # of an extended register
 _VALUE: Final = 2
 _EXTREMES: Final = frozenset({Statistic.MAXIMUM, Statistic.MAXIMUM_AT, Statistic.MINIMUM})
 _SINCE, _PERIOD = "since_us", "period_s"
+# So many rows are looked at for those that a sorted buffer holds: three weeks of quarter-hours.
+_MOST_SORTED: Final = 2048
 _NUMBER_FORMATS: Final = {
     DataTag.UNSIGNED: "u1",
     DataTag.ENUM: "u1",
@@ -82,10 +84,11 @@ def held(meter: Meter, profile: ModelProfile) -> Rows:
 def captured(meter: Meter, profile: ModelProfile, until_us: int) -> Rows:
     """The rows that the buffer holds at a moment, not before `meter.now_us`'s last reset of it."""
     entries = meter.kind.entries(profile)
+    most = entries if profile.sort_object is None else _MOST_SORTED
     since_us = max(meter.state.peek(profile.obis, _SINCE, 0), meter.installed_us)
     match profile.on:
         case CaptureOn.PERIOD:
-            rows = _periodic(meter, profile, since_us, until_us, entries)
+            rows = _periodic(meter, profile, since_us, until_us, most)
         case CaptureOn.BILLING:
             at, shown = meter.closings(until_us)
             rows = Rows(at, shown)[at > since_us]
@@ -96,8 +99,31 @@ def captured(meter: Meter, profile: ModelProfile, until_us: int) -> Rows:
     kept = [row for row in meter.state.logs.get(profile.obis, ()) if row.at_us <= until_us]
     if kept:
         rows = _merged(rows, kept)
+    if profile.sort_object is not None:
+        return _sorted(meter, profile, profile.sort_object, rows)[:entries]
     rows = rows[-entries:] if entries else rows[:0]
     return rows[::-1] if profile.sort is Sort.LIFO else rows
+
+
+def _sorted(meter: Meter, profile: ModelProfile, by: CaptureObject, rows: Rows) -> Rows:
+    """
+    The most interesting row first; of equal ones the older.
+
+    What follows them has been lost, or never entered the buffer: it is the same.
+    """
+    one = meter.kind.model.objects[by.class_id, by.obis]
+    attribute = one.attributes[by.attribute_index]
+    if (one.class_id, attribute.index) == _TIME:
+        keys = rows.shown_us
+    elif is_quantity(attribute):
+        keys = numbers(meter, attribute, rows, resets_of(meter, one))
+    else:
+        keys = np.zeros(len(rows), np.int64)
+    if profile.sort in (Sort.NEAREST_TO_ZERO, Sort.FARTHEST_FROM_ZERO):
+        keys = np.abs(keys)
+    if profile.sort in (Sort.LARGEST, Sort.FARTHEST_FROM_ZERO):
+        keys = -keys
+    return rows[np.argsort(keys, kind="stable")]
 
 
 def capture_period_s(meter: Meter, profile: ModelProfile) -> int:
@@ -129,7 +155,8 @@ def append(meter: Meter, profile: ModelProfile, row: LogRow) -> None:
     """Keep a row that no clock and no billing has captured; the oldest goes when it is full."""
     kept = meter.state.logs.setdefault(profile.obis, [])
     kept.append(row)
-    del kept[: -max(meter.kind.entries(profile), 1)]
+    sorted_ = profile.sort_object is not None
+    del kept[: -(_MOST_SORTED if sorted_ else max(meter.kind.entries(profile), 1))]
 
 
 def _periodic(
@@ -162,12 +189,13 @@ def encode_rows(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -> b
     Args: rows: of one profile, oldest first or last. columns: in the order of capture.
     """
     # Totals are asked for in order of time, whatever the order of the buffer.
-    reverse = len(rows) > 1 and rows.at_us[0] > rows.at_us[-1]
-    ordered = rows[::-1] if reverse else rows
+    in_order = bool((rows.at_us[1:] >= rows.at_us[:-1]).all())
+    order = None if in_order else np.argsort(rows.at_us, kind="stable")
+    ordered = rows if order is None else rows[order]
     _find_extremes(meter, ordered, columns)
     cells = [column_cells(meter, column, ordered) for column in columns]
-    if reverse:
-        cells = [column[::-1] for column in cells]
+    if order is not None:
+        cells = [_placed(column, order) for column in cells]
     head = bytes((DataTag.ARRAY,)) + write_length(len(rows))
     begin = bytes((DataTag.STRUCTURE, len(columns)))
     if meter.kind.quirks.null_means is NullMeaning.PREVIOUS:
@@ -176,6 +204,12 @@ def encode_rows(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -> b
         parts = [_cells(begin, np.empty((len(rows), 0), np.uint8)), *cells]
         return head + np.concatenate(parts, axis=1).tobytes()
     return head + _joined(cells, begin, len(rows))
+
+
+def _placed(column: OctetArray | list[bytes], order: Int64Array) -> OctetArray | list[bytes]:
+    """Cells made in an order, each where its row was."""
+    back = np.argsort(order)
+    return [column[row] for row in back.tolist()] if isinstance(column, list) else column[back]
 
 
 def _find_extremes(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -> None:

@@ -250,7 +250,12 @@ class _ObjectReader:
             one = self.objects[key]
             assert isinstance(one, ModelProfile)
             columns = tuple(self._columns(table, "capture"))
-            self.objects[key] = attrs.evolve(one, capture_objects=columns)
+            by = table.get("sort_by", None)
+            if one.sort.by_value != (by is not None):
+                table.refuse("sort_by", "goes with a sort by value, as largest")
+            if by is not None and (by := self._column(table, "sort_by", by)) not in columns:
+                table.refuse("sort_by", f"{by.obis} is not captured")
+            self.objects[key] = attrs.evolve(one, capture_objects=columns, sort_object=by)
 
     def resolved_push(self, push: ModelPush) -> ModelPush:
         """The same push with its objects."""
@@ -282,6 +287,7 @@ class _ObjectReader:
         options: Mapping[str, Any] | None = None,
     ) -> None:
         sort = table.member("sort", Sort, Sort.FIFO)
+        table.get("sort_by", None)
         table.get("capture")
         self._captures[obis] = table
         one = self._object(table, CLASSES[CLASS_PROFILE], obis, ("obis",))
@@ -425,19 +431,22 @@ class _ObjectReader:
     def _columns(self, table: Table, key: str) -> Iterator[CaptureObject]:
         """Capture objects by their short names."""
         for text in table.rows(key):
-            with table.reading(key):
-                class_id, obis, index, data_index = read_attribute_name(text)
-            if class_id is None:
-                named = [one for one in self.objects.values() if one.obis == obis]
-                if len(named) != 1:
-                    table.refuse(key, f"{text}: there are {len(named)} objects of that name")
-                class_id = named[0].class_id
-            one = self.objects.get((class_id, obis))
-            if one is None:
-                table.refuse(key, f"{text}: there is no such object")
-            elif index != 1 and index not in one.attributes:
-                table.refuse(key, f"{text}: the object has no attribute {index}")
-            yield CaptureObject(class_id, obis, index, data_index)
+            yield self._column(table, key, text)
+
+    def _column(self, table: Table, key: str, text: Any) -> CaptureObject:
+        with table.reading(key):
+            class_id, obis, index, data_index = read_attribute_name(text)
+        if class_id is None:
+            named = [one for one in self.objects.values() if one.obis == obis]
+            if len(named) != 1:
+                table.refuse(key, f"{text}: there are {len(named)} objects of that name")
+            class_id = named[0].class_id
+        one = self.objects.get((class_id, obis))
+        if one is None:
+            table.refuse(key, f"{text}: there is no such object")
+        elif index != 1 and index not in one.attributes:
+            table.refuse(key, f"{text}: the object has no attribute {index}")
+        return CaptureObject(class_id, obis, index, data_index)
 
 
 def _within(table: Table, key: str, given: Any, low: int, high: int, what: str) -> int:

@@ -75,7 +75,8 @@ class ProfileGeneric(Plain):
             case 5:
                 return enum(one.sort.code)
             case 6:
-                return served.constant(one, index, _UNSORTED)
+                by = _UNSORTED if one.sort_object is None else one.sort_object.to_data()
+                return served.constant(one, index, by)
             case 7:
                 return double_long_unsigned(len(captures.held(meter, one)))
             case 8:

@@ -180,6 +180,14 @@ def test_profile() -> None:
     assert read.capture_objects[:2] == (CaptureObject(8, CLOCK, 2), CaptureObject(3, ENERGY, 2))
 
 
+def test_a_profile_sorted_by_a_column() -> None:
+    by = 'sort = "largest"\nsort_by = "1.0.1.29.0.255"'
+    read = model(WHOLE.replace('sort = "lifo"', by)).profiles[LOAD]
+    assert isinstance(read, ModelProfile)
+    assert read.sort_object == read.capture_objects[2]
+    assert read.sort.code == 3
+
+
 def test_logs_alarms_and_what_belongs_to_them() -> None:
     read = model()
     [(log, code)] = read.events.of("power_up")
@@ -396,6 +404,15 @@ def test_tables_of_classes_are_consistent(table: object) -> None:
             "profile 1.0.99.1.0.255: period_s is missing",
         ),
         (WHOLE.replace('"lifo"', '"stack"'), "sort: 'stack' is none of fifo"),
+        (WHOLE.replace('"lifo"', '"smallest"'), "sort_by: goes with a sort by value"),
+        (
+            WHOLE.replace('"lifo"', '"lifo"\nsort_by = "1.0.1.8.0.255"'),
+            "sort_by: goes with a sort by",
+        ),
+        (
+            WHOLE.replace('"lifo"', '"largest"\nsort_by = "1.0.1.8.0.255/3"'),
+            "sort_by: 1.0.1.8.0.255 is not captured",
+        ),
         (
             WHOLE.replace("8.0.255/2/0", "8.0.255/9"),
             "capture: 3/1.0.1.8.0.255/9: the object has no",
