@@ -65,6 +65,7 @@ class ConcentratorSession:
                 self._receiver.receive_data(bytes(data))
                 while (frame := self._receiver.next_frame()) is not None:
                     await self._answer(frame.destination, frame.to_octets(), scope)
+                    await trio.lowlevel.checkpoint()  # who asks much at once holds nobody up
         late = trio.current_time() >= scope.deadline
         self._summary.timed_out = scope.cancelled_caught and late
 
@@ -82,6 +83,8 @@ class ConcentratorSession:
                 scope.deadline = trio.current_time() + self._idle_timeout_s
                 if answer:
                     await self._stream.send_all(answer)
+                else:  # an element of a list
+                    await trio.lowlevel.checkpoint()
             if rest := conversation.server.data_to_send():
                 await self._stream.send_all(rest)
         except RemoteProtocolError:

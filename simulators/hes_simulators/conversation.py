@@ -23,6 +23,7 @@ from hes_protocol.server import (
     AssociationReleased,
     ContinueNeeded,
     GetRequested,
+    GetResult,
     NotificationConfirmed,
     Notify,
     Server,
@@ -33,12 +34,18 @@ from hes_protocol.server import (
     SetRequested,
 )
 from hes_protocol.wrapper import WrapperDatagramLink, WrapperLink
+from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.faults import Alter, ServerParts, unaltered
 from hes_simulators.meter import Meter
 
 # Requests are no longer, but for blocks of an image: a link takes what a large PDU has.
 _MAX_REQUEST_OCTETS = 4096
 _LINK_OFFER = LinkParameters(512, 512, 4, 4)
+# As much is read for one request: what is asked for beyond, in a list, is to be asked for again. A
+# buffer counts as much at least, as it takes work even where it is short.
+_MOST_READ_OCTETS = 1 << 20
+_BUFFER_OCTETS = 1 << 16
+_BUFFER = (7, 2)
 
 
 @attrs.define
@@ -62,13 +69,14 @@ class Conversation:
         alter: what is different from the meter's own server: faults, another link.
     """
 
-    __slots__ = ("_associations", "_waiting", "meter", "server", "summary")
+    __slots__ = ("_associations", "_read_octets", "_waiting", "meter", "server", "summary")
 
     def __init__(self, meter: Meter, summary: SessionSummary, alter: Alter = unaltered) -> None:
         self.meter = meter
         self.summary = summary
         self._associations: Mapping[int, ServerAssociation] = {}
         self._waiting: dict[int, Callable[[], None]] | None = None
+        self._read_octets = 0
 
         def noticed(parts: ServerParts) -> ServerParts:
             self._associations = parts.associations
@@ -83,10 +91,14 @@ class Conversation:
         Raises: RemoteProtocolError: what was said deserves no answer; see `Server.next_event`.
         """
         server = self.server
+        self._read_octets = 0
         server.receive_data(data)
         while (event := server.next_event()) is not None:
             reply = self._reply(event)
-            yield b"" if reply is None else server.send(reply)
+            answer = b"" if reply is None else server.send(reply)
+            if answer:
+                self._read_octets = 0
+            yield answer
 
     def push(self, notify: Notify) -> tuple[bytes, ...]:
         """
@@ -109,7 +121,7 @@ class Conversation:
                 return event.reply
             case GetRequested():
                 self.summary.reads += 1
-                return self.meter.get(event)
+                return self._get(event)
             case AssociationOpened():
                 self.summary.associations += 1
                 self.summary.sap = event.client_sap
@@ -127,6 +139,14 @@ class Conversation:
             case AssociationReleased():
                 pass
         return None
+
+    def _get(self, event: GetRequested) -> GetResult:
+        if self._read_octets >= _MOST_READ_OCTETS:
+            return GetResult(event.invoke_id, DataAccessResult.TEMPORARY_FAILURE)
+        result = self.meter.get(event)
+        is_buffer = (event.attribute.class_id, event.attribute.index) == _BUFFER
+        self._read_octets += max(len(result.octets), _BUFFER_OCTETS if is_buffer else 0)
+        return result
 
 
 def linked(link: ServerLink, alter: Alter = unaltered) -> Alter:

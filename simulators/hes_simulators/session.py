@@ -71,8 +71,10 @@ class Session:
         scope.deadline = trio.current_time() + self._idle_timeout_s
         with scope:
             while data := await self._receive(server):
-                for answer in conversation.receive(data):
+                for number, answer in enumerate(conversation.receive(data)):
                     self._wait_anew()
+                    if number:  # who asks for a list, or much at once, holds nobody else up
+                        await trio.lowlevel.checkpoint()
                     await self._write(answer)
                 await self._write(server.data_to_send())
         late = trio.current_time() >= scope.deadline
