@@ -8,6 +8,8 @@ the diagnostic. IEC 62056-5-3, "Establishment of application associations".
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 
 from hes_protocol._channel import Channel, Opened
@@ -120,13 +122,14 @@ def admit(aarq: Aarq, rules: ServerAssociation, channel: Channel) -> Admitted | 
     initiate = decode_apdu(opened.apdu)
     if not isinstance(initiate, InitiateRequest):
         raise EncodingError("unexpected-apdu", "in user-information", apdu_tag=Aarq.TAG)
-    error_code = _initiate_error(initiate, opened, rules)
+    negotiated = initiate.conformance & rules.conformance
+    error_code = _initiate_error(initiate, negotiated, opened, rules)
     if error_code is not None:
         return Refused(Diagnostic(UserDiagnostic.NO_REASON_GIVEN), error_code)
     return Admitted(
         aarq,
         opened,
-        initiate.conformance & rules.conformance,
+        negotiated,
         initiate.client_max_receive_pdu_size,
         initiate.dedicated_key,
     )
@@ -184,11 +187,11 @@ def _is_title(title: bytes | None, channel: Channel) -> bool:
 
 
 def _initiate_error(
-    initiate: InitiateRequest, opened: Opened, rules: ServerAssociation
+    initiate: InitiateRequest, negotiated: Conformance, opened: Opened, rules: ServerAssociation
 ) -> InitiateError | None:
     if initiate.dlms_version < DLMS_VERSION:
         return InitiateError.DLMS_VERSION_TOO_LOW
-    if not initiate.conformance & rules.conformance:
+    if not negotiated:
         return InitiateError.INCOMPATIBLE_CONFORMANCE
     if 0 < initiate.client_max_receive_pdu_size < MIN_PDU_SIZE:
         return InitiateError.PDU_SIZE_TOO_SHORT
@@ -203,8 +206,13 @@ def _initiate_error(
 
 def initiate_response(rules: ServerAssociation, conformance: Conformance) -> bytes:
     """The initiate-response that goes into AARE and RLRE."""
+    return _initiate_response(conformance, rules.max_receive_pdu_size)
+
+
+@lru_cache(maxsize=64)
+def _initiate_response(conformance: Conformance, max_receive_pdu_size: int) -> bytes:
     return InitiateResponse(
-        conformance=conformance, server_max_receive_pdu_size=rules.max_receive_pdu_size
+        conformance=conformance, server_max_receive_pdu_size=max_receive_pdu_size
     ).encode()
 
 

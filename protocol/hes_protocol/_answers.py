@@ -8,7 +8,7 @@ exception-response.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from hes_protocol._incoming import SETS, FirstBlock, LaterBlock
 from hes_protocol._job import Job, Result, Results
@@ -58,6 +58,10 @@ from hes_protocol.xdlms.get import encode_data_results, encode_datablock, encode
 _NULL_DATA: Final = encode(NULL)
 
 
+Answer: TypeAlias = tuple[bytes | None, LongAnswer | None]
+"""The APDU, None where the client wants none, and what is left of it where it is a block."""
+
+
 class Blocks(NamedTuple):
     """Which blocks were negotiated: those that take any APDU, those of GET and of ACTION."""
 
@@ -76,20 +80,19 @@ def blocks_of(conformance: Conformance) -> Blocks:
     )
 
 
-def answer_to(
-    job: Job, results: Results, room: int | None, blocks: Blocks
-) -> tuple[bytes, LongAnswer | None]:
+def answer_to(job: Job, results: Results, room: int | None, blocks: Blocks) -> Answer:
     """
     The answer to a request, or its first block.
 
     Args: results: of all its elements. room: how long it may be, octets, None for no limit.
         blocks: how it may be cut. What general blocks can cut, and no others, comes whole.
-    Returns: the APDU, and what is left of it where it is a block.
     """
     match job.request:
         case GetRequestNormal() | GetRequestWithList() as request:
             got = cast("tuple[GetDataResult, ...]", results)
             return _get_response(request, got, room, blocks)
+        case _ if not job.wants_answer:
+            return None, None
         case AccessRequest() as request:
             apdu = access_response(request, results)
             fits = room is None or len(apdu) <= room or blocks.general
@@ -113,7 +116,7 @@ def _get_response(
     results: tuple[GetDataResult, ...],
     room: int | None,
     blocks: Blocks,
-) -> tuple[bytes, LongAnswer | None]:
+) -> Answer:
     invoke = request.invoke_id_and_priority
     listed = isinstance(request, GetRequestWithList)
     apdu = (
@@ -157,7 +160,7 @@ def _action_response(
     blocks: Blocks,
     *,
     listed: bool,
-) -> tuple[bytes, LongAnswer | None]:
+) -> Answer:
     apdu = (
         ActionResponseWithList(outcomes, invoke_id_and_priority=invoke)
         if listed

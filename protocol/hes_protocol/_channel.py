@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final, NamedTuple, NoReturn
 
 from hes_protocol.axdr import write_length
@@ -128,10 +129,9 @@ class Channel:
         """The global unicast keys, None where nothing can be ciphered."""
         return self._keys.get(KeyKind.UNICAST)
 
-    @property
-    def kinds(self) -> tuple[KeyKind, ...]:
-        """The kinds of key that there are: only they have counters."""
-        return tuple(self._keys)
+    def has_key(self, kind: KeyKind) -> bool:
+        """Whether there is such a key: only then there are counters."""
+        return kind in self._keys
 
     @property
     def peer_counter(self) -> int | None:
@@ -197,7 +197,7 @@ class Channel:
 
         Raises: LocalProtocolError: one of them is missing.
         """
-        keys = self.keys
+        keys = self._keys.get(KeyKind.UNICAST)
         if keys is None or self.system_title is None:
             raise LocalProtocolError("ciphering needs keys and a system title")
         return keys, self.system_title
@@ -292,6 +292,7 @@ def _allowed(minimum: Protection) -> frozenset[int]:
 _ALLOWED: Final = {minimum: _allowed(minimum) for minimum in Protection}
 
 
+@lru_cache(maxsize=256)
 def room(limit: int, protection: Protection, form: CipherForm) -> int:
     """
     How long an APDU may be so that it is not above `limit` octets when it is ciphered.

@@ -90,13 +90,13 @@ class Job:
     asked: ServiceRequested | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.go_on(*self._settle(()))
+        self.results, self.asked = self._settle(())
 
     @property
     def wants_answer(self) -> bool:
         """Whether the client waits: what came by blocks was acknowledged all the way."""
         request = self.request
-        if isinstance(request, _GETS) or self.blocks:
+        if self.blocks or isinstance(request, _GETS):
             return True
         if isinstance(request, AccessRequest):
             return bool(request.long_invoke_id_and_priority & LONG_CONFIRMED)
@@ -140,21 +140,22 @@ class Job:
     def _settle(self, results: Results) -> tuple[Results, ServiceRequested | None]:
         """Put behind `results` those of elements that nobody needs to be asked."""
         elements = self.elements
-        while len(results) < len(elements) and not self._breaks_off(results):
+        while len(results) < len(elements):
+            if results and self._breaks_off(results[-1]):
+                break
             element = elements[len(results)]
             if isinstance(element, _ASKED):
                 return results, element
             results = (*results, element)
         return results, None
 
-    def _breaks_off(self, results: Results) -> bool:
-        """Whether an ACCESS ends with the error that it has met."""
+    def _breaks_off(self, last: Result) -> bool:
+        """Whether an ACCESS ends with its last result, an error."""
         request = self.request
         return (
-            bool(results)
-            and isinstance(request, AccessRequest)
+            isinstance(request, AccessRequest)
             and request.long_invoke_id_and_priority & BREAK_ON_ERROR != 0
-            and code_of(results[-1]) != 0
+            and code_of(last) != 0
         )
 
 
@@ -263,7 +264,7 @@ def _element(
 def _get(
     attribute: Attribute, selection: AccessSelection | None, invoke_id: int, client_sap: int
 ) -> GetRequested | GetDataResult:
-    read = selection_of(attribute, selection)
+    read = None if selection is None else selection_of(attribute, selection)
     if isinstance(read, DataAccessResult):
         return GetDataResult(read)
     return GetRequested(invoke_id, attribute, read, client_sap)

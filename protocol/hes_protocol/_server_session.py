@@ -37,7 +37,6 @@ from hes_protocol.xdlms import (
     ActionRequestNormal,
     ActionResultCode,
     Apdu,
-    Conformance,
     DataNotificationConfirm,
     decode_apdu,
 )
@@ -119,15 +118,12 @@ class ServerSession:
         self._guard = guard
         self._admitted = admitted
         self._challenge = challenge
-        # By kind of key: who has no such key has no counter either.
-        self._counters = [
-            (kind, counters)
-            for kind, counters in (
-                (KeyKind.UNICAST, client_counters),
-                (KeyKind.BROADCAST, broadcast_counters),
-            )
-            if kind in channel.kinds
-        ]
+        # Who has no such key has no counter either.
+        self._counters: dict[KeyKind, MutableMapping[int, int]] = {}
+        if channel.has_key(KeyKind.UNICAST):
+            self._counters[KeyKind.UNICAST] = client_counters
+        if channel.has_key(KeyKind.BROADCAST):
+            self._counters[KeyKind.BROADCAST] = broadcast_counters
         self._state = AssociationState()
         self._services = Services(rules, admitted.conformance, self._state)
         # The request that the caller is asked, and how long a plain answer to it may be.
@@ -140,7 +136,7 @@ class ServerSession:
             rules.general_blocks, rules.max_request_octets, _MAX_BLOCKS, server=True
         )
         self.blocks.begin(
-            negotiated=bool(admitted.conformance & Conformance.GENERAL_BLOCK_TRANSFER),
+            negotiated=answers.blocks_of(admitted.conformance).general,
             limit=self._limit,
         )
         channel.peer_title = admitted.aarq.calling_ap_title
@@ -167,11 +163,6 @@ class ServerSession:
     def is_open(self) -> bool:
         """Whether the client is authenticated and may ask."""
         return self._state.current in (State.OPEN, State.AWAITING, State.BLOCKWISE)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the association is released."""
-        return self._state.current is State.IDLE
 
     @property
     def asked(self) -> ServiceRequested | None:
@@ -225,11 +216,8 @@ class ServerSession:
             return self._limit
         # ACCESS has no tag of its own to be ciphered with.
         general = opened.apdu[:1] == _ACCESS
-        form = CipherForm.GENERAL_GLO if general else self._form(opened)
+        form = CipherForm.GENERAL_GLO if general else self._rules.reply_form or opened.form
         return room(self._limit, opened.protection, form)
-
-    def _form(self, opened: Opened) -> CipherForm:
-        return self._rules.reply_form or opened.form
 
     def _leave(self, apdu: bytes, opened: Opened) -> tuple[bytes, ...]:
         return self.blocks.answer(self._protect(apdu, opened))
@@ -237,26 +225,20 @@ class ServerSession:
     def _protect(self, apdu: bytes, opened: Opened) -> bytes:
         if opened.protection is _PLAIN:
             return apdu
-        return self.channel.protect(apdu, opened.protection, self._form(opened))
+        form = self._rules.reply_form or opened.form
+        return self.channel.protect(apdu, opened.protection, form)
 
     # --- counters ---------------------------------------------------------------------------
-
-    def _open(self, octets: bytes) -> Opened:
-        """As `Channel.open`, by the counters that other connections may have moved meanwhile."""
-        for kind, counters in self._counters:
-            self.channel.set_verified(kind, counters.get(self._rules.counter_id))
-        return self.channel.open(octets)
 
     def _commit(self, opened: Opened) -> None:
         if opened.invocation_counter is not None:
             self.channel.commit(opened)
-            self._keep_counters()
+            self._keep_counter(opened.key)
 
-    def _keep_counters(self) -> None:
-        for kind, counters in self._counters:
-            counter = self.channel.verified(kind)
-            if counter is not None:
-                counters[self._rules.counter_id] = counter
+    def _keep_counter(self, kind: KeyKind) -> None:
+        counter, counters = self.channel.verified(kind), self._counters.get(kind)
+        if counter is not None and counters is not None:
+            counters[self._rules.counter_id] = counter
 
     # --- what the client says ---------------------------------------------------------------
 
@@ -283,8 +265,10 @@ class ServerSession:
         protected = octets if rlrq is None else rlrq.user_information or b""
         if rlrq is not None and not protected and self._rules.plain_rlrq:
             return self._receive_rlrq(Opened(b""), informed=False)
+        for kind, counters in self._counters.items():  # another connection may have moved them
+            self.channel.set_verified(kind, counters.get(self._rules.counter_id))
         try:
-            opened = self._open(protected)
+            opened = self.channel.open(protected)
             if rlrq is not None:
                 _check_release(opened)
         except SecurityError as error:
@@ -370,7 +354,7 @@ class ServerSession:
             return self._deny(apdu, error.code, opened)
         if counter is not None:
             self.channel.commit_counter(counter)
-            self._keep_counters()
+            self._keep_counter(KeyKind.UNICAST)
         self._commit(opened)
         self._state.advance(Step.PROVE)
         return None, Due(Reply("hls"), partial(self._prove, apdu, opened), self._confirmed)

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from hes_protocol import _answers as answers
 from hes_protocol._incoming import FirstBlock, Incoming, LaterBlock
-from hes_protocol._job import Job, Results, WholeRequest, put_together, take_apart
+from hes_protocol._job import Job, WholeRequest, put_together, take_apart
 from hes_protocol._long_answer import LongAnswer, NextRequest
 from hes_protocol._state import AssociationState, State, Step
 from hes_protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -62,9 +62,6 @@ class Said(NamedTuple):
         return f"Said(purpose={self.purpose!r}, detail={self.detail!r})"
 
 
-Answer: TypeAlias = tuple[bytes | None, LongAnswer | None]
-"""The APDU, None where the client wants none, and what is left of it where it is a block."""
-
 Outcome: TypeAlias = ServiceRequested | Said | None
 """What the caller is asked, or what is answered without it; None for nothing at all."""
 
@@ -95,7 +92,7 @@ class Services:
 
     # --- answers of the caller --------------------------------------------------------------
 
-    def answer(self, said: ServiceResult, room: int | None) -> Answer | None:
+    def answer(self, said: ServiceResult, room: int | None) -> answers.Answer | None:
         """
         Answer what is asked.
 
@@ -109,14 +106,9 @@ class Services:
             raise LocalProtocolError("nobody has asked for this")
         results, asked = job.after(job.read(said))
         if asked is None:
-            return self._conclude(job, results, room)
+            return answers.answer_to(job, results, room, self._blocks)
         job.go_on(results, asked)
         return None
-
-    def _conclude(self, job: Job, results: Results, room: int | None) -> Answer:
-        if not job.wants_answer:
-            return None, None
-        return answers.answer_to(job, results, room, self._blocks)
 
     def given(self, long_answer: LongAnswer | None) -> None:
         """An answer, or a block of one, has been given."""
@@ -188,7 +180,7 @@ class Services:
         if asked is not None:
             self._job = job
             return asked
-        apdu, long_answer = self._conclude(job, job.results, room)
+        apdu, long_answer = answers.answer_to(job, job.results, room, self._blocks)
         if apdu is None:
             self.given(None)
             return None

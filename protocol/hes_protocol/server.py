@@ -134,7 +134,7 @@ class Server:
         self._events: list[ServerEvent] = []  # two at most for each APDU
         self._asking: ServerSession | None = None
         self._due: Due | None = None
-        self._due_sap: int | None = None
+        self._due_sap = 0  # whom it is due to, where there is something
         self._due_ended = False
         for sap, rules in associations.items():
             if rules.pre_established:
@@ -218,7 +218,8 @@ class Server:
         event = due.sent()
         if event is not None:
             self._events.append(event)
-            self._forget_released()
+            if isinstance(event, AssociationReleased):
+                del self._sessions[self._due_sap]
         return octets
 
     def _send_answer(self, result: ServiceResult) -> bytes:
@@ -260,10 +261,6 @@ class Server:
             self._events.append(AssociationReleased())
         if self._due is not None and self._due_sap == client_sap:
             self._due_ended = True
-
-    def _forget_released(self) -> None:
-        for client_sap in [sap for sap, session in self._sessions.items() if session.is_over]:
-            del self._sessions[client_sap]
 
     # --- receiving --------------------------------------------------------------------------
 

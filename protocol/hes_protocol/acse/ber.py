@@ -43,12 +43,16 @@ class Element(NamedTuple):
 
         Raises: EncodingError: something else, or more, is inside.
         """
-        inner, behind = read_element(self.value, 0, base=self.offset)
+        value = self.value
+        length = len(value) - 2
+        if 0 <= length < 0x80 and value[0] == tag and value[1] == length:
+            return Element(tag, value[2:], self.offset + 2)
+        inner, behind = read_element(value, 0, base=self.offset)
         if inner.tag != tag:
             raise EncodingError(
                 "unexpected-tag", f"0x{inner.tag:02x} where 0x{tag:02x} is due", offset=self.offset
             )
-        if behind != len(self.value):
+        if behind != len(value):
             raise EncodingError(
                 "trailing-octets", "behind a single element", offset=self.offset + behind
             )
@@ -143,6 +147,8 @@ def write_element(tag: int, *values: bytes) -> bytes:
 
 def write_integer(value: int) -> bytes:
     """An INTEGER in the fewest octets. Source: ISO/IEC 8825-1, 8.3."""
+    if 0 <= value < 0x80:
+        return bytes((INTEGER, 1, value))
     magnitude = value if value >= 0 else ~value
     octets = value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
     return write_element(INTEGER, octets)

@@ -8,6 +8,7 @@ answered with the right diagnostic instead of failing to decode.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from hes_protocol.acse import ber
@@ -32,6 +33,10 @@ _FIRST_BIT: Final = 0x80
 _MAX_AUTHENTICATION_VALUE: Final = 128
 
 
+_CONTEXTS: Final = {_CONTEXT_PREFIX + bytes((one,)): one for one in ApplicationContext}
+_MECHANISMS: Final = {_MECHANISM_PREFIX + bytes((one,)): one for one in Mechanism}
+
+
 def context_name(context: ApplicationContext) -> bytes:
     """Object identifier of an application context."""
     return _CONTEXT_PREFIX + bytes((context,))
@@ -44,24 +49,12 @@ def mechanism_name(mechanism: Mechanism) -> bytes | None:
 
 def context_of(name: bytes) -> ApplicationContext | None:
     """The context that `name` identifies, None for one that is not COSEM's."""
-    if name[:-1] != _CONTEXT_PREFIX:
-        return None
-    try:
-        return ApplicationContext(name[-1])
-    except ValueError:
-        return None
+    return _CONTEXTS.get(name)
 
 
 def mechanism_of(name: bytes | None) -> Mechanism | None:
     """The mechanism that `name` identifies, NONE for no name, None for one that is not COSEM's."""
-    if name is None:
-        return Mechanism.NONE
-    if name[:-1] != _MECHANISM_PREFIX:
-        return None
-    try:
-        return Mechanism(name[-1])
-    except ValueError:
-        return None
+    return Mechanism.NONE if name is None else _MECHANISMS.get(name)
 
 
 def read_fields(octets: bytes, apdu_tag: int, readers: FieldReaders) -> dict[str, Any]:
@@ -73,9 +66,10 @@ def read_fields(octets: bytes, apdu_tag: int, readers: FieldReaders) -> dict[str
     """
     found: dict[str, Any] = {}
     for element in ber.read_apdu(octets, apdu_tag):
-        if element.tag not in readers:
+        known = readers.get(element.tag)
+        if known is None:
             continue
-        name, read = readers[element.tag]
+        name, read = known
         if name in found:
             raise EncodingError("repeated-element", name, offset=element.offset, apdu_tag=apdu_tag)
         found[name] = read(element)
@@ -160,6 +154,7 @@ def write_octets(tag: int, value: bytes | None) -> bytes:
     return b"" if value is None else ber.write_element(tag, value)
 
 
+@lru_cache(maxsize=16)
 def write_oid(tag: int, value: bytes) -> bytes:
     """An explicitly tagged OBJECT IDENTIFIER."""
     return ber.write_element(tag, ber.write_element(ber.OBJECT_IDENTIFIER, value))
@@ -172,6 +167,7 @@ def write_octet_string(tag: int, value: bytes | None) -> bytes:
     return ber.write_element(tag, ber.write_element(ber.OCTET_STRING, value))
 
 
+@lru_cache(maxsize=64)
 def write_integer(tag: int, value: int | None) -> bytes:
     """An explicitly tagged INTEGER, or nothing."""
     return b"" if value is None else ber.write_element(tag, ber.write_integer(value))

@@ -165,7 +165,7 @@ def protect(
     if protection is Protection.PLAIN:
         raise LocalProtocolError("PLAIN is no protection")
     iv = initialization_vector(system_title, invocation_counter)
-    control = protection.value | suite
+    control = protection | suite
     header = control.to_bytes(1, "big") + iv[SYSTEM_TITLE_OCTETS:]
     match protection:
         case Protection.AUTHENTICATED_ENCRYPTED:

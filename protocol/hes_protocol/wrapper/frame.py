@@ -53,14 +53,17 @@ class WrapperFrame(NamedTuple):
         Raises: LocalProtocolError: a wPort above 16 bits, an APDU of 0 or above 65535 octets.
         Source: IEC 62056-47, "Wrapper protocol data unit".
         """
-        source, destination, apdu = self
-        try:
-            header = _HEADER.pack(VERSION, source, destination, len(apdu))
-        except error:
-            raise LocalProtocolError("a wPort has 16 bits, and so has a length") from None
-        if not apdu:
-            raise LocalProtocolError("an empty APDU does not go in a wrapper frame")
-        return header + apdu
+        return write_frame(*self)
+
+
+def write_frame(source: int, destination: int, apdu: bytes) -> bytes:
+    """As `WrapperFrame.to_octets`, without the object."""
+    if not apdu:
+        raise LocalProtocolError("an empty APDU does not go in a wrapper frame")
+    try:
+        return _HEADER.pack(VERSION, source, destination, len(apdu)) + apdu
+    except error:
+        raise LocalProtocolError("a wPort has 16 bits, and so has a length") from None
 
 
 class WrapperReceiver:
@@ -106,7 +109,7 @@ class WrapperReceiver:
             raise self._error
         buffer = self._buffer
         if len(buffer) < HEADER_OCTETS:
-            if not _VERSION.startswith(buffer[:2]):
+            if buffer and not _VERSION.startswith(buffer[:2]):
                 raise self._lost_version()
             return None
         version, source, destination, length = _HEADER.unpack_from(buffer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hes_protocol.errors import LocalProtocolError
-from hes_protocol.wrapper.frame import WrapperFrame, WrapperReceiver
+from hes_protocol.wrapper.frame import WrapperFrame, WrapperReceiver, write_frame
 
 MAX_APDU: Final = 0xFFFF
 
@@ -45,12 +45,13 @@ class WrapperLink:
         """
         if self.peer_sap is None:
             raise LocalProtocolError("no peer has been heard and none is set")
-        source, peer = self.source, self.peer_sap
-        return b"".join([WrapperFrame(source, peer, apdu).to_octets() for apdu in apdus])
+        if len(apdus) == 1:
+            return write_frame(self.source, self.peer_sap, apdus[0])
+        return b"".join(self.push(self.peer_sap, apdu) for apdu in apdus)
 
     def push(self, client_sap: int, apdu: bytes) -> bytes:
         """One frame from us to `client_sap`, which need not have been heard."""
-        return WrapperFrame(self.source, client_sap, apdu).to_octets()
+        return write_frame(self.source, client_sap, apdu)
 
     def data_to_send(self) -> bytes:
         """Nothing: the wrapper says nothing of its own."""

@@ -7,6 +7,7 @@ A-XDR but for the conformance block, which is BER with the tag [APPLICATION 31]:
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -108,8 +109,15 @@ def decode_initiate_request(octets: bytes) -> InitiateRequest:
     """
     Read a whole initiate-request.
 
+    Those without a dedicated key, which is a secret, are remembered, so many of them: all meters of
+    a client are asked the same. They are immutable.
+
     Raises: EncodingError: octets left over, no conformance. TruncatedError.
     """
+    return _remembered(octets) if octets[1:2] == b"\x00" else _read_request(octets)
+
+
+def _read_request(octets: bytes) -> InitiateRequest:
     reader = ApduReader(octets)
     request = InitiateRequest(
         dedicated_key=reader.octet_string() if reader.present() else None,
@@ -121,6 +129,9 @@ def decode_initiate_request(octets: bytes) -> InitiateRequest:
     )
     reader.end()
     return request
+
+
+_remembered: Final = lru_cache(maxsize=64)(_read_request)
 
 
 def decode_initiate_response(octets: bytes) -> InitiateResponse:
