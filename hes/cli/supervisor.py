@@ -26,6 +26,7 @@ import click
 
 from hes import wiring
 from hes.domain.errors import PermanentError, StorageUnavailableError
+from hes.meters import OnExisting
 from hes.services import (
     Postgres,
     ServerMissingError,
@@ -42,6 +43,7 @@ from hes.storage.stats import StatsStore
 from hes_simulators.truth.journal import forget
 
 _DEMO_NETWORK: Final = "127.16.0.0/16"
+_DEMO_ADDRESSES: Final = "127.16."
 _API_START_S: Final = 30.0
 _FLEET_START_S: Final = 60.0
 _TICK_S: Final = 1.0
@@ -320,8 +322,21 @@ class Supervisor:
                 raise PermanentError(f"the simulated fleet did not start: {last}")
             if self._stopping.wait(0.05):
                 return
+        inventory = wiring.inventory(database, settings)
         with self._fleet_file.open(encoding="utf-8") as lines:
-            wiring.inventory(database, settings).import_file(lines)
+            # Its port, its keys and who it is made of may be others than at the last start.
+            report = inventory.import_file(lines, on_existing=OnExisting.REPLACE)
+        for error in report.errors[:1]:
+            _say(
+                f"{report.failed} of {report.rows} simulated meters are not what this folder knows"
+                f" of them ({error.serial}: {error.field} {error.message}); choose another: --data"
+            )
+        others = inventory.page(limit=1, search=_DEMO_ADDRESSES).total_estimate - report.rows
+        if others > 0:
+            _say(
+                f"{others} meters in this folder are of another fleet, and do not answer now;"
+                " for this one alone choose another folder: --data"
+            )
 
     def _wait_for_api(self, processes: Sequence[_Process]) -> None:
         """The address is shown when somebody answers there."""

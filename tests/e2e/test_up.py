@@ -79,9 +79,12 @@ def test_one_command_reads_meters_and_finds_its_data_again(here: System) -> None
     assert "Traceback" not in process.log.read_text()
 
     before = readings(process)
-    again, port = start(here)
+    other_port = free_port()
+    again, port = start(here, "--meters", "3", "--simulated-port", str(other_port))
     wait_until(lambda: readings(again) >= before, 60, "the data are found again")
-    assert len(get(port, "/v1/meters")["items"]) == 5
+    meters = get(port, "/v1/meters")["items"]
+    assert [meter["port"] for meter in meters] == [other_port] * 3 + [here.meter_port] * 2
+    assert "2 meters in this folder are of another fleet" in again.log.read_text()
     assert again.stop() == 0
 
 
