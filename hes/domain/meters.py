@@ -124,12 +124,14 @@ class ProfileKnowledge:
     What a load profile looks like: learnt once per meter and kept.
 
     `access` is what the meter took after it had refused another way; None: nothing was refused.
+    `newest_first`: its buffer, and so an answer, begins with the row captured last.
     """
 
     obis: Obis
     capture_period_s: int
     columns: tuple[CaptureColumn, ...]
     access: ProfileAccess | None = None
+    newest_first: bool = False
 
 
 @attrs.frozen

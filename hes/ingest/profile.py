@@ -52,12 +52,14 @@ def profile_batch(
         batch_key: made by the sender, see `ReadingBatch`.
         quality: flags that hold for every row, e.g. unauthenticated.
         standard_time: the meter's clock stays on standard time, see `to_utc`.
-    Returns: a batch of rows x value columns readings.
+    Returns: a batch of rows x value columns readings, each column's in the order of capture: two
+        rows may bear the same time, where a clock was set back, and the first is the first.
     """
     captured_at, row_quality = _instants(
         columns.clock, columns.rows, profile, meter, standard_time=standard_time
     )
     row_quality = row_quality | np.int32(quality)
+    order = slice(None, None, -1 if profile.newest_first else 1)
     scalers = {
         (c.class_id, c.obis, c.attribute_index, c.data_index): (c.scaler, c.unit)
         for c in profile.columns
@@ -91,9 +93,9 @@ def profile_batch(
             )
         )
         if store is ValueStore.INTEGER:
-            parts.append(_integers(column, index, captured_at, row_quality))
+            parts.append(_integers(column, index, captured_at, row_quality, order))
         else:
-            others.extend(_others(column, index, captured_at, row_quality))
+            others.extend(_others(column, index, captured_at, row_quality)[order])
     return ReadingBatch(
         batch_key=batch_key,
         series=tuple(series),
@@ -146,15 +148,15 @@ def _follow_elapsed_time(captured_at: Int64Array, clock: Clock) -> None:
 
 
 def _integers(
-    column: Column, index: int, captured_at: Int64Array, quality: Int32Array
+    column: Column, index: int, captured_at: Int64Array, quality: Int32Array, order: slice
 ) -> IntegerRows:
     assert column.integers is not None  # store says so
     return IntegerRows(
         series_index=np.full(len(captured_at), index, np.int32),
-        captured_at=captured_at,
-        value=column.integers,
-        null=column.null,
-        quality=np.where(column.null, quality | np.int32(Quality.MISSING), quality),
+        captured_at=captured_at[order],
+        value=column.integers[order],
+        null=column.null[order],
+        quality=np.where(column.null, quality | np.int32(Quality.MISSING), quality)[order],
     )
 
 

@@ -23,7 +23,7 @@ from hes_protocol.cosem import Obis
 
 # Raised whenever the meaning of the document changes: what an older version has learnt is then
 # learnt anew, at the price of one longer session per meter.
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 class KnowledgeStore:
@@ -91,6 +91,7 @@ def to_document(knowledge: MeterKnowledge) -> Mapping[str, Any]:
                 "obis": str(profile.obis),
                 "capture_period_s": profile.capture_period_s,
                 "access": profile.access,
+                "newest_first": profile.newest_first,
                 "columns": [
                     [
                         column.class_id,
@@ -126,6 +127,7 @@ def from_document(document: Mapping[str, Any]) -> MeterKnowledge | None:
                     for class_id, obis, *numbers in profile["columns"]
                 ),
                 access=ProfileAccess(profile["access"]) if profile.get("access") else None,
+                newest_first=profile["newest_first"],
             )
             for profile in document["profiles"]
         ),

@@ -24,6 +24,7 @@ from hes_protocol.cosem import Obis
 from hes_protocol.cosem.objects import Attribute, CaptureObject, ObjectListEntry, ScalerUnit
 from hes_protocol.errors import EncodingError
 from hes_protocol.models import Model
+from hes_protocol.models.objects import Sort
 from hes_protocol.xdlms.results import DataAccessResult
 
 _CLASS_PROFILE: Final = 7
@@ -34,6 +35,8 @@ LOAD_PROFILE_1: Final = Obis.parse("1.0.99.1.0.255")
 # the current and last average of a demand register (IEC 62056-6-2, class_id 3, 4, 5).
 _SCALER_UNITS: Final = {(3, 2): 3, (4, 2): 3, (5, 2): 4, (5, 3): 4}
 _UNSCALED: Final = (0, 255)
+# Sort methods whose entry 1 is the newest row: LIFO, and largest first by the clock.
+_NEWEST_FIRST: Final = frozenset({2, 3})
 
 
 # What a meter answers that does not have what it was asked for; any other refusal is one to say.
@@ -120,7 +123,8 @@ class _Explorer:
                     unit=unit,
                 )
             )
-        return ProfileKnowledge(name, period_s, tuple(known))
+        newest_first = await self._newest_first(name)
+        return ProfileKnowledge(name, period_s, tuple(known), newest_first=newest_first)
 
     async def _period_s(self, name: Obis) -> int | None:
         answer = await self._ask(Attribute(_CLASS_PROFILE, name, 4))
@@ -128,6 +132,13 @@ class _Explorer:
             return answer.value if type(answer.value) is int else None
         profile = None if answer in _NOT_THERE else self._profiles.get(name)
         return None if profile is None else profile.capture_period_s
+
+    async def _newest_first(self, name: Obis) -> bool:
+        method = await self._ask(Attribute(_CLASS_PROFILE, name, 5))
+        if isinstance(method, Data):
+            return method.value in _NEWEST_FIRST
+        profile = self._profiles.get(name)
+        return profile is not None and profile.sort is Sort.LIFO
 
     async def _columns(self, name: Obis) -> tuple[CaptureObject, ...]:
         answer = await self._ask(Attribute(_CLASS_PROFILE, name, 3))

@@ -38,8 +38,6 @@ T = TypeVar("T")
 _CLASS_PROFILE: Final = 7
 # A piece that was grown over an empty stretch is broken off above this, at the end of a block.
 _GROWN_PIECE_OCTETS: Final = 16_384
-# Sort methods whose entry 1 is the newest row: LIFO, and largest first by the clock.
-_NEWEST_FIRST: Final = frozenset({2, 3})
 # What a meter answers to an access selection that it does not take.
 _REFUSED: Final = frozenset(
     {DataAccessResult.SCOPE_OF_ACCESS_VIOLATED, DataAccessResult.TYPE_UNMATCHED}
@@ -248,8 +246,6 @@ class ProfileReader:
         if used is None or not isinstance(used.value, int):
             return DataAccessResult.OBJECT_UNAVAILABLE
         count = used.value
-        method = await read(exchange, _CLASS_PROFILE, profile.obis, 5)
-        newest_first = method is not None and method.value in _NEWEST_FIRST
         search = EntrySearch(
             count,
             new,
@@ -258,13 +254,11 @@ class ProfileReader:
             near=settings.rows_per_request,
         )
         while (place := search.probe()) is not None:
-            wanted = entry_selection(place, place, count, newest_first=newest_first)
+            wanted = entry_selection(place, place, count, newest_first=profile.newest_first)
             answer = await self._ask(exchange, profile, wanted)
             if answer.result is not DataAccessResult.SUCCESS:
                 return answer.result
-            profile, times = await self._times(
-                exchange, profile, answer.octets, newest_first=newest_first
-            )
+            profile, times = await self._times(exchange, profile, answer.octets)
             search.found(place, times[0] if times else RowTime(None, certain=False))
         pieces = EntryPieces(
             search.start,
@@ -276,13 +270,11 @@ class ProfileReader:
         while (piece := pieces.current()) is not None:
             if not self._go_on():
                 break
-            wanted = entry_selection(*piece, count, newest_first=newest_first)
+            wanted = entry_selection(*piece, count, newest_first=profile.newest_first)
             answer = await self._ask(exchange, profile, wanted)
             if answer.result is not DataAccessResult.SUCCESS:
                 return answer.result
-            profile, times = await self._times(
-                exchange, profile, answer.octets, newest_first=newest_first
-            )
+            profile, times = await self._times(exchange, profile, answer.octets)
             if times and pieces.moved(times[0]):
                 continue
             fresh = pieces.fresh(times, new)
@@ -291,13 +283,13 @@ class ProfileReader:
                 profile,
                 answer.octets,
                 self._context.now(),
-                fresh[::-1] if newest_first else fresh,
+                fresh,
             )
             pieces.advance(times)
         return DataAccessResult.SUCCESS
 
     async def _times(
-        self, exchange: Exchange, profile: ProfileKnowledge, octets: bytes, *, newest_first: bool
+        self, exchange: Exchange, profile: ProfileKnowledge, octets: bytes
     ) -> tuple[ProfileKnowledge, tuple[RowTime, ...]]:
         """When the rows were captured, the oldest first, and the profile as it is known now."""
         hop, meter = self._context.outbound_threads.run, self._lease.meter
@@ -307,7 +299,7 @@ class ProfileReader:
         except RemoteProtocolError:
             profile = await self._changed(exchange, profile)
             times = await hop(times_of, profile, octets, meter)
-        return profile, times[::-1] if newest_first else times
+        return profile, times[::-1] if profile.newest_first else times
 
     # --- both -------------------------------------------------------------------------------
 

@@ -129,7 +129,8 @@ class AnswerStore:
         Args: profile: what the buffer is of. octets: the encoded buffer. evidence: the answer as
             it arrived. received_at: when. asked_until: the end of the range that was asked for.
             server_counter: the meter's, verified.
-            fresh: which of the rows are to be kept, the others being there already; None: all.
+            fresh: which of the rows, the oldest first, are to be kept, the others being there
+            already; None: all.
         Returns: the receipt, None where the buffer held no rows.
         Raises: RemoteProtocolError: the buffer is not what the profile says.
             StorageUnavailableError: nothing of it is stored.

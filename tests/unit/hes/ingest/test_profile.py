@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import attrs
 import pytest
 
 from hes.domain.meters import Association, CaptureColumn, Meter, ProfileKnowledge, Transport
@@ -60,7 +61,9 @@ def row(first: Data, value: int | None) -> Data:
     return structure(first, Data(DataTag.UNSIGNED, 0), energy)
 
 
-def batch_of(*rows: Data, standard_time: bool = False) -> ReadingBatch:
+def batch_of(
+    *rows: Data, standard_time: bool = False, profile: ProfileKnowledge = PROFILE
+) -> ReadingBatch:
     objects = [
         CaptureObject(column.class_id, column.obis, column.attribute_index, column.data_index)
         for column in PROFILE.columns
@@ -70,8 +73,27 @@ def batch_of(*rows: Data, standard_time: bool = False) -> ReadingBatch:
     )
     provenance = Provenance(SourceKind.PROFILE, RECEIVED)
     return profile_batch(
-        columns, PROFILE, METER, provenance, UUID(int=2), standard_time=standard_time
+        columns, profile, METER, provenance, UUID(int=2), standard_time=standard_time
     )
+
+
+def test_rows_are_in_the_order_of_capture_whatever_that_of_the_buffer() -> None:
+    """Of two rows with one time the first is the first: a clock was set back between them."""
+    at = datetime(2026, 11, 20, 10, 0, tzinfo=BERLIN)
+    first, missing, second = (
+        row(clock(at), 1),
+        row(clock(at + timedelta(minutes=15)), None),
+        row(clock(at), 3),
+    )
+    oldest = batch_of(first, missing, second)
+    newest = batch_of(second, missing, first, profile=attrs.evolve(PROFILE, newest_first=True))
+    for batch in (oldest, newest):
+        energy = batch.integers.series_index == 1
+        assert batch.integers.value[energy].tolist() == [1, 0, 3]
+        assert batch.integers.null[energy].tolist() == [False, True, False]
+        flags = batch.integers.quality[energy] & int(Quality.MISSING)
+        assert flags.tolist() == [0, int(Quality.MISSING), 0]
+    assert oldest.integers.captured_at.tolist() == newest.integers.captured_at.tolist()
 
 
 def energy_of(batch: ReadingBatch) -> list[tuple[int, int | None, int]]:

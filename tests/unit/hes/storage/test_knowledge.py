@@ -36,6 +36,8 @@ def test_the_way_to_ask_is_kept_and_was_not_always() -> None:
     [profile] = KNOWLEDGE.profiles
     learnt = attrs.evolve(KNOWLEDGE, profiles=(attrs.evolve(profile, access=ProfileAccess.ENTRY),))
     assert from_document(json.loads(json.dumps(to_document(learnt)))) == learnt
+    turned = attrs.evolve(KNOWLEDGE, profiles=(attrs.evolve(profile, newest_first=True),))
+    assert from_document(json.loads(json.dumps(to_document(turned)))) == turned
     document = json.loads(json.dumps(to_document(KNOWLEDGE)))
     del document["profiles"][0]["access"]
     assert from_document(document) == KNOWLEDGE
@@ -46,5 +48,5 @@ def test_names_are_dotted() -> None:
 
 
 def test_a_document_of_another_version_counts_as_not_known() -> None:
-    assert from_document({**to_document(KNOWLEDGE), "version": 2}) is None
+    assert from_document({**to_document(KNOWLEDGE), "version": 1}) is None
     assert from_document({}) is None

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
 import hes_simulators as sim
+from hes_protocol.models.objects import Sort
 from hes_protocol.quirks import STANDARD, Quirks, SelectionBy
 from hes_simulators.clock import microseconds
 from hes_simulators.truth.rows import LOAD_PROFILE
@@ -56,13 +58,26 @@ def captured(meter: SimulatedMeter) -> dict[tuple[datetime, str], list[int]]:
     return {key: [one for one, _ in groupby(values)] for key, values in found.items()}
 
 
+def turned(meter: SimulatedMeter) -> SimulatedMeter:
+    """The same, with a buffer that begins with its newest row."""
+    kind = meter.meter.kind
+    profile = attrs.evolve(kind.model.profiles[LOAD_PROFILE], sort=Sort.LIFO)
+    objects = {**kind.model.objects, profile.key: profile}
+    kind = attrs.evolve(kind, model=attrs.evolve(kind.model, objects=objects))
+    assert kind.model.profiles[LOAD_PROFILE].sort is Sort.LIFO
+    return SimulatedMeter(sim.Meter.of(kind, 0))
+
+
+@pytest.mark.parametrize("lifo", [False, True])
 @pytest.mark.parametrize(
     ("quirks", "rows"), [(STANDARD, 96), (STANDARD, 2), (ENTRY_ONLY, 96), (ENTRY_ONLY, 3)]
 )
 async def test_both_rows_of_a_time_are_stored_in_their_order(
-    quirks: Quirks, rows: int, autojump_clock: MockClock
+    quirks: Quirks, rows: int, lifo: bool, autojump_clock: MockClock
 ) -> None:
     meter = SimulatedMeter.of(quirks=quirks)
+    if lifo:
+        meter = turned(meter)
     storage = known(meter)
     await session(storage, meter, quirks, rows)
     await trio.sleep(0.4 * HOUR_S)  # some rows before the step are unread, too
