@@ -10,6 +10,7 @@ Source: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators" (OO
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
@@ -88,6 +89,22 @@ def _numbers(z: _Uint64Array) -> FloatArray:
 
 def normal(key: int, counters: Int64Array) -> FloatArray:
     """Standard normal numbers, one for each counter of the stream `key` (Box-Muller)."""
-    first, second = uniforms((key, (key + _PAIR_KEY) & _WRAP), counters)
+    first, second = uniforms(pair(key), counters)
+    return normal_of(first, second)
+
+
+def pair(key: int) -> tuple[int, int]:
+    """The streams whose uniform numbers `normal` makes those of the stream `key` from."""
+    return key, (key + _PAIR_KEY) & _WRAP
+
+
+def normal_of(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Standard normal numbers from the uniform ones of a `pair`."""
     found: FloatArray = np.sqrt(-2.0 * np.log1p(-first)) * np.cos(_TWO_PI * second)
     return found
+
+
+def one_normal(key: int, counter: int) -> float:
+    """One of the stream's normal numbers."""
+    first, second = (one_uniform(one, counter) for one in pair(key))
+    return math.sqrt(-2.0 * math.log1p(-first)) * math.cos(_TWO_PI * second)

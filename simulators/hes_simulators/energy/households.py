@@ -6,6 +6,7 @@ Everybody shares the region's weather and the local clock; habits, size and roof
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import ClassVar, Final
 
@@ -35,6 +36,9 @@ from hes_simulators.randomness import (
     FloatArray,
     Int64Array,
     normal,
+    normal_of,
+    one_normal,
+    pair,
     stream_key,
     uniform,
     uniforms,
@@ -143,10 +147,10 @@ class Household:
         self, days: Int64Array, load: FloatArray, roof: FloatArray | None
     ) -> dict[str, FloatArray]:
         """What the load needs above the roof is bought, the rest of the roof is sold."""
+        if roof is None:  # shares of the day are enough
+            return {IMPORT: load, EXPORT: np.zeros_like(load)}
         energy = self.day_energy(days)
         load = load * (energy.load_wh / load.sum(axis=1))[:, None]
-        if roof is None:
-            return {IMPORT: load, EXPORT: np.zeros_like(load)}
         shine = roof.sum(axis=1)
         # In a polar night nothing is made, and nothing to be divided.
         roof = roof * (energy.made_wh / np.where(shine > 0, shine, 1.0))[:, None]
@@ -159,10 +163,11 @@ class Household:
         """Relative consumption: base load, habits by the clock, appliances by chance."""
         slots = slots_of(days)
         habits = self._habits(days)
-        flicker = np.exp(0.28 * normal(self._key("flicker"), slots))
         # Kettle, oven, washing machine: rare, large, and mostly when somebody is up.
         streams = ("appliance", "appliance-size", "fridge")
-        chance, size, compressor = uniforms([self._key(name) for name in streams], slots)
+        keys = (*pair(self._key("flicker")), *(self._key(name) for name in streams))
+        one, other, chance, size, compressor = uniforms(keys, slots)
+        flicker = np.exp(0.28 * normal_of(one, other))
         appliances = np.where(chance < 0.10 * np.minimum(habits, 1.0), 0.6 + 2.2 * size, 0.0)
         # A fridge's compressor, about one slot in three.
         fridge = 0.25 * (compressor < 0.35)
@@ -199,13 +204,13 @@ class Household:
 def household(seed: int, index: int, region: Region) -> Household:
     """The household behind meter `index` of the fleet `seed`."""
     u = uniform(stream_key(seed, index, "household"), np.arange(12)).tolist()
-    g = normal(stream_key(seed, index, "household-size"), np.arange(1))
+    size = one_normal(stream_key(seed, index, "household-size"), 0)
     solar = u[0] < _SOLAR_SHARE
     return Household(
         seed=seed,
         index=index,
         region=region,
-        annual_wh=int(np.clip(3_200_000 * np.exp(0.45 * g[0]), 900_000, 14_000_000)),
+        annual_wh=int(min(max(3_200_000 * math.exp(0.45 * size), 900_000), 14_000_000)),
         solar_wp=3_000 + 250 * int(u[1] * 32) if solar else 0,
         roof_shift_h=3.0 * (u[2] - 0.5),
         morning_h=5.8 + 2.4 * u[3],

@@ -60,8 +60,9 @@ class Day:
     One UTC day of a ledger.
 
     `totals` are what the registers grow by, and `openings` what they are at its start (None: nobody
-    has asked), both by stream and band; `sums` the running sums within the day of each stream
-    computed so far, 97 from 0 on; `voltages` likewise by phase, 96 (0.1 V).
+    has asked), both by stream, of those that flow or of all, and band; `sums` the running sums
+    within the day of each stream computed so far, 97 from 0 on; `voltages` likewise by phase, 96
+    (0.1 V).
     """
 
     number: int
@@ -85,6 +86,11 @@ class Ledger:
     _days: dict[int, Day] = attrs.field(factory=dict, init=False)
     _anchor: tuple[int, Int64Array] | None = attrs.field(default=None, init=False)
     _lately: tuple[int, Int64Array] | None = attrs.field(default=None, init=False)
+    # Of so many streams the registers are added up: of the first ones, which are what flows; of
+    # the others, reactive and apparent energy, from when one of them is first asked for.
+    _width: int = attrs.field(
+        default=attrs.Factory(lambda self: self._flowing, takes_self=True), init=False
+    )
 
     _long_read: ClassVar[tuple[Ledger, dict[int, Day]] | None] = None
 
@@ -125,23 +131,26 @@ class Ledger:
                 break
             del self._days[number]
 
-    def add_up(self, first: int, last: int) -> None:
+    def add_up(self, first: int, last: int, streams: tuple[int, ...]) -> None:
         """
         The days from `first` to `last` will be asked for, and their openings.
 
         The first time all days since the installation are added up: done before, it gives what
         these few grow by as well.
         """
+        self._count(streams)
         if self._lately is None and last - first < _DAYS_BACK:
             self._registers(first, last + 1)
 
-    def openings(self, days: list[Day]) -> list[Int64Array]:
+    def openings(self, days: list[Day], streams: tuple[int, ...]) -> list[Int64Array]:
         """
         The registers at the start of each of some days in order, by stream and band.
 
         Power and voltage do without: registers are years of days added up.
+        Args: streams: that are wanted; those of others may be missing.
         """
-        missing = [day for day in days if day.openings is None]
+        self._count(streams)
+        missing = [day for day in days if not self._is_added_up(day)]
         if missing:
             first = missing[0].number
             openings = self._registers(first, missing[-1].number + 1)
@@ -152,17 +161,33 @@ class Ledger:
         return [day.openings for day in days if day.openings is not None]
 
     @property
+    def _flowing(self) -> int:
+        return sum(map(len, self.layout.flows.values()))
+
+    def _count(self, streams: tuple[int, ...]) -> None:
+        """Add up the registers of these streams too."""
+        if max(streams) >= self._width:
+            self._width = len(self.layout.streams)
+            self._anchor = self._lately = None
+
+    def _is_added_up(self, day: Day) -> bool:
+        return day.openings is not None and len(day.openings) >= self._width
+
+    @property
     def _lately_sums(self) -> Int64Array | None:
         return None if self._lately is None else self._lately[1]
 
-    def grown_before(self, days: list[Day]) -> list[Int64Array]:
+    def grown_before(self, days: list[Day], streams: tuple[int, ...]) -> list[Int64Array]:
         """What the registers grew by from the first of some days to the start of each; in order."""
+        self._count(streams)
         known = [day.openings for day in days if day.openings is not None]
-        if len(known) == len(days):
+        if len(known) == len(days) and all(map(self._is_added_up, days)):
             return known
         if days[-1].number - days[0].number >= len(days):
-            return self.openings(days)
-        totals = np.array([day.totals for day in days])
+            return self.openings(days, streams)
+        if self._width > self._flowing:
+            self._accompany(days)
+        totals = np.array([day.totals[: self._width] for day in days])
         return list(np.cumsum(totals, axis=0) - totals)
 
     def sums(self, day: Day, stream: int) -> SumArray:
@@ -217,7 +242,7 @@ class Ledger:
         return self._totals(days, typical)
 
     def _start(self) -> Int64Array:
-        start = np.zeros((len(self.layout.streams), self.layout.rates), np.int64)
+        start = np.zeros((self._width, self.layout.rates), np.int64)
         for flow in self.installation.flows:
             # Calibrated in the first rate, on the first phase.
             start[self.layout.flows[flow][0], 0] = self.installation.start(flow)
@@ -226,7 +251,7 @@ class Ledger:
     def _totals(self, days: Int64Array, typical: dict[str, FloatArray]) -> Int64Array:
         """What each stream grows by in each day and band, by the days' typical shapes."""
         here, layout = self.installation, self.layout
-        totals = np.zeros((len(days), len(layout.streams), layout.rates), np.int64)
+        totals = np.zeros((len(days), self._width, layout.rates), np.int64)
         by_flow = here.day_totals(days)
         masks = self._masks(days)
         for flow, whole in by_flow.items():
@@ -242,7 +267,7 @@ class Ledger:
             else:
                 parts = among_parts(banded, self._phase_shares(flow))
                 totals[:, streams] = np.moveaxis(parts, 2, 1)
-            if flow in (IMPORT, EXPORT):
+            if self._width > self._flowing:
                 self._add_reactive(totals, flow, banded, days)
         return totals
 
@@ -263,6 +288,22 @@ class Ledger:
             return []
         found = bands(self.tariff, self.region.zone, days)
         return [found == band for band in range(self.layout.rates)]
+
+    def _accompany(self, opened: list[Day]) -> None:
+        """Add reactive and apparent energy to the totals of days that have only what flows."""
+        narrow = [day for day in opened if len(day.totals) == self._flowing]
+        if not narrow:
+            return
+        shape = (len(narrow), len(self.layout.streams), self.layout.rates)
+        totals = np.zeros(shape, np.int64)
+        totals[:, : self._flowing] = [day.totals for day in narrow]
+        days = np.array([day.number for day in narrow])
+        for flow, streams in self.layout.flows.items():
+            banded = totals[:, streams].sum(axis=1)
+            if banded.any():
+                self._add_reactive(totals, flow, banded, days)
+        for day, row in zip(narrow, totals, strict=True):
+            day.totals = row.copy()
 
     def _add_reactive(
         self, totals: Int64Array, flow: str, banded: Int64Array, days: Int64Array
@@ -343,6 +384,7 @@ class Ledger:
         """Reactive and apparent energy go with the active energy of each slot."""
         name = self.layout.streams[stream]
         flow = next(flow for flow, names in _COMPANIONS.items() if name in names)
+        self._accompany(opened)
         active = np.diff(sum(self.table(opened, one) for one in self.layout.flows[flow]))
         inductive, capacitive, apparent = _COMPANIONS[flow]
         if name == apparent:

@@ -92,9 +92,9 @@ class MeteredSource:
         at_us = max(at_us, ledger.first_day * _DAY_US)
         slot, into_us = divmod(at_us, _SLOT_US)
         number, row = divmod(slot, SLOTS_PER_DAY)
-        ledger.add_up(number, number)
+        ledger.add_up(number, number, wanted.streams)
         day = ledger.day(number)
-        value = _opening(ledger.openings([day])[0], wanted)
+        value = _opening(ledger.openings([day], wanted.streams)[0], wanted)
         for stream in wanted.streams:
             if wanted.band is None:
                 sums = ledger.sums(day, stream)
@@ -109,7 +109,7 @@ class MeteredSource:
         ledger = self.ledger
         if len(at_us):
             first, last = (max(int(at) // _DAY_US, ledger.first_day) for at in at_us[[0, -1]])
-            ledger.add_up(first, last)
+            ledger.add_up(first, last, self.layout.sums[quantity].streams)
         return self._totals(quantity, at_us, ledger.openings)
 
     def growth(self, quantity: str, at_us: Int64Array) -> Int64Array:
@@ -120,7 +120,7 @@ class MeteredSource:
         self,
         quantity: str,
         at_us: Int64Array,
-        registers_of: Callable[[list[Day]], list[Int64Array]],
+        registers_of: Callable[[list[Day], tuple[int, ...]], list[Int64Array]],
     ) -> Int64Array:
         wanted, ledger = self.layout.sums[quantity], self.ledger
         at_us = np.maximum(at_us, ledger.first_day * _DAY_US)
@@ -134,7 +134,9 @@ class MeteredSource:
             else:
                 before, after = rows.edges(stream, wanted.band)
                 values += before + (after - before) * into_us // _SLOT_US
-        openings = [_opening(registers, wanted) for registers in registers_of(rows.days)]
+        openings = [
+            _opening(registers, wanted) for registers in registers_of(rows.days, wanted.streams)
+        ]
         return values + np.array(openings, np.int64)[rows.places]
 
     def measured(self, quantity: str, at_us: Int64Array) -> Int64Array:
