@@ -48,17 +48,24 @@ def data_notification(
     """
     What the push setup makes the meter say.
 
-    The notification has a date-time of its own where no value is the clock.
+    The notification has a date-time of its own where the model says so, else where no value is the
+    clock.
 
     Args: at: true time; the meter says what its clock shows then.
     """
-    invoke = long_invoke_id & _LONG_INVOKE_ID | (_CONFIRMED if push.confirmed else 0)
+    invoke = push.invoke_bits | (_CONFIRMED if push.confirmed else 0)
+    if push.numbered:
+        invoke |= long_invoke_id & _LONG_INVOKE_ID
+    dated = push.date_time
+    if dated is None:
+        dated = not any(one.class_id == _CLASS_CLOCK for one in push.objects)
     date_time: bytes | None = None
-    if not any(one.class_id == _CLASS_CLOCK for one in push.objects):
+    if dated:
         date_time = meter.face.cosem(
             microseconds(meter.clock(at)), meter.state.clock_status
         ).to_octets()
-    return DataNotification(invoke, date_time, body(meter, push))
+    tagged = meter.kind.quirks.tagged_push_time
+    return DataNotification(invoke, date_time, body(meter, push), tagged=tagged)
 
 
 def body(meter: Meter, push: ModelPush) -> Data:

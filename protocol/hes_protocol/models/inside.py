@@ -237,6 +237,9 @@ class _ObjectReader:
             confirmed=table.flag("confirmed", default=False),
             retries=table.integer("retries", 0, 255, 0),
             retry_delay_s=table.number("retry_delay_s", 0, 0xFFFF, 5),
+            date_time=table.flag("date_time", default=False) if "date_time" in table else None,
+            invoke_bits=table.integer("invoke_bits", 0, _MAX_U32, 0),
+            numbered=table.flag("numbered", default=True),
         )
         table.get("objects", None)
         self._pushed[obis] = table

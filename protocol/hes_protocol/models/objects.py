@@ -420,7 +420,9 @@ class ModelPush:
     events. `client_sap` is whose association protects it. `preamble` goes before the values
     (a list's version name, "KFM_001"). Each meter begins up to `window_s` later, at random
     (attribute 5, randomisation_start_interval). `confirmed` pushes, and all that find nobody, are
-    sent again `retries` times, `retry_delay_s` apart (attributes 6 and 7).
+    sent again `retries` times, `retry_delay_s` apart (attributes 6 and 7). `date_time` is whether
+    the notification has a time of its own (None: where no value is the clock); `invoke_bits` are
+    set in its long-invoke-id-and-priority, which counts unless `numbered` is False.
     """
 
     obis: Obis
@@ -438,6 +440,9 @@ class ModelPush:
     confirmed: bool = False
     retries: int = 0
     retry_delay_s: float = 5
+    date_time: bool | None = None
+    invoke_bits: int = 0
+    numbered: bool = True
 
 
 # --- the meter as a whole -------------------------------------------------------------------------

@@ -5,7 +5,7 @@ A data-notification whose invoke id says "confirmed" is answered by data-notific
 All may carry the time. The standard codes data-notification's as an OCTET STRING of 0 or 12
 octets without tag; Kaifa meters (pushes in Norway and Sweden) put the tag of octet-string, 0x09,
 before it, and so does the event-notification of an OSGP MX382, in place of the presence octet.
-Both forms are read; ours has no tag.
+Both forms are read; ours has no tag unless `tagged` says so.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hes_protocol.xdlms.untagged import decode_untagged
 DATA_NOTIFICATION: Final = 0x0F
 DATA_NOTIFICATION_CONFIRM: Final = 0x10
 _CONFIRMED: Final = 1 << 30
+_TAG: Final = bytes((DataTag.OCTET_STRING,))
 EVENT_NOTIFICATION: Final = 0xC2
 
 
@@ -35,13 +36,15 @@ class DataNotification:
 
     `long_invoke_id_and_priority` is all 32 bits; `date_time` the raw 12 octets, or None where
     the meter sent none. `body_offset` says where the body begins in the octets that were
-    decoded, 0 for one made by us; it does not take part in comparisons.
+    decoded, 0 for one made by us; `tagged` whether the tag of octet-string goes before the time.
+    Neither takes part in comparisons.
     """
 
     long_invoke_id_and_priority: int
     date_time: bytes | None
     body: Data
     body_offset: int = attrs.field(default=0, eq=False)
+    tagged: bool = attrs.field(default=False, eq=False, repr=False)
 
     @property
     def long_invoke_id(self) -> int:
@@ -58,6 +61,7 @@ class DataNotification:
         return (
             bytes((DATA_NOTIFICATION,))
             + write_unsigned(self.long_invoke_id_and_priority, 4)
+            + (_TAG if self.tagged and self.date_time is not None else b"")
             + write_date_time(self.date_time)
             + encode(self.body)
         )

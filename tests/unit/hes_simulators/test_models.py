@@ -229,6 +229,24 @@ def test_the_nordic_lists_are_those_that_the_layouts_read() -> None:
                 assert (told.scaler, told.unit.code) == (scaler, unit), obis
 
 
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        # As frames of such meters begin, in amshan (Kaifa, Aidon) and the description of Netz NÖ.
+        ("nordic-han", "0f40000000 090c.{24} 0201 06.{8}$"),
+        ("nordic-han-named", "0f40000000 00 0101 0203 09060100010700ff 06.{8} 02020f00161b$"),
+        (
+            "austria-mbus-push",
+            "0f80000001 0c.{24} 0223 090c.{24} 09060100010800ff 06.{8} 02020f00161e",
+        ),
+    ],
+)
+def test_the_first_push_begins_as_real_ones_do(name: str, begins: str) -> None:
+    made = meter(BY_NAME[name])
+    octets = data_notification(made, BY_NAME[name].pushes[0], NOW, 1).encode()
+    assert re.match(begins.replace(" ", ""), octets.hex())
+
+
 def test_quirks_and_objects_of_a_model_agree() -> None:
     """Where a quirk says that the counter is, the model has it."""
     for model in SIMULATED:
