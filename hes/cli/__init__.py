@@ -61,7 +61,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit code, never a trace."""
-    from hes.cli.errors import FAILURE, NOT_ALLOWED, exit_code, lacks_schema
+    from hes.cli.errors import FAILURE, NOT_ALLOWED, UNREACHABLE, exit_code, lacks_schema
 
     try:
         # Without standalone mode click returns the exit code of `ctx.exit` instead of leaving.
@@ -83,6 +83,9 @@ def main() -> None:
         failure = exit_code(error)
         if failure is None:
             raise
-        click.echo(f"hes: {error}", err=True)
+        # Drivers tell in several lines that nobody answers, and never what to do.
+        text = " ".join(str(error).split()) if failure == UNREACHABLE else str(error)
+        way_out = "; `hes doctor` says what to do" if failure == UNREACHABLE else ""
+        click.echo(f"hes: {text}{way_out}", err=True)
         sys.exit(failure)
     sys.exit(code if isinstance(code, int) else 0)
