@@ -59,6 +59,7 @@ class Measuring:
     by_tariff: Callable[[Tariff], Source]
     _changes: list[TariffChange] = attrs.field(factory=list, init=False)
     _eras: list[tuple[int, Source]] = attrs.field(factory=list, init=False)
+    _over: dict[tuple[str, int, int], int] = attrs.field(factory=dict, init=False)
     _sums: dict[str, tuple[tuple[object, ...], _CutSums]] = attrs.field(factory=dict, init=False)
 
     def medium(self, quantity: str) -> str:
@@ -181,6 +182,7 @@ class Measuring:
                 same += 1
             self._changes = list(changes)
             del self._eras[same:]
+            self._over.clear()
             for change in changes[same:]:
                 special = tuple(SpecialDay(*day) for day in change.special)
                 tariff = Tariff(self._rates(), change.week, special)
@@ -207,12 +209,26 @@ class Measuring:
         if not self._has_eras(source):
             return source.totals(quantity, at_us)
         eras = self.eras()
-        found = source.totals(quantity, np.minimum(at_us, eras[0][0]))
+        brought = np.zeros(len(at_us), np.int64)
         ends = [*(from_us for from_us, _ in eras[1:]), 1 << 62]
         for (from_us, other), to_us in zip(eras, ends, strict=True):
-            begin = other.totals(quantity, np.array([from_us], np.int64))
-            found = found + other.totals(quantity, np.clip(at_us, from_us, to_us)) - begin
-        return found
+            # No register is added up since the installation, only what the era has brought.
+            first, after = np.searchsorted(at_us, (from_us, to_us)).tolist()
+            if first < after:
+                edges = np.concatenate([[from_us], at_us[first:after]])
+                brought[first:after] += np.cumsum(other.growth(quantity, edges))
+            if after < len(at_us):
+                brought[after:] += self._brought(quantity, from_us, to_us, other)
+        return source.totals(quantity, np.minimum(at_us, eras[0][0])) + brought
+
+    def _brought(self, quantity: str, from_us: int, to_us: int, other: Source) -> int:
+        """What an era that is over has brought: as good as a number."""
+        key = (quantity, from_us, to_us)
+        known = self._over.get(key)
+        if known is None:
+            edges = np.array([from_us, to_us], np.int64)
+            known = self._over[key] = int(other.growth(quantity, edges)[0])
+        return known
 
     def _cut(self, quantity: str, source: Source, spans: Spans, at_us: Int64Array) -> Int64Array:
         sums = self._cut_sums(quantity, source, spans)

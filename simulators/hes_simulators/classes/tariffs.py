@@ -54,8 +54,8 @@ _WORKDAY, _SATURDAY, _SUNDAY = 1, 2, 3
 _SPECIAL_DAYS, _CALENDAR = 11, 20
 _DAY_US: Final = DAY_S * SECOND_US
 _LONGEST_WITHOUT_DIFFERENCE: Final = 400
-# Each of them costs a ledger of its own.
-_MOST_CHANGES: Final = 32
+# Each of them costs a ledger of its own, some kilobytes.
+_MOST_CHANGES: Final = 16
 
 
 class ActivityCalendar(Plain):

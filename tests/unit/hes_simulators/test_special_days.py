@@ -145,7 +145,7 @@ def test_who_changes_today_again_and_again_is_held_up() -> None:
         entries = [holiday(1, today)] if number % 2 == 0 else []
         answers.append(one.after(minutes=1).set(HOLIDAYS, 2, array(*entries)))
     assert set(answers) == {WRITTEN, DataAccessResult.TEMPORARY_FAILURE}
-    assert len(one.meter.state.tariffs) == 32
+    assert len(one.meter.state.tariffs) == 16
 
 
 def test_a_day_of_no_profile_is_as_its_weekday_until_a_calendar_has_it() -> None:
