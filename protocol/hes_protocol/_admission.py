@@ -53,6 +53,7 @@ class Admitted:
     conformance: Conformance
     client_max_receive_pdu_size: int
     dedicated_key: bytes | None = attrs.field(default=None, repr=False)
+    response_allowed: bool = True
 
     @property
     def with_hls(self) -> bool:
@@ -132,6 +133,7 @@ def admit(aarq: Aarq, rules: ServerAssociation, channel: Channel) -> Admitted | 
         negotiated,
         initiate.client_max_receive_pdu_size,
         initiate.dedicated_key,
+        initiate.response_allowed,
     )
 
 

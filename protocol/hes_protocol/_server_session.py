@@ -174,6 +174,8 @@ class ServerSession:
         return None, Due(Reply("association"), self._acceptance, self._accepted)
 
     def _acceptance(self) -> tuple[bytes, ...]:
+        if not self._admitted.response_allowed and self._challenge is None:
+            return ()  # an unconfirmed association: it is open, and nobody is told
         aare = admission.acceptance(self._admitted, self._rules, self.channel, self._challenge)
         return (aare,)
 
