@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 
 from hes_simulators.energy import QUANTITIES, Source, SpecialDay, Tariff
-from hes_simulators.energy.extra_load import added_energy, added_power, loaded
+from hes_simulators.energy.extra_load import Pieces, added_energy, added_power, loaded
 from hes_simulators.randomness import Int64Array
 from hes_simulators.state import ELECTRICITY, MeterState, Spans, TariffChange
 
@@ -59,6 +59,7 @@ class Measuring:
     by_tariff: Callable[[Tariff], Source]
     _changes: list[TariffChange] = attrs.field(factory=list, init=False)
     _eras: list[tuple[int, Source]] = attrs.field(factory=list, init=False)
+    _pieces: tuple[tuple[object, ...], Pieces] | None = attrs.field(default=None, init=False)
     _over: dict[tuple[str, int, int], int] = attrs.field(factory=dict, init=False)
     _sums: dict[str, tuple[tuple[object, ...], _CutSums]] = attrs.field(factory=dict, init=False)
 
@@ -202,8 +203,14 @@ class Measuring:
         """
         flowed = self._counted(source, quantity, at_us)
         if self.state.loads:
-            flowed = flowed + added_energy(self.state.loads, quantity, at_us, self.rate)
+            flowed = flowed + added_energy(self._loaded(), quantity, at_us)
         return flowed
+
+    def _loaded(self) -> Pieces:
+        known = (len(self.state.loads), tuple(self.state.tariffs))
+        if self._pieces is None or self._pieces[0] != known:
+            self._pieces = known, Pieces.of(self.state.loads, self.rate)
+        return self._pieces[1]
 
     def _counted(self, source: Source, quantity: str, at_us: Int64Array) -> Int64Array:
         if not self._has_eras(source):

@@ -34,34 +34,54 @@ class ExtraLoad:
     watts: int
 
 
-def added_energy(
-    loads: Sequence[ExtraLoad], quantity: str, at_us: Int64Array, rate: Callable[[int], int]
-) -> Int64Array:
+@attrs.frozen(eq=False)
+class Pieces:
+    """Loads cut at quarter-hours: begin, end, watts of each piece, and in which rate it counts."""
+
+    begins_us: Int64Array
+    ends_us: Int64Array
+    watts: Int64Array
+    rates: Int64Array
+
+    @classmethod
+    def of(cls, loads: Sequence[ExtraLoad], rate: Callable[[int], int]) -> Pieces:
+        """Args: rate: which counts from a moment on."""
+        rows = []
+        for load in loads:
+            slots = range(load.from_us // _SLOT_US + 1, -(-load.to_us // _SLOT_US))
+            edges = [load.from_us, *(slot * _SLOT_US for slot in slots), load.to_us]
+            rows += [(begin, end, load.watts, rate(begin)) for begin, end in pairwise(edges)]
+        return cls(*np.array(rows, np.int64).reshape(-1, 4).T)
+
+
+def added_energy(pieces: Pieces, quantity: str, at_us: Int64Array) -> Int64Array:
     """
     What loads have added to a register until each moment, Wh or VAh.
 
-    Args: quantity: cumulative; to most of them nothing is added. rate: which counts from a moment
-        on, the begin of a load or a quarter-hour.
+    Args: quantity: cumulative; to most of them nothing is added. at_us: sorted.
     """
     added = np.zeros(len(at_us), np.int64)
     name, _, part = quantity.rpartition("_")
-    of_rate = int(part[1:]) if name in _ENERGIES and part[0] == "r" else None
-    if of_rate is None and quantity not in (*_ENERGIES, "import_wh_l1"):
+    of_rate = name in _ENERGIES and part[0] == "r"
+    if not len(at_us) or not (of_rate or quantity in (*_ENERGIES, "import_wh_l1")):
         return added
-    for load in loads:
-        slots = range(load.from_us // _SLOT_US + 1, -(-load.to_us // _SLOT_US))
-        edges = [load.from_us, *(slot * _SLOT_US for slot in slots), load.to_us]
-        for begin_us, end_us in pairwise(edges):
-            if of_rate is None or rate(begin_us) == of_rate:
-                added += np.clip(at_us - begin_us, 0, end_us - begin_us) * load.watts // _WH_US
+    begins_us, ends_us, watts = pieces.begins_us, pieces.ends_us, pieces.watts
+    counts = pieces.rates == int(part[1:]) if of_rate else np.ones(len(watts), bool)
+    over = counts & (ends_us <= at_us[0])
+    added += ((ends_us - begins_us) * watts // _WH_US)[over].sum()
+    for piece in np.flatnonzero(counts & ~over & (begins_us < at_us[-1])).tolist():
+        begin_us, end_us = begins_us[piece], ends_us[piece]
+        added += np.clip(at_us - begin_us, 0, end_us - begin_us) * watts[piece] // _WH_US
     return added
 
 
 def added_power(loads: Sequence[ExtraLoad], at_us: Int64Array) -> Int64Array:
     """The power of loads at each moment, W."""
     added = np.zeros(len(at_us), np.int64)
+    first_us, last_us = int(at_us.min(initial=1 << 62)), int(at_us.max(initial=0))
     for load in loads:
-        added += np.where((at_us > load.from_us) & (at_us <= load.to_us), load.watts, 0)
+        if load.to_us >= first_us and load.from_us < last_us:
+            added += np.where((at_us > load.from_us) & (at_us <= load.to_us), load.watts, 0)
     return added
 
 
