@@ -271,3 +271,43 @@ CLASSES: Final[Mapping[int, ClassTable]] = MappingProxyType(
     {table.class_id: table for table in _TABLE}
 )
 """By class_id: the classes that a model file may use."""
+
+_LONG: Final = (-(2**31), 2**31 - 1)
+OPTION_BOUNDS: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
+    {
+        "longest_octets": (1, 0xFFFF),
+        "block_octets": (1, 0xFFFF),
+        "channel": (1, 255),
+        "selector": (0, 0xFFFF),
+        "control_mode": (0, 6),
+        "min_over_s": (0, 2**32 - 1),
+        "min_under_s": (0, 2**32 - 1),
+        "every_s": (1, 2**32 - 1),
+        "priority": (0, 255),
+        "type": (0, 255),
+        "mode": (0, 255),
+        "status": (0, 255),
+        "currency_scale": (-128, 127),
+        "price_scale": (-128, 127),
+        "per_scale": (-128, 127),
+        "proportion": (0, 0xFFFF),
+        **dict.fromkeys(
+            [
+                "threshold_normal",
+                "threshold_emergency",
+                "low_credit",
+                "next_credit",
+                "clearance_threshold",
+                "amount",
+                "warning",
+                "limit",
+                "preset",
+                "available_from",
+                "price",
+                "remaining",
+            ],
+            _LONG,
+        ),
+    }
+)
+"""Options that are whole numbers, with the least and the greatest, whatever the class."""

@@ -16,7 +16,7 @@ from hes_protocol.axdr import BitString, Data, DataTag
 from hes_protocol.cosem import CaptureObject, Obis
 from hes_protocol.cosem.units import COUNT, unit_code
 from hes_protocol.models.associations import read_clients, read_meter
-from hes_protocol.models.classes import CLASSES, ClassTable
+from hes_protocol.models.classes import CLASSES, OPTION_BOUNDS, ClassTable
 from hes_protocol.models.heirs import Rows
 from hes_protocol.models.notation import (
     read_access,
@@ -421,7 +421,12 @@ class _ObjectReader:
 
     def _options(self, table: Table, kind: ClassTable) -> dict[str, Any]:
         options = table.table("options")
-        found = {name: options.get(name) for name in sorted(kind.options) if name in options}
+        found = {}
+        for name in sorted(kind.options):
+            value = options.get(name, None)
+            if value is not None:
+                bounds = OPTION_BOUNDS.get(name)
+                found[name] = options.integer(name, *bounds) if bounds else value
         options.done()
         return found
 

@@ -362,6 +362,18 @@ def test_tables_of_classes_are_consistent(table: object) -> None:
         assert set(one.usual) <= set(range(1, len(one.methods) + 1))
 
 
+RELAY = (
+    WHOLE.replace("{", "{{").replace("}", "}}")
+    + """
+[[object]]
+class_id = 70
+obis = "0.0.96.3.10.255"
+access = "r"
+options = {{ {} }}
+"""
+)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -437,6 +449,14 @@ def test_tables_of_classes_are_consistent(table: object) -> None:
         ),
         (WHOLE.replace("class_id = 8", "class_id = 8\nmethods = [7]"), "methods: 7 is no method"),
         (WHOLE.replace("class_id = 8", "class_id = 8\noptions = {a=1}"), "options: there is no a"),
+        (
+            RELAY.format("control_mod = 4"),
+            "options: there is no control_mod; there are control_mode",
+        ),
+        (
+            RELAY.format("control_mode = 7"),
+            "options: control_mode: 7 is no whole number within 0..6",
+        ),
         (WHOLE.replace("class_id = 8", "class_id = 8\nversion = 1"), "version: 1 is none of 0"),
         (WHOLE + "[[alarm]]\nobis = 1", "alarm number 2: obis: 1 is no text"),
         (
