@@ -129,7 +129,11 @@ class TruthLog:
         self._profiles: dict[MeterKind, tuple[ModelProfile, ...]] = {}
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Write what the buffers hold, then each row once it is captured; until cancelled."""
+        """
+        Write what the buffers hold, then each row once it is captured; until cancelled.
+
+        At the end, unless that comes within the history, what somebody may have read is written.
+        """
         until = self._pace.now()
         if self._history is not History.BEFORE:
             task_status.started()
@@ -138,7 +142,7 @@ class TruthLog:
             tick_s = min(tick_s, max(meter.measuring_period_s, _LEAST_TICK_S))
             if self._history is not History.NONE:
                 began_s = time.perf_counter()
-                await self._write(meter, None, microseconds(until))
+                await self._write(meter, None, until)
                 if self._history is History.BESIDE:
                     await trio.sleep(_MANNERS * (time.perf_counter() - began_s))
         self._journal.flush()
@@ -147,21 +151,49 @@ class TruthLog:
         if self._history is History.BEFORE:
             task_status.started()
         tick_us = tick_s * SECOND_US
-        while True:
-            after_us = microseconds(until)
-            await self._pace.sleep_until(moment((after_us // tick_us + 1) * tick_us))
-            until = self._pace.now()
-            for meter in self._meters():
+        after_us, written = microseconds(until), 0
+        try:
+            while True:
+                await self._pace.sleep_until(moment((after_us // tick_us + 1) * tick_us))
+                until = self._pace.now()
+                for meter in self._meters():
+                    await self._write(meter, after_us, until)
+                    written += 1
+                self._journal.flush()
+                after_us, written = microseconds(until), 0
+        finally:
+            self._end(after_us, microseconds(until), written)
+
+    def _end(self, after_us: int, until_us: int, written: int) -> None:
+        """
+        What meters had captured when somebody last looked at them; nothing more happens to them.
+
+        Args: after_us: what is written of all. until_us: of the first `written` ones.
+        """
+        for place, meter in enumerate(self._meters()):
+            begun_us = until_us if place < written else after_us
+            if meter.now_us <= begun_us:
+                continue
+            try:
+                for profile in self._of(meter.kind):
+                    self._journal.lines(_lines(meter, profile, begun_us, meter.now_us, _ALL))
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("sim_truth_rows_failed", serial=meter.identity.serial)
+
+    async def _write(self, meter: Meter, after_us: int | None, until: datetime) -> None:
+        """The rows since a moment; None: as many as the buffers hold."""
+        try:
+            if after_us is not None:
                 # What happened by itself until then (a limiter) is in the row, whoever asked.
                 meter.advance(until)
-                await self._write(meter, after_us, microseconds(until))
-            self._journal.flush()
-
-    async def _write(self, meter: Meter, after_us: int | None, until_us: int) -> None:
-        for profile in self._of(meter.kind):
-            most = meter.kind.entries(profile) if after_us is None else _ALL
-            self._journal.lines(_lines(meter, profile, after_us or 0, until_us, most))
-            await trio.lowlevel.checkpoint()
+            for profile in self._of(meter.kind):
+                most = meter.kind.entries(profile) if after_us is None else _ALL
+                self._journal.lines(
+                    _lines(meter, profile, after_us or 0, microseconds(until), most)
+                )
+                await trio.lowlevel.checkpoint()
+        except Exception:  # noqa: BLE001 - one meter's edge: the others' rows are written
+            _log.exception("sim_truth_rows_failed", serial=meter.identity.serial)
 
     def _of(self, kind: MeterKind) -> tuple[ModelProfile, ...]:
         """The profiles whose rows are written."""

@@ -13,6 +13,7 @@ from hes_protocol.cosem import Obis
 from hes_simulators import Fleet, FleetSettings, TruthLog, rows
 from hes_simulators.clock import microseconds
 from hes_simulators.scenario import MockedPace
+from hes_simulators.scenario.local import step_clock
 from hes_simulators.truth import FileJournal
 from hes_simulators.truth.rows import History
 
@@ -97,3 +98,46 @@ async def test_a_history_beside_keeps_nobody_waiting_and_is_whole(
             await trio.sleep(1)
             assert len(lines(file)) == 3 * 96
             nursery.cancel_scope.cancel()
+
+
+async def test_what_somebody_may_have_read_is_there_at_the_end(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A clock that was set captures between the quarters at which rows are written."""
+    pace, file = MockedPace(START), tmp_path / "truth.jsonl"
+    pace.now()
+    fleet = Fleet(FleetSettings(meters=3, profile_days=1), start_number=1, pace=pace)
+    odd, unread = fleet.meter(0), fleet.meter(1)
+    for meter in (odd, unread):
+        step_clock(meter, pace.now(), -40 * 60_000_000)
+    with FileJournal(file) as journal:
+        async with trio.open_nursery() as nursery:
+            log = TruthLog(fleet.all_meters, journal, pace, history=History.NONE)
+            await nursery.start(log.run)
+            await trio.sleep(22 * 60)  # 09:42; written at 09:30, captured at 09:40
+            odd.advance(pace.now())
+            written = lines(file)
+            assert len(written) == 3
+            nursery.cancel_scope.cancel()
+    [last] = lines(file)[len(written) :]
+    assert (last["serial"], last["at"], last["true_at"]) == (
+        odd.identity.serial, "2026-11-21T09:00:00Z", "2026-11-21T09:40:00Z",
+    )  # fmt: skip
+
+
+async def test_a_meter_whose_rows_cannot_be_made_keeps_nobody_elses_back(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    pace, file = MockedPace(START), tmp_path / "truth.jsonl"
+    pace.now()
+    fleet = Fleet(FleetSettings(meters=3, profile_days=1), start_number=1, pace=pace)
+    broken = fleet.meter(1)
+    broken.state.clock_steps.append("no step")  # type: ignore[arg-type]
+    with FileJournal(file) as journal:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(TruthLog(fleet.all_meters, journal, pace).run)
+            await trio.sleep(11 * 60)
+            nursery.cancel_scope.cancel()
+    serials = [line["serial"] for line in lines(file)]
+    assert len(serials) == 2 * 97
+    assert broken.identity.serial not in serials
