@@ -64,18 +64,23 @@ def test_a_bad_day(here: System, tmp_path: Path) -> None:
     address = tmp_path / "data" / "run" / "database_url"
     wait_until(lambda: " readings" in process.log.read_text(), 120, "the head-end is up")
     time.sleep(SECONDS)
+    simulator = tmp_path / "data" / "logs" / "sim.log"
+    history = lambda: "sim_truth_history_written" in simulator.read_text()  # noqa: E731
+    wait_until(history, 600, "the truth log has the history")
     with psycopg.connect(address.read_text().strip()) as connection:
-        compare(log, connection)
+        # One moment for both tables: a session may be about to store more.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        stored = statements(connection)
+        reached: dict[str, datetime] = dict(connection.execute(_SESSIONS).fetchall())
     process.popen.send_signal(signal.SIGINT)
     assert process.popen.wait(60) == 0
     assert "Traceback" not in process.log.read_text()
+    # Whole only now: rows are written in quarters of an hour, the last of them at the end.
+    compare(read(log), stored, reached)
 
 
-def compare(log: Path, connection: psycopg.Connection[Any]) -> None:
+def compare(truth: Truth, stored: dict[ReadingKey, int], reached: dict[str, datetime]) -> None:
     """Compare, print the figures, and judge."""
-    stored = statements(connection)
-    reached: dict[str, datetime] = dict(connection.execute(_SESSIONS).fetchall())
-    truth = read(log)
     report(truth, stored, reached)
     known = {(key.profile, key.obis) for key in truth.readings}
     compared = {key: value for key, value in stored.items() if (key.profile, key.obis) in known}
