@@ -67,8 +67,7 @@ class AccountClass(Plain):
             case 12:
                 return _paid_into(account)
             case 13 | 14:
-                kept: bytes = account.kept.get(f"at-{index}", NOT_SPECIFIED)
-                return octets(kept)
+                return octets(account.kept.get(f"at-{index}") or _usual_time(account, index))
             case 15:
                 return _currency(meter, one)
         return _of_balance(account, index)
@@ -116,11 +115,20 @@ class AccountClass(Plain):
         Account(meter, one).refresh(at_us)
 
 
+def _usual_time(account: Account, index: int) -> bytes:
+    """An account that the model has opened is active since the meter was put up."""
+    if index == 13 and account.status != AccountStatus.NEW:
+        return accounting.stamp(account.meter, account.meter.installed_us)
+    return NOT_SPECIFIED
+
+
 def _become(meter: Meter, one: ModelObject, status: AccountStatus) -> None:
     kept = meter.state.of(one.obis)
     kept[payment.ACCOUNT_STATUS.name] = int(status)
     stamped = {AccountStatus.ACTIVE: "at-13", AccountStatus.CLOSED: "at-14"}.get(status)
-    if stamped is not None:
+    if stamped is None:
+        kept |= {"at-13": NOT_SPECIFIED, "at-14": NOT_SPECIFIED}
+    else:
         kept[stamped] = accounting.stamp(meter, meter.now_us)
 
 

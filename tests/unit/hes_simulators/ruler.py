@@ -146,6 +146,10 @@ class RulerMeter:
         return self.state.firmware or table.firmware
 
     @property
+    def installed_us(self) -> int:
+        return microseconds(self.source.installed_at)
+
+    @property
     def is_cut(self) -> bool:
         return self.state.cuts.get(ELECTRICITY, Spans()).since_us is not None
 

@@ -20,6 +20,7 @@ from hes_simulators.classes.accounting import Account
 from hes_simulators.classes.payment import AccountStatus, CreditStatus
 from hes_simulators.classes.token_gateway import TokenStatus
 from hes_simulators.clock import moment
+from hes_simulators.local_time import NOT_SPECIFIED
 from hes_simulators.tokens import TokenKind, make_token
 from tests.unit.hes_simulators.ruler import START_US, WRITTEN_S, RulerMeter, S
 
@@ -360,6 +361,7 @@ def test_an_account_is_closed_reset_and_opened_again() -> None:
     meter = opened(1_000)
     active, closed, new = (Data(DataTag.ENUM, int(one)) for one in (2, 3, 1))
     assert meter.read(111, ACCOUNT, 2)[1] == active
+    assert meter.read(111, ACCOUNT, 13) != NOT_SPECIFIED == meter.read(111, ACCOUNT, 14)
     assert meter.invoke(111, ACCOUNT, 1) is ActionResultCode.OTHER_REASON
     assert meter.invoke(111, ACCOUNT, 2) is ActionResultCode.SUCCESS
     assert meter.read(111, ACCOUNT, 2)[1] == closed
@@ -369,6 +371,7 @@ def test_an_account_is_closed_reset_and_opened_again() -> None:
     assert status(meter) == TokenStatus.EXECUTION_FAILURE
     assert meter.invoke(111, ACCOUNT, 3) is ActionResultCode.SUCCESS
     assert (meter.read(111, ACCOUNT, 2)[1], amount_of(meter)) == (new, 0)
+    assert meter.read(111, ACCOUNT, 13) == meter.read(111, ACCOUNT, 14) == NOT_SPECIFIED
     assert meter.invoke(111, ACCOUNT, 1) is ActionResultCode.SUCCESS
     assert meter.read(111, ACCOUNT, 2)[1].value == AccountStatus.ACTIVE
     assert meter.is_cut
