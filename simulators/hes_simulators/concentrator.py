@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+import structlog
 import trio
 
 from hes_protocol.errors import RemoteProtocolError
@@ -23,6 +24,7 @@ _RECEIVE_OCTETS: Final = 16_384
 _MAX_REQUEST_OCTETS: Final = 4096
 # Associations on one connection; the one that was silent for longest makes room.
 MAX_CONVERSATIONS: Final = 512
+_log = structlog.get_logger(__name__)
 
 
 class ConcentratorSession:
@@ -90,6 +92,12 @@ class ConcentratorSession:
         except RemoteProtocolError:
             # This meter has nothing to say to that; the others have not even heard it.
             self.frames_discarded += 1
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            raise
+        except Exception:  # noqa: BLE001 - this meter's edge: the others go on
+            del self._conversations[sap]
+            self._summary.crashes += 1
+            _log.exception("sim_session_crashed", serial=conversation.meter.identity.serial)
 
     def _conversation(self, sap: int) -> Conversation | None:
         meter = self._meter_at(sap)

@@ -50,12 +50,17 @@ _BUFFER = (7, 2)
 
 @attrs.define
 class SessionSummary:
-    """What happened in a session, for the log; `sap` is the client that associated last."""
+    """
+    What happened in a session, for the log; `sap` is the client that associated last.
+
+    `crashes` are meters behind a concentrator that an error of ours has thrown out of it.
+    """
 
     associations: int = 0
     refusals: int = 0
     reads: int = 0
     timed_out: bool = False
+    crashes: int = 0
     sap: int | None = attrs.field(default=None, eq=False)
     mechanism: Mechanism | None = attrs.field(default=None, eq=False)
 

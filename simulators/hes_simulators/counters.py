@@ -10,6 +10,7 @@ class FleetCounters:
     """
     Over all meters since the start.
 
+    `crashed` are sessions, pushes and other deeds of one meter that a bug of ours ended.
     `turned_away` are connections that were closed unheard, `failed` sessions that a client broke.
     `pushes_failed` were given up after their last attempt, `pushes_dropped` never tried: no room
     in the queue, or no power. `dials_failed` are calls that nobody answered.
@@ -19,6 +20,7 @@ class FleetCounters:
     open_sessions: int = 0
     reads: int = 0
     failed: int = 0
+    crashed: int = 0
     turned_away: int = 0
     dials: int = 0
     dials_failed: int = 0

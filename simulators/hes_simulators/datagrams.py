@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, cast
 
+import structlog
 import trio
 
 from hes_protocol.errors import RemoteProtocolError
@@ -28,6 +29,7 @@ MAX_CONVERSATIONS: Final = 4096
 # `in_pktinfo` of Linux: interface, local address (of what is sent), address (of what has come).
 _IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
 _PKTINFO: Final = struct.Struct("=i4s4s")
+_log = structlog.get_logger(__name__)
 _SAP_OCTETS: Final = slice(4, 6)  # the destination in the wrapper's header
 
 Peer = tuple[str, int]
@@ -113,6 +115,10 @@ class Datagrams:
             self._counters.failed += 1
         except OSError:
             pass  # an answer that nobody can be sent
+        except Exception:  # noqa: BLE001 - this meter's edge: the others go on
+            self._counters.crashed += 1
+            self._conversations.pop(key, None)
+            _log.exception("sim_session_crashed", serial=meter.identity.serial)
 
     def forget(self, host: str) -> None:
         """Drop the associations of a meter that has lost its power."""

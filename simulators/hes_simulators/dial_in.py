@@ -98,7 +98,7 @@ class DialIns:
                 continue
             for index in range(band.first, band.first + band.count):
                 delay_s = dial_in.spread_s * self._draw(index, 0)
-                self._agenda.add_in(delay_s, partial(self.dial, index))
+                self._agenda.add_in(delay_s, partial(self.dial, index), index)
 
     def dial(self, index: int) -> None:
         """Let a meter call now, unless it has a connection or is about to have one."""
@@ -115,7 +115,7 @@ class DialIns:
             dial_in = self._roster.band(index).reach.dial_in
             assert dial_in is not None  # it would not have called
             delay_s = dial_in.reconnect_s * self._draw(index, self._agenda.now_us())
-            self._agenda.add_in(delay_s, partial(self.dial, index))
+            self._agenda.add_in(delay_s, partial(self.dial, index), index)
 
     async def run(self, speaker: Speaker) -> None:
         """Dial and serve until cancelled."""
@@ -176,7 +176,7 @@ class DialIns:
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             outcome = "broken"
         except Exception:  # noqa: BLE001 - the connection's edge: others go on
-            self._counters.failed += 1
+            self._counters.crashed += 1
             outcome = "crashed"
             _log.exception("sim_session_crashed", serial=meter.identity.serial)
         finally:
@@ -207,7 +207,7 @@ class DialIns:
                 speaker.send(index, _identity(band), HEARTBEAT)
                 self._next_heartbeat(index, session, band, dial_in, speaker)
 
-        self._agenda.add_in(every_s, beat)
+        self._agenda.add_in(every_s, beat, index)
 
     def _call_again(self, index: int, dial_in: DialIn, *, stood: bool) -> None:
         self._busy.discard(index)
@@ -218,7 +218,7 @@ class DialIns:
             self._failures[index] = min(failures + 1, _MOST_DOUBLINGS)
         bound_s = min(dial_in.reconnect_s * 2**failures, dial_in.most_reconnect_s)
         delay_s = bound_s * self._draw(index, self._agenda.now_us())
-        self._agenda.add_in(delay_s, partial(self.dial, index))
+        self._agenda.add_in(delay_s, partial(self.dial, index), index)
 
     def _draw(self, index: int, counter: int) -> float:
         key = stream_key(self._roster.settings.seed, "dial-in", index)

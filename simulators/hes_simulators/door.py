@@ -104,6 +104,7 @@ class Door:
         finally:
             counters.open_sessions -= 1
             counters.reads += summary.reads
+            counters.crashed += summary.crashes
         self._told(called.index, summary, outcome)
 
     def _admits(self, called: Called) -> bool:
@@ -125,7 +126,7 @@ class Door:
         except (trio.BrokenResourceError, OSError):
             return "broken"  # the client is gone, as clients go
         except Exception:  # noqa: BLE001 - the session's edge: others go on
-            self._counters.failed += 1
+            self._counters.crashed += 1
             _log.exception("sim_session_crashed", serial=serial)
             return "crashed"
         if summary.timed_out or summary.refusals:

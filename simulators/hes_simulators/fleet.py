@@ -19,6 +19,7 @@ from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Final
 
+import structlog
 import trio
 
 from hes_protocol.models import ModelPush, Transport
@@ -49,6 +50,7 @@ from hes_simulators.truth.journal import Journal, NullJournal
 __all__ = ["DEFAULT_PORT", "Fleet", "FleetCounters", "FleetError", "FleetSettings"]
 
 _CHALLENGE_OCTETS: Final = 16
+_log = structlog.get_logger(__name__)
 
 
 def _utc_now() -> datetime:
@@ -90,8 +92,9 @@ class Fleet:
         self._roster = Roster(settings, self._kind, states or {})
         self._door = Door(self._roster, self.pace.now, self.counters, self._told)
         self._datagrams: Datagrams | None = None
-        by_network = by_the_network()
-        self._agendas = by_the_meters(self.pace.now, self.pace.sleep_until), by_network
+        by_network = by_the_network(self._crashed)
+        by_meters = by_the_meters(self.pace.now, self.pace.sleep_until, self._crashed)
+        self._agendas = by_meters, by_network
         self._dial_ins = DialIns(
             self._roster, by_network, self.connect, self.pace.now, self.counters, self._told
         )
@@ -280,6 +283,11 @@ class Fleet:
             speaks_up=self.speaks_up,
             destinations=(*([] if to is None else [to]), *settings.destinations),
         )
+
+    def _crashed(self, index: int) -> None:
+        """Something that one meter was to do has failed; the exception is being handled."""
+        self.counters.crashed += 1
+        _log.exception("sim_call_crashed", serial=self._roster.serial(index))
 
     def _told(self, index: int, summary: SessionSummary, outcome: str) -> None:
         """One session has ended."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
+import structlog
 import trio
 
 from hes_protocol.axdr import Data, decode_all, encode
@@ -29,6 +30,7 @@ from hes_simulators.state import ClockStep, LogRow, MeterState, Spans, TariffCha
 FORMAT: Final = 1
 SAVE_EVERY_S: Final = 60.0
 _AT_A_TIME: Final = 200
+_log = structlog.get_logger(__name__)
 
 
 class StateFileError(Exception):
@@ -76,7 +78,12 @@ class StateFile:
         states: Callable[[], Iterable[tuple[int, MeterState]]],
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Save every `SAVE_EVERY_S`, and once more when cancelled."""
+        """
+        Save every `SAVE_EVERY_S`, and once more when cancelled.
+
+        Where that fails the file is as it was, and it is tried again. Raises: OSError: the last
+        time has failed.
+        """
         task_status.started()
         try:
             while True:
@@ -86,7 +93,10 @@ class StateFile:
                     lines.append(line)
                     if number % _AT_A_TIME == 0:
                         await trio.lowlevel.checkpoint()
-                await trio.to_thread.run_sync(self._write, lines)
+                try:
+                    await trio.to_thread.run_sync(self._write, lines)
+                except OSError as error:
+                    _log.error("sim_states_not_saved", file=error.filename, reason=error.strerror)
         finally:
             self.save(states())
 
@@ -94,8 +104,15 @@ class StateFile:
         return {"format": FORMAT, "seed": self._seed}
 
     def _write(self, lines: Iterable[str]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         beside = self._path.with_name(self._path.name + ".new")
+        try:
+            self._replace(beside, lines)
+        except OSError as error:  # of a full disk does not say which file
+            beside.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
+
+    def _replace(self, beside: Path, lines: Iterable[str]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(json.dumps(self._header()) + "\n")
             file.writelines(lines)
@@ -112,8 +129,11 @@ class StateFile:
 def _lines(states: Iterable[tuple[int, MeterState]]) -> Iterator[str]:
     for index, state in states:
         if not state.is_fresh or state.counters or state.next_counter is not None:
-            kept = {"index": index, "state": plain(state)}
-            yield json.dumps(kept, separators=(",", ":")) + "\n"
+            try:
+                kept = {"index": index, "state": plain(state)}
+                yield json.dumps(kept, separators=(",", ":")) + "\n"
+            except (TypeError, ValueError, ProtocolError):  # a bug: the others are kept
+                _log.exception("sim_state_not_saved", index=index)
 
 
 # --- one state --------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ class Pushes:
         setup = self._current(index, setup)
         if setup.window_s and reason != LAST_GASP:
             delay_s = setup.window_s * self._draw(setup, index, self._by_meters.now_us())
-            self._by_meters.add_in(delay_s, partial(self._put, Push(index, setup, reason)))
+            self._by_meters.add_in(delay_s, partial(self._put, Push(index, setup, reason)), index)
         else:
             self._put(Push(index, setup, reason))
 
@@ -164,7 +164,7 @@ class Pushes:
             if due_us > after_us:
                 break
             slot += 1
-        self._by_meters.add(due_us, partial(self._periodic, index, setup, due_us))
+        self._by_meters.add(due_us, partial(self._periodic, index, setup, due_us), index)
 
     def _periodic(self, index: int, setup: ModelPush, due_us: int) -> None:
         self._put(Push(index, setup))
@@ -241,6 +241,7 @@ class Pushes:
         except Exception:  # noqa: BLE001 - the sender's edge: others go on
             serial = self._roster.serial(push.index)
             _log.exception("sim_push_crashed", serial=serial, push=str(push.setup.obis))
+            self._counters.crashed += 1
             push.attempts = push.setup.retries + 1
             outcome = "failed"
         else:
@@ -251,7 +252,7 @@ class Pushes:
         elif outcome == "dark":
             self._counters.pushes_dropped += 1
         elif push.attempts <= push.setup.retries:
-            self._by_network.add_in(push.setup.retry_delay_s, partial(self._put, push))
+            self._by_network.add_in(push.setup.retry_delay_s, partial(self._put, push), push.index)
         else:
             self._counters.pushes_failed += 1
 

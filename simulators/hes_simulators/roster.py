@@ -177,9 +177,10 @@ class Roster:
         return self._kept.get(index) if meter is None else meter.state
 
     def states(self) -> Iterator[tuple[int, MeterState]]:
-        """Of every meter that exists, or did before this start."""
-        yield from self._kept.items()
-        yield from ((index, meter.state) for index, meter in self._meters.items())
+        """Of every meter that exists, or did before this start; others may be made meanwhile."""
+        kept, meters = list(self._kept.items()), list(self._meters.items())
+        yield from kept
+        yield from ((index, meter.state) for index, meter in meters)
 
     def serial(self, index: int) -> str:
         """The serial number of a meter, which need not exist."""

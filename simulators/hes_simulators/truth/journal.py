@@ -9,12 +9,16 @@ Cheap where it is called: a note costs one tuple in a list. Lines are made and w
 by `FileJournal.run` every `FLUSH_S`, or at once where there are too many to keep in memory. What
 a meter *executed* is written through: whoever compares after a crash must not find a switch that
 moved without a line.
+
+A journal that cannot be written any more (no room on the disk) ends the fleet, by `run` and not in
+the midst of what some meter does: truth of which a part is missing helps nobody.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
@@ -107,6 +111,7 @@ class FileJournal:
         self._pending: list[Note] = []
         self._octets = 0
         self._set_aside = 0
+        self._failure: OSError | None = None
         if append and path.exists():
             self._octets = _cut_torn_line(path)
             self._set_aside = len(_set_aside(path))
@@ -135,17 +140,27 @@ class FileJournal:
         self._write(note.to_json() for note in pending)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Flush every `FLUSH_S` until cancelled."""
+        """Flush every `FLUSH_S` until cancelled. Raises: OSError: nothing more can be written."""
         task_status.started()
-        while True:
+        while self._failure is None:
             await trio.sleep(FLUSH_S)
             self.flush()
+        raise self._failure
 
     def close(self) -> None:
-        """Write what is pending, sync, close."""
+        """
+        Write what is pending, sync, close.
+
+        Raises: OSError: not all is written; where `run` has said so already, nothing.
+        """
+        told = self._failure
         self.flush()
-        fsync(self._file.fileno())
-        self._file.close()
+        with self._failing():
+            fsync(self._file.fileno())
+        with self._failing():
+            self._file.close()
+        if self._failure is not None and told is None:
+            raise self._failure
 
     def __enter__(self) -> Self:
         return self
@@ -159,10 +174,17 @@ class FileJournal:
         self.close()
 
     def _write(self, lines: Iterator[str]) -> None:
+        if self._failure is None:  # else more would follow after a hole
+            with self._failing():
+                self._append(lines)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
         try:
-            self._append(lines)
+            yield
         except OSError as error:  # of a full disk does not say which file
-            raise OSError(error.errno, error.strerror, str(self._path)) from None
+            if self._failure is None:
+                self._failure = OSError(error.errno, error.strerror, str(self._path))
 
     def _append(self, lines: Iterator[str]) -> None:
         if self._max_octets is None:

@@ -104,3 +104,67 @@ async def test_it_is_saved_now_and_then_and_at_the_end(
         one.meter(4).state.counters[1] = 1
         nursery.cancel_scope.cancel()
     assert [json.loads(line).get("index") for line in path.read_text().splitlines()] == [None, 2, 4]
+
+
+async def saved(path: Path) -> None:
+    """Until it is; a mocked clock does not wait for the thread that writes."""
+    with trio.fail_after(1e6):
+        while not path.is_file():  # noqa: ASYNC110, ASYNC240
+            await trio.sleep(1)
+
+
+async def test_meters_that_are_made_while_it_is_saved_do_no_harm(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    file = StateFile(tmp_path / "states", 1)
+    one = Fleet(FleetSettings(meters=900), start_number=1, now=lambda: NOW)
+    for index in range(450):
+        one.meter(index).state.counters[1] = index + 1
+
+    async def make_meters() -> None:
+        await trio.sleep(SAVE_EVERY_S)
+        for index in range(450, 900):
+            one.meter(index)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(file.run, one.states)
+        nursery.start_soon(make_meters)
+        await saved(tmp_path / "states")
+        assert len(file.load()) == 450
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_cannot_be_saved_is_tried_again(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    path = tmp_path / "states"
+    file = StateFile(path, 1)
+    first = fleet()
+    touch(first)
+    path.mkdir()  # so that it cannot be replaced
+    async with trio.open_nursery() as nursery:
+        await nursery.start(file.run, first.states)
+        await trio.sleep(1.5 * SAVE_EVERY_S)
+        path.rmdir()
+        await saved(path)
+        assert list(file.load()) == [2]
+        nursery.cancel_scope.cancel()
+
+
+def test_what_cannot_be_saved_leaves_no_half_file(tmp_path: Path) -> None:
+    path = tmp_path / "states"
+    path.mkdir()
+    with pytest.raises(OSError, match="directory") as failed:
+        StateFile(path, 1).save(fleet().states())
+    assert failed.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_meter_whose_state_has_no_form_keeps_nobody_elses_back(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "states", 1)
+    first = fleet()
+    touch(first)
+    first.meter(0).state.of(POINT)["odd"] = object()
+    file.save(first.states())
+    assert list(file.load()) == [2]

@@ -100,3 +100,25 @@ async def test_the_meters_time_may_be_faster(autojump_clock: MockClock) -> None:
         await trio.sleep(100)
         nursery.cancel_scope.cancel()
     assert made == pytest.approx([60], abs=0.01)
+
+
+async def test_a_call_that_fails_is_told_and_the_others_are_made(
+    autojump_clock: MockClock,
+) -> None:
+    told: list[int] = []
+    made: list[str] = []
+
+    def fail() -> None:
+        raise KeyError("what nobody thought of")
+
+    agenda = by_the_network(told.append)
+    agenda.add_in(1, partial(made.append, "before"), 1)
+    agenda.add_in(1, fail, 2)
+    agenda.add_in(1, partial(made.append, "after"), 3)
+    agenda.add_in(2, partial(made.append, "later"), 2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(agenda.run)
+        await trio.sleep(3)
+        nursery.cancel_scope.cancel()
+    assert told == [2]
+    assert made == ["before", "after", "later"]

@@ -120,3 +120,33 @@ def test_going_on_after_a_crash(tmp_path: Path) -> None:
     with FileJournal(path) as journal:
         journal.note("executed", AT, "HES1", number=0)
     assert len(lines(path)) == 1
+
+
+def fill_disk(journal: FileJournal) -> None:
+    """From now on there is no room."""
+    journal._file.close()
+    journal._file = Path("/dev/full").open("a", encoding="utf-8")  # noqa: SIM115
+
+
+async def test_a_full_disk_ends_the_fleet_and_not_what_a_meter_does(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    path = tmp_path / "truth.jsonl"
+    journal = FileJournal(path)
+    journal.note("executed", AT, "HES1", what="set")
+    fill_disk(journal)
+    journal.note("executed", AT, "HES1", what="action")  # written through, without raising
+    journal.note("executed", AT, "HES2", what="action")
+    with pytest.raises(OSError, match="No space left") as failed, trio.fail_after(2 * FLUSH_S):
+        await journal.run()
+    assert failed.value.filename == str(path)
+    journal.close()  # it was told
+    assert len(lines(path)) == 1
+
+
+def test_what_does_not_fit_at_the_end_is_told(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "truth.jsonl")
+    fill_disk(journal)
+    journal.note("event", AT, "HES1", event="cover_opened")
+    with pytest.raises(OSError, match="No space left"):
+        journal.close()
