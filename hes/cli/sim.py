@@ -206,7 +206,10 @@ def _write_keys(fleet: Fleet, path: Path) -> None:
 def _ready_line(show: Show) -> str:
     fleet = show.fleet
     settings = fleet.settings
-    if settings.port_base is None:
+    if not fleet.listens:
+        heads = " and ".join(sorted(f"{one.host}:{one.port}" for one in fleet.targets))
+        where = f"that listen nowhere and speak to {heads or 'nobody'}"
+    elif settings.port_base is None:
         where = f"on {settings.network.network}, port {fleet.port}"
     else:
         where = f"on 127.0.0.1, ports from {settings.port_base}"

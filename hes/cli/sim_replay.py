@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import trio
 
-from hes.cli.errors import PARTIAL, UNREACHABLE
+from hes.cli.errors import FAILURE, PARTIAL, UNREACHABLE
 
 
 def _endpoint(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
@@ -37,6 +37,9 @@ def replay(file: Path, endpoint: tuple[str, int], dry_run: bool) -> None:
         found = list(captures(lines, done))
     for reason, count in sorted(done.skipped.items()):
         click.echo(f"left out: {count} ({reason})", err=True)
+    if not found:
+        click.echo(f"hes: {file} holds no push that a meter would send over TCP", err=True)
+        raise SystemExit(FAILURE)
     if dry_run:
         click.echo(f"would send {len(found)} pushes to {endpoint[0]}:{endpoint[1]}")
         return

@@ -13,7 +13,7 @@ Meters exist from their first connection on: ten thousand silent ones cost nothi
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from datetime import UTC, datetime
 from functools import partial
 from ipaddress import IPv4Address
@@ -106,6 +106,16 @@ class Fleet:
     def port(self) -> int:
         """At which the meters answer; with `port=0` known once the fleet serves."""
         return self._roster.port
+
+    @property
+    def listens(self) -> bool:
+        """Whether any meter answers who calls it."""
+        return any(band.listens for band in self._roster.bands)
+
+    @property
+    def targets(self) -> Set[Target]:
+        """Whom meters call and push to."""
+        return {target for band in self._roster.bands if (target := band.reach.target)}
 
     @property
     def kind(self) -> MeterKind:
