@@ -193,8 +193,8 @@ What a simulated meter does not go by, it does not take: its object list shows n
 who tries gets `read-write-denied`. So for communication windows of push setups, times of the model's
 own schedules, scripts, the rule of daylight saving, what a limiter or register monitor watches, resets
 of energy, and the configuration of charges and accounts. A push destination is taken if it is one
-that the fleet allows (`--push-destination`), a calendar if it has one season and switches at
-quarter-hours.
+that the fleet allows (`--push-destination`), a calendar if its seasons begin at
+midnight and its rates at quarter-hours.
 """
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 import numpy as np
 
-from hes_simulators.energy import QUANTITIES, Source, SpecialDay, Tariff
+from hes_simulators.energy import QUANTITIES, Season, Source, SpecialDay, Tariff
 from hes_simulators.energy.extra_load import Pieces, added_energy, added_power, loaded
 from hes_simulators.randomness import Int64Array
 from hes_simulators.state import ELECTRICITY, MeterState, Spans, TariffChange
@@ -43,6 +43,14 @@ class _CutSums:
     ends_us: Int64Array
     at_begin: Int64Array
     before: Int64Array
+
+
+def counted_by(rates: int, change: TariffChange | None) -> Tariff:
+    """The tariff from a change on; None: the usual one."""
+    if change is None:
+        return Tariff.of(rates)
+    special = tuple(SpecialDay(*day) for day in change.special)
+    return Tariff(rates, change.week, special, tuple(Season(*one) for one in change.seasons))
 
 
 @attrs.define(eq=False)
@@ -185,8 +193,7 @@ class Measuring:
             del self._eras[same:]
             self._over.clear()
             for change in changes[same:]:
-                special = tuple(SpecialDay(*day) for day in change.special)
-                tariff = Tariff(self._rates(), change.week, special)
+                tariff = counted_by(self._rates(), change)
                 self._eras.append((change.at_us, self.by_tariff(tariff)))
         return self._eras
 

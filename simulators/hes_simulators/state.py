@@ -128,6 +128,7 @@ class TariffChange:
     at_us: int
     week: tuple[tuple[tuple[float, int], ...], ...]
     special: tuple[tuple[bytes, tuple[tuple[float, int], ...]], ...] = ()
+    seasons: tuple[tuple[int, int, int | None, tuple[tuple[tuple[float, int], ...], ...]], ...] = ()
 
 
 @attrs.define(eq=False)

@@ -3,15 +3,14 @@ Activity calendar (class_id 20): which rate counts when, and what shall become o
 
 Owns what it shows and takes, and `follow`: by what energy is counted from a moment on. At first
 that is the installation's `Tariff`, which the active calendar shows; from the activation of another
-calendar on, or a change of the special days, what these say. This meter knows the seven days of one
-week, one season, and switches at quarter-hours: a passive calendar that wants more is not
-activated.
+calendar on, or a change of the special days, what these say. Seasons begin at midnight of a day of
+a month, rates at quarter-hours: a passive calendar that wants more is not activated.
 Source: IEC 62056-6-2, class_id 20, version 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -37,10 +36,11 @@ from hes_simulators.classes.answering import (
     unsigned,
 )
 from hes_simulators.classes.plain import Plain
-from hes_simulators.clock import DAY_S, SECOND_US, microseconds
-from hes_simulators.energy import SpecialDay, Tariff
+from hes_simulators.clock import DAY_S, FIRST_YEAR, LAST_YEAR, SECOND_US, microseconds
+from hes_simulators.energy import Season, SpecialDay, Tariff
 from hes_simulators.energy.tariff import Switches, bands_of_day
 from hes_simulators.local_time import NOT_SPECIFIED, instant
+from hes_simulators.measuring import counted_by
 from hes_simulators.state import TariffChange
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ _PASSIVE_BEHIND: Final = 4  # attribute 6 is the passive 2, and so on
 _ACTIVATION: Final = 10
 _WORKDAY, _SATURDAY, _SUNDAY = 1, 2, 3
 _SPECIAL_DAYS, _CALENDAR = 11, 20
+_ANY_YEAR, _ANY = 0xFFFF, 0xFF
+_MOST_SEASONS: Final = 12
 _DAY_US: Final = DAY_S * SECOND_US
 _LONGEST_WITHOUT_DIFFERENCE: Final = 400
 # Each of them costs a ledger of its own, some kilobytes.
@@ -138,14 +140,15 @@ class ActivityCalendar(Plain):
         meter.event("tariff_changed")
 
     def _is_rewritten(self, meter: Meter, one: ModelObject) -> bool:
-        """Whether the passive calendar has weeks or days that a client wrote."""
-        return any((one.obis, index + _PASSIVE_BEHIND) in meter.state.written for index in (4, 5))
+        """Whether the passive calendar has seasons, weeks or days that a client wrote."""
+        return any(
+            (one.obis, index + _PASSIVE_BEHIND) in meter.state.written for index in (3, 4, 5)
+        )
 
     def _tariff(self, meter: Meter, one: ModelObject) -> Tariff:
         """The passive calendar's, with the special days that there are."""
-        days = _value(meter, one, 5 + _PASSIVE_BEHIND)
-        weeks = _value(meter, one, 4 + _PASSIVE_BEHIND)
-        return _tariff(meter, weeks, days, special_days(meter))
+        tables = [_value(meter, one, index + _PASSIVE_BEHIND) for index in (3, 4, 5)]
+        return _tariff(meter, tables, special_days(meter))
 
 
 def tariff_with(meter: Meter, entries: Sequence[Data]) -> Tariff | None:
@@ -157,7 +160,7 @@ def tariff_with(meter: Meter, entries: Sequence[Data]) -> Tariff | None:
     one = next((o for o in meter.kind.model.objects.values() if o.class_id == _CALENDAR), None)
     if one is None:
         return None
-    return _tariff(meter, _value(meter, one, 4), _value(meter, one, 5), entries)
+    return _tariff(meter, [_value(meter, one, index) for index in (3, 4, 5)], entries)
 
 
 def special_days(meter: Meter) -> Sequence[Data]:
@@ -181,7 +184,8 @@ def follow(meter: Meter, tariff: Tariff) -> None:
     while kept and not _differ(meter, kept[-2] if kept[1:] else None, kept[-1]):
         kept.pop()
     special = tuple((day.date, day.switches) for day in tariff.special)
-    now = TariffChange(meter.now_us, tariff.week, special)
+    seasons = tuple((one.month, one.day, one.year, one.week) for one in tariff.seasons)
+    now = TariffChange(meter.now_us, tariff.week, special, seasons)
     if _counted_by(meter, now) != _counted_by(meter, kept[-1] if kept else None):
         kept.append(now)
     if len(kept) > _MOST_CHANGES:
@@ -203,9 +207,7 @@ def _differ(meter: Meter, before: TariffChange | None, change: TariffChange) -> 
 
 
 def _counted_by(meter: Meter, change: TariffChange | None) -> Tariff:
-    if change is None:
-        return Tariff.of(meter.rates)
-    return Tariff(meter.rates, change.week, tuple(SpecialDay(*day) for day in change.special))
+    return counted_by(meter.rates, change)
 
 
 def _value(meter: Meter, one: ModelObject, index: int) -> Data:
@@ -214,29 +216,53 @@ def _value(meter: Meter, one: ModelObject, index: int) -> Data:
     return decode_all(found) if isinstance(found, bytes) else found
 
 
-def _tariff(meter: Meter, weeks: Data, days: Data, entries: Sequence[Data]) -> Tariff:
+def _tariff(meter: Meter, tables: Sequence[Data], entries: Sequence[Data]) -> Tariff:
     """
     What a calendar and special days say; a special day of no day_profile is as its weekday.
 
+    Args: tables: season_profile, week_profile_table, day_profile_table.
     Raises: Refused: the meter cannot follow it.
     """
+    seasons, weeks, days = (elements(table) for table in tables)
     switches = {
         number(day.value[0], DataTag.UNSIGNED): _switches(meter, elements(day.value[1]))
-        for day in elements(days)
+        for day in days
     }
-    [*all_weeks] = elements(weeks)
-    if len(all_weeks) != 1:
+    by_name = {}
+    for week in weeks:
+        name, *ids = members(week, 8)
+        if not switches.keys() >= {number(day, DataTag.UNSIGNED) for day in ids}:
+            raise Refused(OTHER_REASON)
+        by_name[octet_string(name)] = tuple(switches[day.value] for day in ids)
+    if not 0 < len(seasons) <= _MOST_SEASONS:
         raise Refused(OTHER_REASON)
-    ids = [number(day, DataTag.UNSIGNED) for day in members(all_weeks[0], 8)[1:]]
-    if not switches.keys() >= set(ids):
-        raise Refused(OTHER_REASON)
+    found = tuple(_season(season, by_name) for season in seasons)
     in_order = sorted(entries, key=lambda entry: int(entry.value[0].value))
     special = tuple(
         SpecialDay(entry.value[1].value, switches[entry.value[2].value])
         for entry in in_order
         if entry.value[2].value in switches
     )
-    return Tariff(meter.rates, tuple(switches[day] for day in ids), special)
+    # One season lasts the whole year, whenever it begins.
+    return Tariff(meter.rates, found[0].week, special, found if len(found) > 1 else ())
+
+
+def _season(season: Data, weeks: Mapping[bytes, tuple[Switches, ...]]) -> Season:
+    """
+    When a season begins, and its week.
+
+    Raises: Refused: there is no such week, or it begins at no day of a month.
+    """
+    _, start, name = members(season, 3)
+    octets_ = octet_string(start, 12, 12)
+    year, month, day, weekday = int.from_bytes(octets_[:2]), *octets_[2:5]
+    week = weeks.get(octet_string(name))
+    fixed = 1 <= month <= 12 and 1 <= day <= 31 and weekday == _ANY
+    if week is None or not fixed or any(part not in (0, _ANY) for part in octets_[5:8]):
+        raise Refused(OTHER_REASON)
+    if year != _ANY_YEAR and not FIRST_YEAR <= year <= LAST_YEAR:
+        raise Refused(OTHER_REASON)
+    return Season(month, day, None if year == _ANY_YEAR else year, week)
 
 
 def _activation_us(meter: Meter, data: Data, after_us: int | None = None) -> int | None:

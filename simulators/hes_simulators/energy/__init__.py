@@ -9,7 +9,7 @@ from hes_simulators.energy.extra_load import ExtraLoad
 from hes_simulators.energy.quantity import QUANTITIES, Quantity
 from hes_simulators.energy.region import Region
 from hes_simulators.energy.source import KINDS, LOADS, Source, source
-from hes_simulators.energy.tariff import SpecialDay, Tariff
+from hes_simulators.energy.tariff import Season, SpecialDay, Tariff
 from hes_simulators.energy.voltage import VoltageEvent
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "ExtraLoad",
     "Quantity",
     "Region",
+    "Season",
     "Source",
     "SpecialDay",
     "Tariff",

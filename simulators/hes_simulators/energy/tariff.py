@@ -1,13 +1,14 @@
 """
 Tariffs: which rate counts when, by the local clock.
 
-Owns switching times of a week and of special days, and which rate each quarter-hour of a UTC day
-belongs to. Not the activity calendar of a meter (class_id 20) nor its special days table (11),
+Owns switching times of weeks by season and of special days, and which rate each quarter-hour of a
+UTC day belongs to. Not the activity calendar (class_id 20) and special days table (11) of a meter,
 which say the same to clients.
 """
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import lru_cache
@@ -44,12 +45,33 @@ class SpecialDay:
 
 
 @attrs.frozen(cache_hash=True)
+class Season:
+    """From `day` of `month` on, every year unless `year` is given, a week of seven days."""
+
+    month: int
+    day: int
+    year: int | None
+    week: tuple[Switches, ...]
+
+    def began(self, today: date) -> date | None:
+        """When it began the last time; a day that the month does not have is its last."""
+        year = today.year if self.year is None else self.year
+        begin = self._in(year)
+        if begin > today:
+            return self._in(year - 1) if self.year is None else None
+        return begin
+
+    def _in(self, year: int) -> date:
+        return date(year, self.month, min(self.day, monthrange(year, self.month)[1]))
+
+
+@attrs.frozen(cache_hash=True)
 class Tariff:
     """
     Switching times: pairs of a local hour (in steps of 0.25) and a rate from 1 on.
 
-    `week` has those of seven days from Monday on; of `special` days, the first that falls on a
-    date goes before its weekday.
+    `week` has those of seven days from Monday on, as long as none of `seasons` has begun; of
+    `special` days, the first that falls on a date goes before its weekday.
     Raises: ValueError: no seven days, a day that does not begin at 0, hours out of order or off
         the grid, rates outside 1..`rates`.
     """
@@ -57,12 +79,14 @@ class Tariff:
     rates: int
     week: tuple[Switches, ...]
     special: tuple[SpecialDay, ...] = ()
+    seasons: tuple[Season, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.rates <= MAX_RATES:
             raise ValueError(f"{self.rates} rates, not 1 to {MAX_RATES}")
-        if len(self.week) != _WEEK:
-            raise ValueError(f"a week of {len(self.week)} days")
+        for week in self._weeks():
+            if len(week) != _WEEK:
+                raise ValueError(f"a week of {len(week)} days")
         for switches in self._days():
             hours = [hour for hour, _ in switches]
             on_grid = all(0 <= hour < 24 and hour * 4 == int(hour * 4) for hour in hours)
@@ -86,12 +110,23 @@ class Tariff:
         )
         return cls(rates, (pieces,) * _WEEK)
 
-    def on_special(self, day: date) -> Switches | None:
-        """The switching times of a date that is special; None: of its weekday."""
-        return next((one.switches for one in self.special if falls_on(day, one.date)), None)
+    def on(self, day: date) -> Switches:
+        """The switching times of a date."""
+        special = next((one.switches for one in self.special if falls_on(day, one.date)), None)
+        return self._week_of(day)[day.weekday()] if special is None else special
+
+    def _week_of(self, day: date) -> tuple[Switches, ...]:
+        begun = [(began, one.week) for one in self.seasons if (began := one.began(day))]
+        return max(begun, key=lambda season: season[0])[1] if begun else self.week
+
+    def _weeks(self) -> Iterator[tuple[Switches, ...]]:
+        yield self.week
+        for season in self.seasons:
+            yield season.week
 
     def _days(self) -> Iterator[Switches]:
-        yield from self.week
+        for week in self._weeks():
+            yield from week
         for one in self.special:
             yield one.switches
 
@@ -110,14 +145,12 @@ def bands_of_day(tariff: Tariff, zone: ZoneInfo, day: int) -> BandArray:
     # In the middle of a slot, so that a zone of whole quarters off UTC is exact.
     quarters = (local.hours * 4).astype(np.int64)
     found: BandArray = _week(tariff)[local.weekdays, quarters]
-    if tariff.special:
+    if tariff.special or tariff.seasons:
         # A UTC day lies in two local ones: this one's date, and the one before or after it.
         ahead = (local.weekdays - (day + _THURSDAY) + 1) % _WEEK - 1
         for days in np.unique(ahead).tolist():
-            switches = tariff.on_special(_EPOCH + timedelta(days=day + days))
-            if switches is not None:
-                here = ahead == days
-                found[here] = _day(switches)[quarters[here]]
+            here = ahead == days
+            found[here] = _day(tariff.on(_EPOCH + timedelta(days=day + days)))[quarters[here]]
     found.setflags(write=False)
     return found
 
@@ -128,9 +161,11 @@ def _week(tariff: Tariff) -> BandArray:
     return np.array([_day(switches) for switches in tariff.week], np.int8)
 
 
+@lru_cache(maxsize=256)
 def _day(switches: Switches) -> BandArray:
-    """The band of each quarter-hour of a local day, 96."""
+    """The band of each quarter-hour of a local day, 96; shared, not to be written."""
     found = np.zeros(_QUARTERS_PER_DAY, np.int8)
     for hour, rate in switches:
         found[int(hour * 4) :] = rate - 1
+    found.setflags(write=False)
     return found

@@ -14,6 +14,7 @@ from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
 from hes_simulators.classes.disconnect import ControlState, control_state, press_button, relay
 from hes_simulators.clock import microseconds
 from hes_simulators.known_models import models
+from hes_simulators.persistence import plain, state_of
 from hes_simulators.state import Cut
 from tests.unit.hes_simulators.living import START, Hands, hands
 
@@ -262,6 +263,55 @@ def test_an_activated_calendar_changes_what_is_counted(by_time: bool) -> None:
     assert one.value((3, "1.0.1.8.2.255")) == second[1]
 
 
+def season(name: str, start: str, week: str) -> Data:
+    return structure(octets(name), octets(start), octets(week))
+
+
+WINTER, SUMMER = "ffff0b14ff000000ff8000ff", "ffff0401ff000000ff8000ff"
+
+
+def test_each_season_has_its_week() -> None:
+    """From the twentieth of November on all is counted in the second rate, till April."""
+    one = hands()
+    other = structure(Data(DataTag.UNSIGNED, 2), day_profile((0, 0, 2)).value[0].value[1])
+    days = (*day_profile((0, 0, 1)).value, other)
+    names = (("31", 1), ("32", 2))
+    weeks = [structure(octets(name), *[Data(DataTag.UNSIGNED, day)] * 7) for name, day in names]
+    seasons = array(season("53", SUMMER, "31"), season("57", WINTER, "32"))
+    for index, data in ((7, seasons), (8, array(*weeks)), (9, array(*days))):
+        assert one.set(CALENDAR, index, data) is DataAccessResult.SUCCESS
+    assert one.act(CALENDAR, 1, NOTHING) is SUCCESS
+    assert one.get(CALENDAR, 3) == seasons
+    zone = one.meter.kind.zone
+    for day, rate in (("2026-11-19", 1), ("2026-11-20", 2), ("2027-03-31", 2), ("2027-04-01", 1)):
+        for hour in (0, 23):
+            at = datetime.fromisoformat(f"{day}T{hour:02}:30").replace(tzinfo=zone)
+            assert one.meter.measuring.rate(microseconds(at)) == rate, at
+    again = hands(state=state_of(plain(one.meter.state)), at=one.now)
+    end = np.array([microseconds(START + timedelta(days=9))])
+    assert again.meter.totals("import_wh_r2", end) == one.meter.totals("import_wh_r2", end)
+
+
+@pytest.mark.parametrize(
+    "seasons",
+    [
+        array(),
+        array(season("53", SUMMER, "39")),
+        array(season("53", "ffff0dff" + "ff000000ff8000ff", "31")),
+        array(season("53", "ffff0401ff060000ff8000ff", "31")),
+        array(season("53", "07cf0401ff000000ff8000ff", "31")),
+        array(*[season("53", SUMMER, "31")] * 13),
+    ],
+)
+def test_seasons_that_the_meter_cannot_follow_stay_passive(seasons: Data) -> None:
+    one = hands()
+    active = one.get(CALENDAR, 3)
+    assert one.set(CALENDAR, 7, seasons) is DataAccessResult.SUCCESS
+    assert one.act(CALENDAR, 1, NOTHING) is ActionResultCode.OTHER_REASON
+    assert one.get(CALENDAR, 3) == active
+    assert one.meter.state.tariffs == []
+
+
 @pytest.mark.parametrize(
     "day",
     [
@@ -295,8 +345,8 @@ def test_access_rights_are_numbers_or_bits_by_the_version() -> None:
         clock = one.meter.kind.model.objects[8, Obis.parse("0.0.1.0.0.255")]
         by_number = served.access_rights(clock, client, 1).value[0].value
         by_bits = served.access_rights(clock, client, 3).value[0].value
-        for plain, bits in zip(by_number, by_bits, strict=True):
-            assert plain.value[1].value in (0, 1, 2, 3)
-            assert bits.value[1].value & 3 == plain.value[1].value
+        for numbered, bits in zip(by_number, by_bits, strict=True):
+            assert numbered.value[1].value in (0, 1, 2, 3)
+            assert bits.value[1].value & 3 == numbered.value[1].value
             if client.protection.encrypted and bits.value[1].value:
                 assert bits.value[1].value & 0x48 == 0x48

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from hes_simulators.energy import SpecialDay, Tariff, source
+from hes_simulators.energy import Season, SpecialDay, Tariff, source
 from hes_simulators.energy.calendar import falls_on, local_day
 from hes_simulators.energy.grid import SLOT_S
 from hes_simulators.energy.places import Place, place_of
@@ -109,6 +109,37 @@ def test_a_special_day_is_a_local_one(zone: str) -> None:
         assert bands_of_day(tariff, here, number)[second // SLOT_S] == wanted, local
 
 
+def week_of(rate: int) -> tuple[tuple[tuple[float, int], ...], ...]:
+    return (((0, rate),),) * 7
+
+
+@pytest.mark.parametrize(
+    ("day", "rate"),
+    [
+        ("2026-01-31", 3),  # the winter of the year before
+        ("2026-02-27", 3),
+        ("2026-02-28", 2),  # of a day that this February does not have, its last
+        ("2026-10-31", 2),
+        ("2026-11-01", 3),
+        ("2027-05-31", 2),
+        ("2027-06-01", 4),  # once
+        ("2027-11-01", 3),
+        ("2028-02-28", 3),
+        ("2028-02-29", 2),
+        ("2028-06-01", 2),
+    ],
+)
+def test_seasons_come_every_year(day: str, rate: int) -> None:
+    spring, winter = Season(2, 29, None, week_of(2)), Season(11, 1, None, week_of(3))
+    once = Season(6, 1, 2027, week_of(4))
+    tariff = Tariff(4, week_of(1), (), (spring, winter, once))
+    on = date.fromisoformat(day)
+    assert tariff.on(on) == ((0, rate),)
+    noon = bands_of_day(tariff, BERLIN, day_of(on.year, on.month, on.day))[48]
+    assert noon == rate - 1
+    assert Tariff(4, week_of(1), (), (once,)).on(date(2027, 5, 31)) == ((0, 1),)
+
+
 @pytest.mark.parametrize(
     "switches",
     [
@@ -126,6 +157,8 @@ def test_no_day_s_switching_times(switches: tuple[tuple[float, int], ...]) -> No
         Tariff(2, (((0, 1),),) * 6 + (switches,))
     with pytest.raises(ValueError):
         Tariff(2, (((0, 1),),) * 7, (SpecialDay(bytes(5), switches),))
+    with pytest.raises(ValueError):
+        Tariff(2, week_of(1), (), (Season(1, 1, None, (*week_of(1)[1:], switches)),))
 
 
 @pytest.mark.parametrize(
