@@ -5,9 +5,9 @@ Owns the division of what an installation uses among rates and phases, the react
 energy that goes with it, and what is remembered of the days asked for last. Does not own moments
 within a slot, nor names of quantities: see `metered`.
 
-An idle ledger holds nothing; one that was asked holds two days of the streams asked for. The days
-of a long read are held until the next long one, of whichever ledger: columns of a profile are read
-one after another.
+An idle ledger holds nothing; one that was asked holds its newest day, of the streams asked for.
+The days asked for last are held until others are, of whichever ledger: columns of a profile are
+read one after another.
 """
 
 from __future__ import annotations
@@ -35,10 +35,8 @@ from hes_simulators.randomness import (
 
 SumArray = npt.NDArray[np.int32]
 
-# The newest day and the one asked for last: today is read again and again, older days seldom.
-_DAYS_KEPT: Final = 2
 # More would be megabytes.
-_DAYS_OF_A_LONG_READ: Final = 400
+_MOST_DAYS_HELD: Final = 400
 # The registers at the start of each day from so many before the newest one asked for to so many
 # after it are kept: a new day costs no adding up, as most of what is asked is of the last days.
 _DAYS_BACK: Final = 3
@@ -83,7 +81,8 @@ class Ledger:
     installation: Installation
     layout: Layout
     tariff: Tariff
-    _days: dict[int, Day] = attrs.field(factory=dict, init=False)
+    # Today, as a rule: it is read again and again, older days seldom.
+    _newest: Day | None = attrs.field(default=None, init=False)
     _anchor: tuple[int, Int64Array] | None = attrs.field(default=None, init=False)
     _lately: tuple[int, Int64Array] | None = attrs.field(default=None, init=False)
     # Of so many streams the registers are added up: of the first ones, which are what flows; of
@@ -92,7 +91,7 @@ class Ledger:
         default=attrs.Factory(lambda self: self._flowing, takes_self=True), init=False
     )
 
-    _long_read: ClassVar[tuple[Ledger, dict[int, Day]] | None] = None
+    _asked_last: ClassVar[tuple[Ledger, dict[int, Day]] | None] = None
 
     @property
     def first_day(self) -> int:
@@ -101,7 +100,10 @@ class Ledger:
 
     def day(self, number: int) -> Day:
         """One UTC day, not before the first."""
-        return self._days.get(number) or self.days([number])[0]
+        newest = self._newest
+        if newest is not None and newest.number == number:
+            return newest
+        return self.days([number])[0]
 
     def days(self, numbers: list[int]) -> list[Day]:
         """Many UTC days, in order, none twice and none before the first."""
@@ -115,21 +117,18 @@ class Ledger:
         return [found[number] for number in numbers]
 
     def _at_hand(self) -> dict[int, Day]:
-        long_read = Ledger._long_read
-        if long_read is None or long_read[0] is not self:
-            return self._days.copy()
-        return long_read[1] | self._days
+        last, newest = Ledger._asked_last, self._newest
+        found = {} if last is None or last[0] is not self else last[1].copy()
+        if newest is not None:
+            found[newest.number] = newest
+        return found
 
     def _keep(self, days: dict[int, Day]) -> None:
-        if 1 < len(days) <= _DAYS_OF_A_LONG_READ:
-            Ledger._long_read = (self, days)
-        for number in list(days)[-_DAYS_KEPT:]:
-            self._days[number] = days[number]
-        newest = max(self._days)  # today, as a rule, whatever is read of the past
-        for number in [number for number in self._days if number != newest]:
-            if len(self._days) <= _DAYS_KEPT:
-                break
-            del self._days[number]
+        if len(days) <= _MOST_DAYS_HELD:
+            Ledger._asked_last = (self, days)
+        newest = days[max(days)]
+        if self._newest is None or newest.number > self._newest.number:
+            self._newest = newest
 
     def add_up(self, first: int, last: int, streams: tuple[int, ...]) -> None:
         """
