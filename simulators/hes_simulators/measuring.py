@@ -128,9 +128,14 @@ class Measuring:
         source = self.sources[self.medium(quantity)]
         values = source.measured(quantity, at_us)
         if self._has_eras(source):
-            for from_us, other in self.eras():
-                other.voltage_events = source.voltage_events
-                values = np.where(at_us > from_us, other.measured(quantity, at_us), values)
+            eras = self.eras()
+            ends = [*(from_us for from_us, _ in eras[1:]), 1 << 62]
+            values = values.copy()
+            for (from_us, other), to_us in zip(eras, ends, strict=True):
+                inside = (at_us > from_us) & (at_us <= to_us)
+                if inside.any():
+                    other.voltage_events = source.voltage_events
+                    values[inside] = other.measured(quantity, at_us[inside])
         return values
 
     def _has_eras(self, source: Source) -> bool:

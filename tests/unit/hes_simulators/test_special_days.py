@@ -202,6 +202,11 @@ def test_rates_agree_with_the_whole_whatever_is_put_in(
     assert (first + second == whole).all()
     assert (np.diff(first) >= 0).all()
     assert (np.diff(second) >= 0).all()
+    slots = np.arange(microseconds(START), microseconds(one.now), 900_000_000)
+    drawn = np.diff(one.meter.totals("import_wh", slots)) * 4
+    shown = one.meter.measuring.measured("import_w", slots[1:])
+    # A quarter-hour in which a tariff began is of both.
+    assert np.count_nonzero(drawn != shown) <= len(one.meter.state.tariffs)
     closed = one.meter.closings(microseconds(one.now))[0]
     [*_, row] = one.rows(BILLING)
     assert int(one.meter.totals("import_wh_r2", closed)[-1]) in row
