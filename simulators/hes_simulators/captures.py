@@ -34,6 +34,7 @@ from hes_simulators.randomness import Int64Array
 from hes_simulators.resets import resets_of
 from hes_simulators.state import LogRow
 from hes_simulators.values import (
+    BILLED,
     MOST_EXTREMES,
     Rows,
     code_of,
@@ -266,6 +267,8 @@ def _other_cells(
         if codes is None:
             codes = np.full(len(rows), code_of(meter, one))
         return number_cells(attribute, codes, DataTag.UNSIGNED)
+    if attribute.source in BILLED:
+        return number_cells(attribute, BILLED[attribute.source](meter, rows.at_us))
     if attribute.source in _LASTING or one.key in meter.written_keys:
         return _same(meter.encoded(one, attribute.index, 0), len(rows))
     return [encode(value(meter, one, attribute, rows[row : row + 1])) for row in range(len(rows))]
