@@ -267,8 +267,9 @@ def _other_cells(
         if codes is None:
             codes = np.full(len(rows), code_of(meter, one))
         return number_cells(attribute, codes, DataTag.UNSIGNED)
-    if attribute.source in BILLED:
-        return number_cells(attribute, BILLED[attribute.source](meter, rows.at_us))
+    billed = BILLED.get(attribute.source or "")
+    if billed is not None:
+        return number_cells(attribute, billed(meter, rows.at_us))
     if attribute.source in _LASTING or one.key in meter.written_keys:
         return _same(meter.encoded(one, attribute.index, 0), len(rows))
     return [encode(value(meter, one, attribute, rows[row : row + 1])) for row in range(len(rows))]
