@@ -98,6 +98,7 @@ def open_show(options: Mapping[str, Any], folder: Path, stack: ExitStack) -> Sho
         pace=clock,
         journal=journal,
         states=_states(kept),
+        keeps=None if kept is None else kept.add,
     )
     if kept is not None:
         before.append(partial(kept.run, fleet.states))

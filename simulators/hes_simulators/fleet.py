@@ -69,6 +69,7 @@ class Fleet:
         pace: how fast the meters' time goes.
         journal: is told what really happened.
         states: of meters that are not fresh, by index; see `persistence`.
+        keeps: is given, by index, the state of a meter that must not be lost now.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Fleet:
         pace: Pace | None = None,
         journal: Journal | None = None,
         states: Mapping[int, MeterState] | None = None,
+        keeps: Callable[[int, MeterState], None] | None = None,
     ) -> None:
         self.settings = settings
         self.counters = FleetCounters()
@@ -88,6 +90,7 @@ class Fleet:
         self.journal: Journal = NullJournal() if journal is None else journal
         self.faults = FaultPlan(settings.seed, self.pace.now, self.journal)
         self._next_challenge = next_challenge
+        self._keeps = keeps
         self._first_counter = first_counter(start_number)
         self._roster = Roster(settings, self._kind, states or {})
         self._door = Door(self._roster, self.pace.now, self.counters, self._told)
@@ -291,8 +294,13 @@ class Fleet:
             load=group.curve,
             journal=self.journal,
             speaks_up=self.speaks_up,
+            keeps=self._keep,
             destinations=(*([] if to is None else [to]), *settings.destinations),
         )
+
+    def _keep(self, meter: Meter) -> None:
+        if self._keeps is not None:
+            self._keeps(meter.identity.index, meter.state)
 
     def _crashed(self, index: int) -> None:
         """Something that one meter was to do has failed; the exception is being handled."""

@@ -248,6 +248,7 @@ def change(
     for other in meter.clients.values():
         if other is client or keyring.context(other) == keyring.context(client):
             meter.associations[other.sap] = keyring.rules(meter.kind, other)
+    meter.kind.keeps(meter)
 
 
 def client_counter(meter: Meter, client_sap: int) -> int:

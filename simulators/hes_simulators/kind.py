@@ -99,6 +99,7 @@ class MeterKind:
         drift_ppm: the most that a clock is fast or slow, millionths.
         journal: where they say what really happens.
         speaks_up: called when a meter has put something into its `pushes_due`.
+        keeps: called when a meter has changed what must not be lost, whatever becomes of us.
         destinations: where they may push to: by themselves to the first, else where a client says.
         started_at: when they were switched on: before, nothing happened by itself.
     """
@@ -122,6 +123,7 @@ class MeterKind:
     drift_ppm: int = 0
     journal: Journal = attrs.field(factory=NullJournal)
     speaks_up: Callable[[Meter], None] = _nobody_listens
+    keeps: Callable[[Meter], None] = _nobody_listens
     destinations: tuple[Target, ...] = ()
     started_at: datetime = attrs.field(
         default=attrs.Factory(lambda self: self.now(), takes_self=True)

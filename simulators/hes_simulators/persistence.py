@@ -5,6 +5,10 @@ Owns the form of the file. The first line says which fleet it is; each other lin
 differs from a fresh one, or has used a counter. Written beside, synced and renamed: after a power
 cut the file holds the old states or the new ones.
 
+What must not be lost even where the fleet is killed (without a key that it has changed a head-end
+were locked out) is added at once, as one more line of its meter, of which the last one counts. A
+line that is not whole is no line: the kill came before the answer.
+
 Counters never go back, even where a fleet is killed between two saves: those that meters send begin
 anew above all before with each start (`starts`), whatever the file says.
 """
@@ -14,8 +18,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import attrs
 import structlog
@@ -26,6 +31,7 @@ from hes_protocol.cosem import Obis
 from hes_protocol.errors import ProtocolError
 from hes_simulators.energy import ExtraLoad, VoltageEvent
 from hes_simulators.state import ClockStep, LogRow, MeterState, Spans, TariffChange
+from hes_simulators.truth.journal import cut_torn_line
 
 FORMAT: Final = 1
 SAVE_EVERY_S: Final = 60.0
@@ -47,6 +53,7 @@ class StateFile:
     def __init__(self, path: Path, seed: int) -> None:
         self._path = path
         self._seed = seed
+        self._added: list[str] = []
 
     def load(self) -> dict[int, MeterState]:
         """
@@ -56,6 +63,7 @@ class StateFile:
         """
         if not self._path.exists():
             return {}
+        cut_torn_line(self._path)
         with self._path.open(encoding="utf-8") as file:
             try:
                 header = json.loads(file.readline())
@@ -71,7 +79,22 @@ class StateFile:
 
         Args: states: by the meter's index; those that are as fresh ones are left out.
         """
-        self._write(_lines(states))
+        with self._saving():
+            self._added.clear()
+            self._prepare(_lines(states))
+            self._replace()
+
+    def add(self, index: int, state: MeterState) -> None:
+        """Keep one state at once, whenever the file is replaced; what cannot be is logged."""
+        for line in _lines([(index, state)]):
+            self._added.append(line)  # for a file that is being written
+            try:
+                with self._open(self._path, os.O_APPEND) as file:
+                    if not file.tell():
+                        file.write(self._header_line())
+                    file.write(line)
+            except OSError as error:
+                _log.error("sim_state_not_saved", index=index, reason=error.strerror)
 
     async def run(
         self,
@@ -88,13 +111,16 @@ class StateFile:
         try:
             while True:
                 await trio.sleep(SAVE_EVERY_S)
+                self._added.clear()
                 lines = []
                 for number, line in enumerate(_lines(states())):
                     lines.append(line)
                     if number % _AT_A_TIME == 0:
                         await trio.lowlevel.checkpoint()
                 try:
-                    await trio.to_thread.run_sync(self._write, lines)
+                    with self._saving():
+                        await trio.to_thread.run_sync(self._prepare, lines)
+                        self._replace()
                 except OSError as error:
                     _log.error("sim_states_not_saved", file=error.filename, reason=error.strerror)
         finally:
@@ -103,27 +129,44 @@ class StateFile:
     def _header(self) -> dict[str, int]:
         return {"format": FORMAT, "seed": self._seed}
 
-    def _write(self, lines: Iterable[str]) -> None:
-        beside = self._path.with_name(self._path.name + ".new")
+    def _header_line(self) -> str:
+        return json.dumps(self._header()) + "\n"
+
+    @property
+    def _beside(self) -> Path:
+        return self._path.with_name(self._path.name + ".new")
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
         try:
-            self._replace(beside, lines)
+            yield
         except OSError as error:  # of a full disk does not say which file
-            beside.unlink(missing_ok=True)
+            self._beside.unlink(missing_ok=True)
             raise OSError(error.errno, error.strerror, str(self._path)) from None
 
-    def _replace(self, beside: Path, lines: Iterable[str]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(json.dumps(self._header()) + "\n")
+    def _prepare(self, lines: Iterable[str]) -> None:
+        with self._open(self._beside, os.O_TRUNC) as file:
+            file.write(self._header_line())
             file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(self._path)
+
+    def _replace(self) -> None:
+        """What was added while a thread prepared the file is added to it, too."""
+        if self._added:
+            with self._open(self._beside, os.O_APPEND) as file:
+                file.writelines(self._added)
+        self._beside.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def _open(self, path: Path, flags: int) -> TextIO:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
+        return os.fdopen(descriptor, "a" if flags & os.O_APPEND else "w", encoding="utf-8")
 
 
 def _lines(states: Iterable[tuple[int, MeterState]]) -> Iterator[str]:

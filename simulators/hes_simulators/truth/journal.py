@@ -113,7 +113,7 @@ class FileJournal:
         self._set_aside = 0
         self._failure: OSError | None = None
         if append and path.exists():
-            self._octets = _cut_torn_line(path)
+            self._octets = cut_torn_line(path)
             self._set_aside = len(_set_aside(path))
         else:
             forget(path)
@@ -222,8 +222,8 @@ def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
-def _cut_torn_line(path: Path) -> int:
-    """Octets of the whole lines, which are what is left."""
+def cut_torn_line(path: Path) -> int:
+    """Cut off a last line that has no end. Returns: octets of the whole lines."""
     with path.open("rb+") as file:
         whole = length = 0
         for line in file:

@@ -12,8 +12,10 @@ import trio.testing
 
 from hes_protocol.axdr import Data, DataTag
 from hes_protocol.cosem import Attribute, Obis
+from hes_protocol.security.key_wrap import KeyId
 from hes_protocol.server import SetRequested
 from hes_simulators import Fleet, FleetSettings
+from hes_simulators.keys import Keyring, change
 from hes_simulators.persistence import SAVE_EVERY_S, StateFile, StateFileError
 from hes_simulators.state import Cut, MeterState
 
@@ -167,4 +169,29 @@ def test_a_meter_whose_state_has_no_form_keeps_nobody_elses_back(tmp_path: Path)
     touch(first)
     first.meter(0).state.of(POINT)["odd"] = object()
     file.save(first.states())
+    assert list(file.load()) == [2]
+
+
+def test_what_was_added_at_once_is_there_however_the_fleet_ends(tmp_path: Path) -> None:
+    path = tmp_path / "states"
+    file = StateFile(path, 1)
+    first = Fleet(FleetSettings(meters=5), start_number=1, now=lambda: NOW, keeps=file.add)
+    client = first.kind.main_client
+    for key in (b"the next but one", b"and then another"):
+        change(first.meter(4), client, keys={KeyId.GLOBAL_UNICAST_ENCRYPTION: key})
+    with path.open("a", encoding="utf-8") as torn:
+        torn.write('{"index":4,"st')  # killed in the midst of the next
+    found = StateFile(path, 1).load()
+    assert Keyring.of(fleet(found).meter(4)).keys(client).encryption == b"and then another"
+    StateFile(path, 1).add(3, found[4])
+    assert set(StateFile(path, 1).load()) == {3, 4}
+
+
+async def test_what_is_added_while_the_file_is_written_is_in_it(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "states", 1)
+    one = fleet()
+    touch(one)
+    file._prepare([])
+    file.add(2, one.meter(2).state)
+    file._replace()
     assert list(file.load()) == [2]
