@@ -382,6 +382,15 @@ class Meter:
         if watts > 0 and until_us > at_us:
             self.state.loads.append(ExtraLoad(at_us, until_us, watts))
             self.changed()
+            self.kind.journal.note(
+                "executed",
+                moment(at_us),
+                self.identity.serial,
+                what="load",
+                sap=0,
+                watts=watts,
+                until_us=until_us,
+            )
 
     def event(self, name: str, **facts: Any) -> None:
         """The same, now."""

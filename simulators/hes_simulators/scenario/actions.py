@@ -25,6 +25,9 @@ from hes_simulators.scenario.spans import SECOND_US, Lasting
 from hes_simulators.scenario.tables import Table
 
 _SEVERAL: Final = 1000
+_OVER_LIMIT: Final = "over_limit"
+# A limiter has tripped by then, unless somebody has made it wait longer; nobody else may look.
+_TRIPPED_US: Final = 65 * SECOND_US
 _START_AGAIN: Final = Lasting(10 * SECOND_US, 10 * SECOND_US)
 
 
@@ -37,6 +40,7 @@ class Deed(StrEnum):
     DISCONNECT = "disconnect"
     RECONNECT = "reconnect"
     LOAD = "load"
+    LOOK = "look"
     LIMIT = "limit"
     UNLIMIT = "unlimit"
     TARIFF = "tariff"
@@ -283,7 +287,10 @@ class Event(Action):
         return cls(event=keys.take("event", tables.one_of(*EVENTS)))
 
     def steps(self, one: Occurrence, steps: Steps) -> None:
-        steps.add(Deed.EVENT, one.begins_us(), event=self.event)
+        begins_us = one.begins_us()
+        steps.add(Deed.EVENT, begins_us, event=self.event)
+        if self.event == _OVER_LIMIT:
+            steps.add(Deed.LOOK, begins_us + _TRIPPED_US)
 
 
 @attrs.frozen(kw_only=True)
@@ -335,8 +342,9 @@ class Load(Action):
         )
 
     def steps(self, one: Occurrence, steps: Steps) -> None:
-        for_us = self.lasting.drawn(one.draw("for"))
-        steps.add_lasting(Deed.LOAD, one.begins_us(), for_us, watts=self.watts)
+        begins_us, for_us = one.begins_us(), self.lasting.drawn(one.draw("for"))
+        steps.add_lasting(Deed.LOAD, begins_us, for_us, watts=self.watts)
+        steps.add(Deed.LOOK, begins_us + np.minimum(for_us, _TRIPPED_US))
 
 
 @attrs.frozen(kw_only=True)

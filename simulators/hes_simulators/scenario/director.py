@@ -161,7 +161,10 @@ class Director:
 
     def _load(self, meter: Meter, step: Step, at: datetime) -> None:
         until = at + timedelta(microseconds=step.facts["for_us"])
-        local.load(meter, at, step.facts["watts"], until=until)
+        meter.draw(step.facts["watts"], at, until=until)
+
+    def _look(self, meter: Meter, step: Step, at: datetime) -> None:  # noqa: ARG002
+        meter.advance(at)
 
     def _tariff(self, meter: Meter, step: Step, at: datetime) -> None:
         local.set_tariff(meter, at, step.facts["workday"], step.facts["weekend"])
@@ -191,6 +194,7 @@ _DEEDS: Final[Mapping[Deed, Callable[[Director, Meter, Step, datetime], Any]]] =
     Deed.DISCONNECT: Director._disconnect,  # noqa: SLF001
     Deed.RECONNECT: Director._reconnect,  # noqa: SLF001
     Deed.LOAD: Director._load,  # noqa: SLF001
+    Deed.LOOK: Director._look,  # noqa: SLF001
     Deed.LIMIT: Director._limit,  # noqa: SLF001
     Deed.UNLIMIT: Director._unlimit,  # noqa: SLF001
     Deed.TARIFF: Director._tariff,  # noqa: SLF001

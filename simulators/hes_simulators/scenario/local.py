@@ -57,12 +57,6 @@ def limit(meter: Meter, at: datetime, watts: int) -> None:
         _tell(meter, at, "limit", watts=watts)
 
 
-def load(meter: Meter, at: datetime, watts: int, *, until: datetime) -> None:
-    """Switch on something that draws so much more than the installation would."""
-    meter.draw(watts, at, until=until)
-    _tell(meter, at, "load", watts=watts, until_us=microseconds(until))
-
-
 def set_tariff(meter: Meter, at: datetime, workday: Switches, weekend: Switches) -> None:
     """
     Let another calendar be the active one; a meter that has no such rates stays as it is.

@@ -141,6 +141,23 @@ async def test_a_load_is_drawn_and_counted(autojump_clock: trio.testing.MockCloc
     assert [note.facts["what"] for note in journal.of("executed")] == ["load"]
 
 
+async def test_over_limit_trips_a_limiter_that_nobody_else_looks_at(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    line = '[[timeline]]\ndo = "event"\nevent = "over_limit"\nat = "+10s"\nmeters = "1,5"\n'
+    fleet, journal = await play(line, 120)
+    told = [
+        (note.serial, note.at) for note in journal.of("event") if note.facts["name"] == "over_limit"
+    ]
+    limited, plain = (fleet.meter(index).identity.serial for index in (0, 4))
+    assert told == [(plain, at(10)), (limited, at(70))]
+    [drawn] = journal.of("executed")
+    assert (drawn.serial, drawn.facts["what"]) == (limited, "load")
+    assert [(cut.facts["on"], cut.facts["why"]) for cut in journal.of("outage")] == [
+        (True, "limiter")
+    ]
+
+
 async def test_another_tariff_counts_from_its_moment_on(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
