@@ -130,6 +130,10 @@ class MeterKind:
     )
     served: ServedModel = attrs.field(init=False)
     clients: Mapping[int, ModelClient] = attrs.field(init=False)
+    # Of the meters that were asked last; see `Meter.keep_extreme`.
+    extremes: dict[Meter, dict[tuple[Any, ...], tuple[int, int]]] = attrs.field(
+        factory=dict, init=False
+    )
     # By SAP, of clients for whom all fresh meters have the same; see `keys.associations`.
     shared_rules: dict[int, ServerAssociation] = attrs.field(factory=dict, init=False)
 

@@ -88,12 +88,14 @@ async def connect_from(source: str, target: Target) -> MeterStream:
 
 async def _connect(opened: socket.socket, target: Target) -> None:
     refused = opened.connect_ex((target.host, target.port))
+    await trio.lowlevel.checkpoint()
     if refused == errno.EINPROGRESS:
+        # On one machine it stands by now, as a rule, and need not be waited for.
+        refused = opened.connect_ex((target.host, target.port))
+    if refused == errno.EALREADY:
         await trio.lowlevel.wait_writable(opened)
         refused = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    else:
-        await trio.lowlevel.checkpoint()
-    if refused:
+    if refused not in (0, errno.EISCONN):
         raise OSError(refused, os.strerror(refused))
 
 

@@ -79,6 +79,8 @@ _LINK_OFFER: Final = LinkParameters(512, 512, 4, 4)
 _CLOCK: Final = Obis.parse("0.0.1.0.0.255")
 _TIME_ZONE, _DST_ENABLED = 3, 8
 _MOST_PUSHES: Final = 64
+# Of a kind: those that are being read now, some 10 kB each; an idle meter keeps none.
+_METERS_WITH_EXTREMES: Final = 64
 # So far ahead is asked for what is due, that a meter which is read often need not ask again;
 # further where nothing happens, for a meter at which nobody has looked for long; not at all after
 # a change, as another may follow at once: power fails, a last gasp goes out.
@@ -118,9 +120,6 @@ class Meter:
     now_us: int = attrs.field(default=0, init=False)
     # Made when there is the first: an empty deque is the most of what a fresh meter costs.
     _pushes_due: deque[DuePush] | None = attrs.field(default=None, init=False, repr=False)
-    extremes: dict[tuple[Any, ...], tuple[int, int]] = attrs.field(
-        factory=dict, init=False, repr=False
-    )
     _associations: dict[int, ServerAssociation] | None = attrs.field(
         default=None, init=False, repr=False
     )
@@ -507,11 +506,20 @@ class Meter:
                 return channel.kind
         return ELECTRICITY
 
+    def kept_extreme(self, key: tuple[Any, ...]) -> tuple[int, int] | None:
+        """A maximum or minimum that was worked out lately, of this meter."""
+        return self.kind.extremes.get(self, {}).get(key)
+
     def keep_extreme(self, key: tuple[Any, ...], found: tuple[int, int]) -> None:
-        """Remember a maximum or minimum that cost a month's work."""
-        if len(self.extremes) >= MOST_EXTREMES:
-            self.extremes.pop(next(iter(self.extremes)))
-        self.extremes[key] = found
+        """Remember a maximum or minimum that cost a month's work, while few others are asked."""
+        of_all = self.kind.extremes
+        kept = of_all.pop(self, {})
+        if len(kept) >= MOST_EXTREMES:
+            kept.pop(next(iter(kept)))
+        if len(of_all) >= _METERS_WITH_EXTREMES:
+            of_all.pop(next(iter(of_all)))
+        kept[key] = found
+        of_all[self] = kept
 
     # --- what it answers ------------------------------------------------------------------------
 
@@ -565,6 +573,10 @@ class Meter:
         one = self.kind.model.objects.get((column.class_id, column.obis))
         if one is None:
             return NULL
+        if not column.data_index and column.attribute_index in one.attributes:
+            answer = self.value(one, column.attribute_index, self.kind.main_client.sap)
+            if isinstance(answer, Data):
+                return answer
         return decode_all(self.encoded(one, column.attribute_index, column.data_index))
 
     def encoded(self, one: ModelObject, index: int, data_index: int) -> bytes:

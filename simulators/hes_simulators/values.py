@@ -237,7 +237,7 @@ def extreme(
         return 0, meter.time.shown_us(begin_us) if begin_us > closing_us else 0
     smallest = attribute.statistic is Statistic.MINIMUM
     key = (quantity, smallest, period_s, begin_us, int(at[-1]))
-    kept = meter.extremes.get(key)
+    kept = meter.kept_extreme(key)
     if kept is None:
         rows = Rows(at, shown, period_s=period_s)
         if smallest:
