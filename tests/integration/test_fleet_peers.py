@@ -23,7 +23,7 @@ import attrs
 import pytest
 import trio
 from dlms_cosem import cosem, enumerations, utils
-from dlms_cosem.client import DlmsClient, HLSError
+from dlms_cosem.client import DataResultError, DlmsClient, HLSError
 from dlms_cosem.cosem.capture_object import CaptureObject
 from dlms_cosem.cosem.selective_access import RangeDescriptor
 from dlms_cosem.io import BlockingTcpIO, HdlcTransport, TcpTransport
@@ -341,3 +341,38 @@ async def test_dlms_cosem_reads_a_meter_of_every_listening_model(model: Model) -
     assert len(found["columns"]) == len(regular[0].capture_objects)
     assert len(found["rows"]) > 0
     assert {len(row) for row in found["rows"]} == {len(found["columns"])}
+
+
+def command_meter(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the peer does besides reading: SET, ACTION, a list, and what is refused."""
+    kinds = enumerations.CosemInterface
+    relay = attribute(kinds.DISCONNECT_CONTROL, "0.0.96.3.10.255", 2)
+    threshold = attribute(kinds.LIMITER, "0.0.17.0.0.255", 4)
+    found: dict[str, Any] = {}
+    with session(record, 512) as client:
+        client.set(threshold, bytes.fromhex("0600000FA0"))
+        found["threshold"] = utils.parse_as_dlms_data(client.get(threshold))
+        both = [cosem.CosemAttributeWithSelection(one, None) for one in (relay, threshold)]
+        found["list"] = [one.value for one in client.get_many(both).response_data]
+        off = cosem.CosemMethod(relay.interface, relay.instance, 1)
+        client.action(off, bytes.fromhex("0F00"))
+        found["relay"] = utils.parse_as_dlms_data(client.get(relay))
+        for name, denied in (
+            ("secret", attribute(kinds.ASSOCIATION_LN, "0.0.40.0.0.255", 7)),
+            ("absent", attribute(kinds.REGISTER, "1.0.99.99.0.255", 2)),
+        ):
+            with pytest.raises(DataResultError) as caught:
+                client.get(denied)
+            found[name] = str(caught.value)
+    return found
+
+
+@pytest.mark.parametrize("hdlc", [False, True])
+async def test_dlms_cosem_writes_and_switches(hdlc: bool) -> None:
+    async with serving(model="idis-single-phase", hdlc=hdlc) as fleet:
+        record = list(fleet.meter_file())[1]
+        found = await trio.to_thread.run_sync(command_meter, record)
+        assert (found["threshold"], found["list"]) == (4000, [True, 4000])
+        assert (found["relay"], fleet.meter(1).is_connected) == (False, False)
+        assert "READ_WRITE_DENIED" in found["secret"]
+        assert "OBJECT_UNDEFINED" in found["absent"]
