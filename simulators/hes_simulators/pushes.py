@@ -30,6 +30,7 @@ from hes_protocol.server import Notify
 from hes_protocol.xdlms import DataNotification
 from hes_simulators.agenda import Agenda
 from hes_simulators.classes.push_setup import current, destination
+from hes_simulators.classes.windows import WINDOWS, opens_in_us
 from hes_simulators.conversation import Conversation, SessionSummary, link_of, linked
 from hes_simulators.counters import FleetCounters
 from hes_simulators.meter import Meter
@@ -134,13 +135,15 @@ class Pushes:
                         self._add_next(index, setup, now_us)
 
     def push(self, index: int, setup: ModelPush, reason: str = "") -> None:
-        """Let a meter send a push now, or within its window where it has one."""
+        """Let a meter send a push now, or when it may; a last gasp waits for nothing."""
         setup = self._current(index, setup)
-        if setup.window_s and reason != LAST_GASP:
-            delay_s = setup.window_s * self._draw(setup, index, self._by_meters.now_us())
-            self._by_meters.add_in(delay_s, partial(self._put, Push(index, setup, reason)), index)
-        else:
-            self._put(Push(index, setup, reason))
+        delay_s = 0.0
+        if reason != LAST_GASP:
+            delay_s = self._closed_s(index, setup)
+            if setup.window_s:
+                now_us = self._by_meters.now_us()
+                delay_s += setup.window_s * self._draw(setup, index, now_us)
+        self._put_in(delay_s, Push(index, setup, reason))
 
     def send(self, index: int, setup: ModelPush, reason: str = "") -> None:
         """As `push`, at once whatever its window."""
@@ -167,10 +170,25 @@ class Pushes:
         self._by_meters.add(due_us, partial(self._periodic, index, setup, due_us), index)
 
     def _periodic(self, index: int, setup: ModelPush, due_us: int) -> None:
-        self._put(Push(index, setup))
+        self._put_in(self._closed_s(index, setup), Push(index, setup))
         # What has passed unsent while the process was busy is left out, as by a meter that sleeps.
         behind_us = self._by_meters.now_us() - round(setup.every_s * _MICROSECONDS)
         self._add_next(index, setup, max(due_us, behind_us))
+
+    def _closed_s(self, index: int, setup: ModelPush) -> float:
+        """How long no push may begin, by the communication windows that a client has written."""
+        state = self._roster.state(index)
+        if state is None or (setup.obis, WINDOWS) not in state.written:
+            return 0.0
+        meter = self._roster.meter(index)
+        meter.advance(self._now())
+        return opens_in_us(meter, setup.obis) / _MICROSECONDS
+
+    def _put_in(self, delay_s: float, push: Push) -> None:
+        if delay_s:
+            self._by_meters.add_in(delay_s, partial(self._put, push), push.index)
+        else:
+            self._put(push)
 
     def _current(self, index: int, setup: ModelPush) -> ModelPush:
         """As clients have changed it."""

@@ -285,6 +285,21 @@ async def test_a_push_goes_where_a_client_has_turned_it() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_push_waits_for_its_window_and_a_last_gasp_does_not() -> None:
+    async with at_work(pushing, model="idis-single-phase") as (fleet, head_end):
+        waits, goes = fleet.meter(1).kind.model.pushes[:2]
+        edges = [bytes.fromhex(f"ffffffffff{hour}0000ff8000ff") for hour in ("02", "03")]
+        windows = array(structure(*(Data(DataTag.OCTET_STRING, edge) for edge in edges)))
+        sap = fleet.kind.main_client.sap
+        request = SetRequested(1, Attribute(40, waits.obis, 4), windows, None, sap)
+        assert fleet.meter(1).set(request).result is DataAccessResult.SUCCESS
+        for setup, reason in ((waits, ""), (waits, "power_down"), (goes, "")):
+            fleet.push(1, attrs.evolve(setup, window_s=0), reason)
+        await head_end.until(2)
+        await trio.sleep(0.1)
+        assert (len(head_end.heard), fleet.counters.pushes_sent) == (2, 2)
+
+
 async def test_a_preamble_goes_first() -> None:
     text = Data(DataTag.VISIBLE_STRING, b"HES_V0001")
     async with at_work(pushing) as (fleet, head_end):

@@ -175,7 +175,7 @@ _TABLE: Final = (
         "push_object_list send_destination_and_method communication_window"
         " randomisation_start_interval number_of_retries repetition_delay",
         "push",
-        settable=(2, 3, 5, 6, 7),
+        settable=(2, 3, 4, 5, 6, 7),
         options="destination",
     ),
     _class(63, "status mapping", 0, "status_word mapping_table"),

@@ -2,8 +2,8 @@
 Push setup (class_id 40): what is pushed where, as clients see it, and the push on demand.
 
 Owns attributes and method, and the push as clients have changed it: its objects, the window in
-which it begins, its repetitions (`current`), where it goes (`destination`). What else is sent and
-when stands in the model (`ModelPush`); who sends is `pushes`.
+which it begins, its repetitions (`current`), where it goes (`destination`); when it may, is
+`windows`'. What else is sent and when stands in the model (`ModelPush`); who sends is `pushes`.
 
 A destination is ASCII, `127.0.0.1:4059`, and one of the fleet's (`MeterKind.destinations`): whoever
 may write to ten thousand meters must not turn them upon others.
@@ -36,6 +36,7 @@ from hes_simulators.classes.answering import (
 )
 from hes_simulators.classes.columns import check_columns
 from hes_simulators.classes.plain import Plain
+from hes_simulators.classes.windows import WINDOWS, check_windows
 from hes_simulators.reach import Target
 
 if TYPE_CHECKING:
@@ -104,9 +105,11 @@ class PushSetup(Plain):
                 return None
 
     def take(self, meter: Meter, one: ModelObject, index: int, data: Data, sap: int) -> None:
-        """All but communication_window."""
+        """All of them."""
         if index == _OBJECTS:
             check_columns(meter, data)
+        elif index == WINDOWS:
+            check_windows(data)
         elif index == _DESTINATION:
             self._check_destination(meter, one, data)
         elif index in _NUMBERS:

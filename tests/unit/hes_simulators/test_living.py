@@ -32,7 +32,6 @@ SIMULATED = sorted(name for name, model in models().items() if model.simulated)
 RELAY = (70, "0.0.96.3.10.255")
 LIMITER = (71, "0.0.17.0.0.255")
 MONITOR = (21, "0.0.16.1.0.255")
-PUSH = (40, "0.4.25.9.0.255")
 REPLY_TO_HLS = (15, 1)
 DENIED = DataAccessResult.READ_WRITE_DENIED
 BILLING = (7, "0.0.98.1.0.255")
@@ -439,7 +438,7 @@ def test_a_relay_that_the_limiter_opened_is_closed_from_afar_where_the_mode_says
     assert one.value(RELAY) is True
 
 
-@pytest.mark.parametrize(("what", "index"), [(LIMITER, 11), (MONITOR, 3), (PUSH, 4)])
+@pytest.mark.parametrize(("what", "index"), [(LIMITER, 11), (MONITOR, 3)])
 def test_what_a_meter_does_not_go_by_is_not_to_be_written(what: Any, index: int) -> None:
     one = hands()
     answer = one.get(what, index)
