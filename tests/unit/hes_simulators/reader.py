@@ -24,6 +24,7 @@ from hes_protocol.client import (
     Selection,
 )
 from hes_protocol.cosem import Attribute, Obis
+from hes_protocol.hdlc import HdlcAddress, HdlcLink
 from hes_protocol.security.control import Protection
 from hes_protocol.security.mechanisms import HLS
 from hes_protocol.wrapper import WrapperLink
@@ -46,6 +47,7 @@ class Reader:
 
     Args: record: the meter's line of a `--keys-out` file. stream: connected; closed by the caller.
         public: ask as the public client. counter: our first invocation counter.
+        hdlc: over HDLC instead of the wrapper; `connect` first.
         changes: of the client's settings, e.g. a wrong secret.
     """
 
@@ -56,6 +58,7 @@ class Reader:
         *,
         public: bool = False,
         counter: int = 1,
+        hdlc: bool = False,
         **changes: Any,
     ) -> None:
         settings: dict[str, Any] = {"client_sap": PUBLIC_SAP}
@@ -74,12 +77,23 @@ class Reader:
             }
         settings |= {"server_sap": record["server_sap"], **changes}
         wanted = ClientSettings(**settings)
-        link = WrapperLink(wanted.client_sap, wanted.server_sap)
+        self._link: WrapperLink | HdlcLink = (
+            HdlcLink(HdlcAddress(wanted.client_sap), HdlcAddress(wanted.server_sap))
+            if hdlc
+            else WrapperLink(wanted.client_sap, wanted.server_sap)
+        )
         self._counters = itertools.count(counter)
-        self.client = Client(wanted, link, lambda: next(self._counters))
+        self.client = Client(wanted, self._link, lambda: next(self._counters))
         self._stream = stream
         self.longest_answer_octets = 0
         self.answers = 0
+
+    async def connect(self) -> None:
+        """Set up the HDLC link."""
+        assert isinstance(self._link, HdlcLink)
+        await self._stream.send_all(self._link.connect())
+        while not self._link.connected:
+            self._link.receive_data(bytes(await self._stream.receive_some(65_536)))
 
     async def ask(self, request: ClientRequest) -> ClientEvent:
         """One request and the event that completes it."""
@@ -116,6 +130,8 @@ class Reader:
             self.longest_answer_octets = max(self.longest_answer_octets, len(data))
             self.answers += 1
             self.client.receive_data(bytes(data))
+            if octets := self.client.data_to_send():  # of HDLC: go on
+                await self._stream.send_all(octets)
         return event
 
 

@@ -7,6 +7,8 @@ fleet's seed and start number. Whatever took a number from the machine would dif
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -18,7 +20,10 @@ from trio._core import _run as trio_run
 
 from hes_protocol.cosem import CaptureObject, CosemDateTime, Obis, RangeSelection
 from hes_simulators import Fleet, FleetSettings, Security, SessionSummary, serve_stream
+from hes_simulators.faults.kinds import ClockDrift, ClockJump, Distribution, Drip, Latency
+from hes_simulators.faults.script import Rule
 from hes_simulators.known_models import models
+from hes_simulators.meter import Meter
 from hes_simulators.reach import Target
 from hes_simulators.scenario import MockedPace
 from hes_simulators.scenario.director import Director
@@ -59,24 +64,35 @@ class Tapped(trio.abc.Stream):
         await self.stream.aclose()
 
 
-async def converse(seed: int, security: Security, start_number: int = 1) -> Wire:
+async def converse(
+    seed: int,
+    security: Security,
+    start_number: int = 1,
+    *,
+    hdlc: bool = False,
+    faults: Sequence[Rule] = (),
+) -> Wire:
     """Whole sessions with three meters, some time apart; what went over the wire."""
+    trio_run.__dict__["_r"].seed(seed)
     pace, wire = MockedPace(START), Wire()
     pace.now()
     challenges = Random(seed)
-    settings = FleetSettings(meters=3, seed=seed, security=security, profile_days=1)
+    settings = FleetSettings(meters=3, seed=seed, security=security, profile_days=1, hdlc=hdlc)
     fleet = Fleet(
         settings,
         start_number=start_number,
         pace=pace,
         next_challenge=lambda: challenges.randbytes(16),
     )
+    for rule in faults:
+        fleet.faults.add(rule)
     for number, record in enumerate(fleet.meter_file()):
         ours, theirs = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
-            tapped = Tapped(theirs, pace, wire)
-            nursery.start_soon(serve_stream, tapped, fleet.meter(number), SessionSummary())
-            reader = Reader(record, ours, counter=100)
+            nursery.start_soon(serve, Tapped(theirs, pace, wire), fleet.meter(number))
+            reader = Reader(record, ours, counter=100, hdlc=hdlc)
+            if hdlc:
+                await reader.connect()
             await reader.associate()
             await reader.get(8, CLOCK, 2)
             await reader.get(3, ENERGY, 2)
@@ -88,6 +104,12 @@ async def converse(seed: int, security: Security, start_number: int = 1) -> Wire
             await reader.release()
             await ours.aclose()
     return wire
+
+
+async def serve(stream: Tapped, meter: Meter) -> None:
+    """A session of the meter, as its faults would have it."""
+    with meter.kind.faults.session(meter.identity) as misdeeds, suppress(trio.BrokenResourceError):
+        await serve_stream(stream, meter, SessionSummary(), misdeeds=misdeeds)
 
 
 @pytest.mark.parametrize("security", [Security.LLS, Security.GMAC, Security.SHA256])
@@ -102,6 +124,29 @@ async def test_the_same_seed_gives_the_same_sessions(
     if security is Security.GMAC:
         # Another start has counters of its own: no octet of a tag comes twice.
         assert await converse(7, security, start_number=2) != once
+
+
+FAULTS = (
+    Rule(name="slow", fault=Latency(distribution=Distribution.LOGNORMAL, seconds=0.3, spread=0.8)),
+    Rule(name="drips", fault=Drip(every_s=0.25, octets=200), probability=0.5),
+    Rule(name="runs", fault=ClockDrift(seconds_per_day=900.0)),
+    Rule(name="jumps", fault=ClockJump(seconds=-700.0), since=START + timedelta(minutes=5)),
+)
+
+
+@pytest.mark.parametrize(("hdlc", "faults"), [(True, ()), (False, FAULTS), (True, FAULTS)])
+async def test_the_same_seed_gives_the_same_sessions_over_hdlc_and_with_faults(
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    hdlc: bool,
+    faults: Sequence[Rule],
+) -> None:
+    monkeypatch.setattr(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    once = await converse(7, Security.GMAC, hdlc=hdlc, faults=faults)
+    again = await converse(7, Security.GMAC, hdlc=hdlc, faults=faults)
+    assert len(once) > 40
+    assert once == again
+    assert once != await converse(7, Security.GMAC, hdlc=hdlc, faults=() if faults else FAULTS)
 
 
 SPEAKING = """
