@@ -188,8 +188,12 @@ class ServerSession:
 
     def _opened(self) -> AssociationOpened:
         self._guard.succeeded(self._rules.client_sap)
+        aarq = self._admitted.aarq
         return AssociationOpened(
-            self._rules.client_sap, self._admitted.aarq.calling_ae_invocation_id
+            self._rules.client_sap,
+            aarq.calling_ae_invocation_id,
+            aarq.calling_ap_title,
+            self._admitted.client_max_receive_pdu_size,
         )
 
     # --- answers of the caller --------------------------------------------------------------

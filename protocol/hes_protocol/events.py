@@ -251,11 +251,15 @@ class AssociationOpened:
     """
     The client of this SAP is authenticated and may ask; with HLS, after pass 4.
 
-    `user_id` is who of the client's people is asking, where the AARQ says so.
+    `user_id` is who of the client's people is asking, where the AARQ says so; `system_title` the
+    client's, and `max_send_pdu_size` the longest APDU that it takes, 0 for any. These two do not
+    take part in comparisons.
     """
 
     client_sap: int
     user_id: int | None = None
+    system_title: bytes | None = attrs.field(default=None, eq=False)
+    max_send_pdu_size: int = attrs.field(default=0, eq=False)
 
 
 @attrs.frozen

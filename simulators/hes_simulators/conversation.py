@@ -74,7 +74,15 @@ class Conversation:
         alter: what is different from the meter's own server: faults, another link.
     """
 
-    __slots__ = ("_associations", "_read_octets", "_waiting", "meter", "server", "summary")
+    __slots__ = (
+        "_associations",
+        "_opened",
+        "_read_octets",
+        "_waiting",
+        "meter",
+        "server",
+        "summary",
+    )
 
     def __init__(self, meter: Meter, summary: SessionSummary, alter: Alter = unaltered) -> None:
         self.meter = meter
@@ -82,6 +90,7 @@ class Conversation:
         self._associations: Mapping[int, ServerAssociation] = {}
         self._waiting: dict[int, Callable[[], None]] | None = None
         self._read_octets = 0
+        self._opened: dict[int, AssociationOpened] = {}
 
         def noticed(parts: ServerParts) -> ServerParts:
             self._associations = parts.associations
@@ -126,8 +135,10 @@ class Conversation:
                 return event.reply
             case GetRequested():
                 self.summary.reads += 1
+                self.meter.current = self._opened.get(event.client_sap)
                 return self._get(event)
             case AssociationOpened():
+                self._opened[event.client_sap] = event
                 self.summary.associations += 1
                 self.summary.sap = event.client_sap
                 self.summary.mechanism = self._associations[event.client_sap].mechanism

@@ -35,6 +35,7 @@ from hes_protocol.models.objects import (
 from hes_protocol.server import (
     ActionRequested,
     ActionResult,
+    AssociationOpened,
     GetRequested,
     GetResult,
     Server,
@@ -133,6 +134,8 @@ class Meter:
     )
     # Until then nothing is due by itself.
     _quiet_us: int = attrs.field(default=_NOT_KNOWN, init=False, repr=False)
+    # The association in which it is being asked, as its objects show it.
+    current: AssociationOpened | None = attrs.field(default=None, init=False, repr=False)
     _advancing: bool = attrs.field(default=False, init=False, repr=False)
 
     @classmethod

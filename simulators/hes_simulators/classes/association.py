@@ -15,6 +15,7 @@ from hes_protocol.acse.names import ApplicationContext, Mechanism
 from hes_protocol.axdr import BitString, Data, DataTag, array, structure
 from hes_protocol.models.objects import ModelClient, ModelObject
 from hes_protocol.security.control import Protection
+from hes_protocol.server import AssociationOpened
 from hes_simulators import keys
 from hes_simulators.classes.answering import (
     OBJECT_UNDEFINED,
@@ -62,12 +63,14 @@ class AssociationLn(Plain):
                 name = context.LOGICAL_NAME_CIPHERED if ciphered else context.LOGICAL_NAME
                 return _object_identifier(1, name)
             case 5:
-                size = long_unsigned(rules.max_receive_pdu_size)
+                size = rules.max_receive_pdu_size
+                opened = current(meter, client, sap)
+                sent = size if opened is None else opened.max_send_pdu_size
                 conformance = BitString(24, int(rules.conformance).to_bytes(3, "big"))
                 return structure(
                     Data(DataTag.BIT_STRING, conformance),
-                    size,
-                    size,
+                    long_unsigned(size),
+                    long_unsigned(sent),
                     unsigned(_DLMS_VERSION),
                     Data(DataTag.INTEGER, 0),
                     octets(b""),
@@ -116,6 +119,12 @@ class SapAssignment(Plain):
         """SAP_assignment_list."""
         name = octets(meter.identity.logical_device_name)
         return array(structure(long_unsigned(meter.server_sap), name)) if index == 2 else None
+
+
+def current(meter: Meter, client: ModelClient, sap: int) -> AssociationOpened | None:
+    """How the client's association was opened, where it is the one in which it asks."""
+    opened = meter.current
+    return opened if opened is not None and opened.client_sap == client.sap == sap else None
 
 
 def _client(meter: Meter, one: ModelObject, sap: int) -> ModelClient:

@@ -33,6 +33,7 @@ from hes_simulators.classes.answering import (
     number,
     octets,
 )
+from hes_simulators.classes.association import current
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import moment
 
@@ -49,7 +50,7 @@ class SecuritySetup(Plain):
     """Class_id 64."""
 
     def own(self, meter: Meter, one: ModelObject, index: int, sap: int) -> Data | None:
-        """Policy, suite, titles; the client's title is told to the protocol only: empty here."""
+        """Policy, suite, titles; the client's is that of the association in which it asks."""
         client = _client(meter, one, sap)
         match index:
             case 2:
@@ -57,7 +58,8 @@ class SecuritySetup(Plain):
             case 3:
                 return enum(_SUITE)
             case 4:
-                return octets(b"")
+                opened = current(meter, client, sap)
+                return octets((opened and opened.system_title) or b"")
             case 5:
                 return octets(meter.identity.system_title)
             case 6 if one.version:

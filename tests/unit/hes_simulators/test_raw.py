@@ -158,3 +158,14 @@ def test_two_clients_on_one_connection_and_the_profile_of_one(say: Say) -> None:
     assert say(f"{entry} 0600100000 0600100001 120001 120000", READER) == "C401C1000100"
     assert say(f"{entry} 0600000000 0600000000 120001 120000", READER) == "C401C1010D"
     assert say(f"C001C1 {profile} 01 01 0600000001", READER) == "C401C1010C"
+
+
+CONTEXT = "C001C1 000F 0000280000FF 05 00"
+
+
+def test_an_association_shows_what_was_agreed(say: Say) -> None:
+    """xdlms_context_info: what the server takes, then what this client does."""
+    for pdu in ("0123", "0456"):
+        assert ACCEPTED in say(opening(pdu=pdu))
+        agreed = f"C401C100 0206 0418.{{6}} 120200 12{pdu} 1106 0F00 0900"
+        assert is_like(say(CONTEXT), agreed)

@@ -134,6 +134,16 @@ async def test_object_list_by_session(security: Security) -> None:
         assert (7, Obis.parse("1.0.99.1.0.255")) in {(one.class_id, one.obis) for one in listed}
 
 
+async def test_the_security_setup_knows_who_asks() -> None:
+    """client_system_title is that of the AARQ; nobody else's association has one."""
+    async with connection() as there:
+        reader = there.reader()
+        await reader.associate()
+        title = await reader.get(64, "0.0.43.0.0.255", 4)
+        assert isinstance(title, Data)
+        assert title.value == b"HESTEST1"
+
+
 async def test_public_client_sees_little_and_learns_the_counter() -> None:
     there_fleet = fleet()
     async with connection(there_fleet) as there:
