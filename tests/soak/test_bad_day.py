@@ -43,6 +43,17 @@ _SESSIONS = """
 SELECT m.serial, max(s.started_at) FROM session s JOIN meter m USING (meter_id)
 WHERE s.outcome = 'ok' GROUP BY 1
 """
+# What an operator would see of it.
+_REPORTED = {
+    "sessions": "SELECT outcome || coalesce(' ' || cause, ''), count(*) FROM session GROUP BY 1",
+    "batches": "SELECT source_kind::text, count(*) FROM batch GROUP BY 1",
+    "security events": "SELECT code, sum(occurrences) FROM security_event GROUP BY 1",
+    "quarantine": "SELECT reason, count(*) FROM quarantine GROUP BY 1",
+    "clocks off by more than a minute": (
+        "SELECT m.serial, round(avg(clock_drift_s)) FROM session JOIN meter m USING (meter_id)"
+        " WHERE abs(clock_drift_s) > 60 GROUP BY 1"
+    ),
+}
 
 
 @pytest.fixture
@@ -72,6 +83,9 @@ def test_a_bad_day(here: System, tmp_path: Path) -> None:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         stored = statements(connection)
         reached: dict[str, datetime] = dict(connection.execute(_SESSIONS).fetchall())
+        for name, query in _REPORTED.items():
+            told = {what: int(count) for what, count in connection.execute(query)}
+            print(f"head-end, {name}: {told}")
     process.popen.send_signal(signal.SIGINT)
     assert process.popen.wait(60) == 0
     assert "Traceback" not in process.log.read_text()
