@@ -102,11 +102,12 @@ class StateFile:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """
-        Save every `SAVE_EVERY_S`, and once more when cancelled.
+        Save at once, every `SAVE_EVERY_S`, and once more when cancelled.
 
-        Where that fails the file is as it was, and it is tried again. Raises: OSError: the last
-        time has failed.
+        Where that fails the file is as it was, and it is tried again. Raises: OSError: the first
+        time has failed, so that a wrong path is told before the fleet is ready, or the last.
         """
+        self.save(states())
         task_status.started()
         try:
             while True:

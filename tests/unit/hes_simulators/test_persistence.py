@@ -145,8 +145,13 @@ async def test_what_cannot_be_saved_is_tried_again(
     first = fleet()
     touch(first)
     path.mkdir()  # so that it cannot be replaced
+    with pytest.raises(OSError, match="directory"):
+        await file.run(first.states)
+    path.rmdir()
     async with trio.open_nursery() as nursery:
         await nursery.start(file.run, first.states)
+        path.unlink()
+        path.mkdir()
         await trio.sleep(1.5 * SAVE_EVERY_S)
         path.rmdir()
         await saved(path)
