@@ -292,8 +292,10 @@ def _same(cell: bytes, count: int) -> OctetArray:
 
 def _cells(prefix: bytes, octets: OctetArray) -> OctetArray:
     """Cells of one width: the same tag octets before each row's own."""
-    head = np.broadcast_to(np.frombuffer(prefix, np.uint8), (len(octets), len(prefix)))
-    return np.concatenate([head, octets], axis=1)
+    cells = np.empty((len(octets), len(prefix) + octets.shape[1]), np.uint8)
+    cells[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
+    cells[:, len(prefix) :] = octets
+    return cells
 
 
 def _joined(cells: Sequence[OctetArray | list[bytes]], begin: bytes, count: int) -> bytes:

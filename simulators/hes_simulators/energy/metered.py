@@ -247,8 +247,7 @@ class _Moments:
     def voltage(self, phase: int) -> Int64Array:
         """0.1 V."""
         source = self.source
-        volts = [_voltages(source, day, phase) for day in self._rows.days]
-        found = self._rows.pick(np.array(volts).reshape(-1, SLOTS_PER_DAY), self._rows.rows)
+        found = self._rows.pick(_voltages(source, self._rows.days, phase), self._rows.rows)
         found = np.where(self._installed, found, source.region.nominal_dv)
         for event in source.voltage_events:
             if phase in event.phases:
@@ -294,30 +293,32 @@ class _Moments:
         return current.astype(np.int64)
 
 
-def _voltages(source: MeteredSource, day: Day, phase: int) -> Int64Array:
-    """The voltage of each slot of a day: the grid's, less what the line loses to the load."""
-    found = day.voltages.get(phase)
-    if found is None:
-        found = day.voltages[phase] = _computed_voltages(source, day, phase)
-    return found
+def _voltages(source: MeteredSource, days: list[Day], phase: int) -> Int64Array:
+    """The voltage of each slot of n days, n x 96: the grid's, less what the line loses to load."""
+    unknown = [day for day in days if phase not in day.voltages]
+    if unknown:
+        found = _computed_voltages(source, unknown, phase)
+        for day, row in zip(unknown, found, strict=True):
+            day.voltages[phase] = row.copy()
+    return np.array([day.voltages[phase] for day in days]).reshape(-1, SLOTS_PER_DAY)
 
 
-def _computed_voltages(source: MeteredSource, day: Day, phase: int) -> Int64Array:
+def _computed_voltages(source: MeteredSource, days: list[Day], phase: int) -> Int64Array:
     ledger, nominal_dv = source.ledger, source.region.nominal_dv
     used_wh, fed_wh = (
-        np.diff(ledger.sums(day, source.layout.sums[f"{flow}_wh_l{phase}"].streams[0]))
+        np.diff(ledger.table(days, source.layout.sums[f"{flow}_wh_l{phase}"].streams[0]))
         for flow in ("import", "export")
     )
     names = ("voltage-day", "voltage")
     if phase > 1:
         names = (f"voltage-l{phase}-day", f"voltage-l{phase}")
-    days = np.array([day.number])
+    numbers = np.array([day.number for day in days])
     daily, slotwise = (stream_key(source.seed, source.index, name) for name in names)
     kind = ledger.installation.electrical
     voltage = (
         2310
-        + 12 * normal(daily, days)
-        + 7 * normal(slotwise, slots_of(days)[0])
+        + 12 * normal(daily, numbers)[:, None]
+        + 7 * normal(slotwise, slots_of(numbers))
         - kind.drop_dv * used_wh
         + kind.rise_dv * fed_wh
     ) * (nominal_dv / 2300)
