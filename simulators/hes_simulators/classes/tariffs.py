@@ -225,8 +225,8 @@ def _tariff(meter: Meter, tables: Sequence[Data], entries: Sequence[Data]) -> Ta
     """
     seasons, weeks, days = (elements(table) for table in tables)
     switches = {
-        number(day.value[0], DataTag.UNSIGNED): _switches(meter, elements(day.value[1]))
-        for day in days
+        number(day_id, DataTag.UNSIGNED): _switches(meter, elements(schedule))
+        for day_id, schedule in (members(day, 2) for day in days)
     }
     by_name = {}
     for week in weeks:

@@ -263,6 +263,16 @@ def test_an_activated_calendar_changes_what_is_counted(by_time: bool) -> None:
     assert one.value((3, "1.0.1.8.2.255")) == second[1]
 
 
+def test_days_that_are_none_are_refused_whatever_was_there_before() -> None:
+    """After an empty table the shape of its elements is no longer known by what there is."""
+    one = hands()
+    for days in (array(), array(structure()), array(NOTHING)):
+        assert one.set(CALENDAR, 9, array()) is DataAccessResult.SUCCESS
+        assert one.set(CALENDAR, 9, days) is DataAccessResult.SUCCESS
+        assert one.act(CALENDAR, 1, NOTHING) is not SUCCESS
+    assert one.meter.state.tariffs == []
+
+
 def season(name: str, start: str, week: str) -> Data:
     return structure(octets(name), octets(start), octets(week))
 
