@@ -105,7 +105,7 @@ def open_show(options: Mapping[str, Any], folder: Path, stack: ExitStack) -> Sho
     if file is not None:
         rows = TruthLog(fleet.all_meters, file, clock, history=History(options["truth_history"]))
         before.append(rows.run)
-    after: list[Task] = []
+    after: list[Task] = [fleet.let_rest]
     if scenario is not None:
         for rule in scenario.faults:
             fleet.faults.add(rule)

@@ -25,6 +25,7 @@ import trio
 from hes_protocol.models import ModelPush, Transport
 from hes_protocol.quirks import STANDARD
 from hes_simulators.agenda import by_the_meters, by_the_network
+from hes_simulators.clock import SECOND_US, microseconds
 from hes_simulators.conversation import SessionSummary
 from hes_simulators.counters import FleetCounters
 from hes_simulators.datagrams import Datagrams
@@ -50,6 +51,7 @@ from hes_simulators.truth.journal import Journal, NullJournal
 __all__ = ["DEFAULT_PORT", "Fleet", "FleetCounters", "FleetError", "FleetSettings"]
 
 _CHALLENGE_OCTETS: Final = 16
+REST_AFTER_S: Final = 3600.0
 _log = structlog.get_logger(__name__)
 
 
@@ -208,6 +210,13 @@ class Fleet:
             self._dial_ins.begin()
             self._pushes.begin()
             task_status.started()
+
+    async def let_rest(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Forget, until cancelled, what was worked out for meters at which nobody looks."""
+        task_status.started()
+        while True:
+            await trio.sleep(REST_AFTER_S / 4)
+            self._roster.rest(microseconds(self.pace.now()) - round(REST_AFTER_S * SECOND_US))
 
     async def _open_datagrams(self) -> Datagrams | None:
         """The socket for datagrams, where anybody needs it; for answers at the meters' port."""

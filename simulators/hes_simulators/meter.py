@@ -313,6 +313,16 @@ class Meter:
         if gained_us:
             self.time.set(to_us, self.time.shown_us(to_us) + gained_us)
 
+    def rest(self) -> bool:
+        """
+        Give back what was only worked out, as nobody has asked for long; answers stay the same.
+
+        Returns: whether there was any.
+        """
+        awake = self._measuring is not None or self._closings is not None
+        self._measuring = self._closings = self._time = None
+        return awake
+
     def changed(self) -> None:
         """Something is otherwise now: what is due by itself must be worked out again."""
         self._quiet_us = _NOT_KNOWN

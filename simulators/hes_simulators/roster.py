@@ -182,6 +182,10 @@ class Roster:
         yield from kept
         yield from ((index, meter.state) for index, meter in meters)
 
+    def rest(self, since_us: int) -> int:
+        """Let meters rest at which nobody has looked since a moment. Returns: how many did."""
+        return sum(meter.rest() for meter in self._meters.values() if meter.now_us < since_us)
+
     def serial(self, index: int) -> str:
         """The serial number of a meter, which need not exist."""
         return self._identity(index).serial
