@@ -273,7 +273,8 @@ class Supervisor:
     ) -> _Process:
         logs = self._data / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "hes", *arguments]
+        # -P: a file of the folder that one stands in is no module of ours.
+        command = [sys.executable, "-P", "-m", "hes", *arguments]
         return _Process(name, command, environment, logs / f"{name}.log")
 
     @property
