@@ -55,6 +55,11 @@ REST_AFTER_S: Final = 3600.0
 _log = structlog.get_logger(__name__)
 
 
+def _fresh_challenge() -> bytes:
+    """One in a million would read as an APDU, which no client signs; none that begins with 0."""
+    return b"\0" + secrets.token_bytes(_CHALLENGE_OCTETS - 1)
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -80,7 +85,7 @@ class Fleet:
         *,
         start_number: int,
         now: Callable[[], datetime] = _utc_now,
-        next_challenge: Callable[[], bytes] = lambda: secrets.token_bytes(_CHALLENGE_OCTETS),
+        next_challenge: Callable[[], bytes] = _fresh_challenge,
         pace: Pace | None = None,
         journal: Journal | None = None,
         states: Mapping[int, MeterState] | None = None,

@@ -47,7 +47,8 @@ def make_context(
         inbound_threads=WorkerThreads(settings.worker_threads),
         now=lambda: datetime.now(UTC),
         random=SystemRandom(),
-        challenge=lambda: secrets.token_bytes(_CHALLENGE_OCTETS),
+        # One in a million would read as an APDU, which a meter may refuse to sign; none with 0.
+        challenge=lambda: b"\0" + secrets.token_bytes(_CHALLENGE_OCTETS - 1),
         push_layouts=push_layouts,
         models={model.name: model for model in models},
     )
