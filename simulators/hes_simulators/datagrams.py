@@ -43,8 +43,9 @@ class Datagrams:
     Args: opened: bound. counters: of what came and was understood.
     """
 
-    def __init__(self, opened: trio.socket.SocketType, counters: FleetCounters) -> None:
-        self._socket = opened
+    def __init__(self, opened: socket.socket, counters: FleetCounters) -> None:
+        self._at_once = opened
+        self._socket = trio.socket.from_stdlib_socket(opened)  # which makes it non-blocking
         self._counters = counters
         self._conversations: OrderedDict[tuple[str, int, Peer], Conversation] = OrderedDict()
 
@@ -57,7 +58,7 @@ class Datagrams:
         """
         opened = lo_socket(socket.SOCK_DGRAM, port)
         opened.setsockopt(socket.SOL_IP, _IP_PKTINFO, 1)
-        return cls(trio.socket.from_stdlib_socket(opened), counters)
+        return cls(opened, counters)
 
     @property
     def port(self) -> int:
@@ -66,13 +67,16 @@ class Datagrams:
 
     async def send(self, source: str, octets: bytes, peer: Peer) -> None:
         """
-        One datagram from a meter's address.
+        One datagram from a meter's address; no checkpoint where there is room for it.
 
         Raises: OSError: more than a datagram has room for, or nowhere to go.
         """
         information = _PKTINFO.pack(0, socket.inet_aton(source), bytes(4))
         control = [(socket.SOL_IP, _IP_PKTINFO, information)]
-        await self._socket.sendmsg([octets], control, 0, peer)
+        try:
+            self._at_once.sendmsg([octets], control, 0, peer)
+        except BlockingIOError:
+            await self._socket.sendmsg([octets], control, 0, peer)
 
     async def serve(self, meter_at: MeterAt) -> None:
         """
