@@ -11,7 +11,9 @@ server is held back once after a request, so that the answer goes where RR would
 that acknowledges nothing of what the client has sent may be to an older poll as well, as after a
 poll that came too soon or a frame that came twice. The client then has the turn and says nothing:
 another answer acknowledges what is due, or none comes, `resume` is called and it is sent again. If
-it were sent at once, each such answer would bring forth one more, for ever.
+it were sent at once, each such answer would bring forth one more, for ever. Rule 6: for the same
+reason a client asks at once for the frame that is missing, but only once: where its answer leaves
+the same one out, it waits as it does for a meter that has nothing to say.
 
 Does not know about setting up, silence, LLC headers, or how many octets wait elsewhere.
 
@@ -66,6 +68,7 @@ class Station:
         self._is_skipping = False
         self._has_turn = is_primary
         self._has_news = False
+        self._has_gap = False
         self._has_request = False
         self._holds_back = False
         self._peer_is_busy = False
@@ -139,9 +142,11 @@ class Station:
             self._holds_back, self._has_request = self._has_request, False
 
     def _take(self, frame: HdlcFrame) -> bytes | None:
-        self._has_news = True
         if self.is_busy or frame.control.send_sequence != self._due_sequence:
+            self._has_news = self._has_news or not self._has_gap
+            self._has_gap = True
             return None
+        self._has_news, self._has_gap = True, False
         self._due_sequence = (self._due_sequence + 1) % MODULUS
         was_skipping = self._is_skipping
         if not was_skipping:

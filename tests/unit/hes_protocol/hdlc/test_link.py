@@ -423,6 +423,27 @@ def test_an_answer_that_is_late_brings_forth_no_frame() -> None:
 
 
 @pytest.mark.conformance("hdlc-retransmission", "client")
+def test_a_frame_that_stays_out_of_order_is_asked_for_at_once_only_once() -> None:
+    """At full speed such a meter would be asked until the request had used up all its octets."""
+    link = connected(NARROW)
+    link.wrap(b"x")
+    wrong = from_server(ControlKind.I, b"\xe6\xe7\x00y", send_sequence=1, receive_sequence=1)
+    link.receive_data(wrong)
+    assert kinds(link.data_to_send()) == ["RR/0+"]
+    for _ in range(3):
+        link.receive_data(wrong)
+        assert link.data_to_send() == b""
+        assert link.timeout_s == 0.5
+        assert kinds(link.handle_timeout()) == ["RR/0+"]
+    link.receive_data(from_server(ControlKind.I, b"\xe6\xe7\x00y", receive_sequence=1))
+    assert link.next_apdu() == b"y"
+    gap = from_server(ControlKind.I, b"y", send_sequence=2, receive_sequence=1)
+    link.receive_data(gap)  # another one
+    assert kinds(link.data_to_send()) == ["RR/1+"]
+    assert link.next_apdu() is None
+
+
+@pytest.mark.conformance("hdlc-retransmission", "client")
 @pytest.mark.parametrize("asking", ["connect", "ask", "disconnect"])
 def test_a_server_that_stays_silent_is_given_up(asking: str) -> None:
     link = HdlcLink(CLIENT, SERVER, max_retries=2)
