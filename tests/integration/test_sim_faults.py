@@ -36,6 +36,7 @@ from tests.unit.hes_simulators.reader import Reader
 
 ENERGY = (3, "1.0.1.8.0.255", 2)
 CLOCK = (8, "0.0.1.0.0.255", 2)
+LOGICAL_NAME = (8, "0.0.1.0.0.255", 1)
 NETWORK = MeterNetwork(IPv4Network("127.52.0.0/16"))
 
 
@@ -135,6 +136,39 @@ async def test_behind_a_concentrator_one_meter_does_wrong_and_the_others_do_not(
                 assert isinstance(await reader.get(*ENERGY), Data)
             with pytest.raises(SecurityError, match="policy-violated"):
                 await Reader(records[1], stream).associate()
+
+
+async def test_a_forgery_ends_the_session_and_the_next_one_goes_on() -> None:
+    async with serving() as fleet:
+        [record, *_] = fleet.meter_file()
+        let(fleet, "forged-answer", answer=3)
+        async with await connect(record) as stream:
+            reader = Reader(record, stream)
+            await reader.associate()
+            await reader.get(*ENERGY)
+            counter = reader.client.server_counter
+            with pytest.raises(SecurityError, match="tag-mismatch"):
+                await reader.get(*ENERGY)
+            assert reader.client.server_counter == counter
+        fleet.faults.clear()
+        async with await connect(record) as stream:
+            reader = Reader(record, stream, counter=100, server_counter=counter)
+            await reader.associate()
+            assert isinstance(await reader.get(*ENERGY), Data)
+
+
+async def test_frames_that_come_twice_are_taken_once() -> None:
+    async with serving(hdlc=True, security=Security.NONE) as fleet:
+        [record, *_] = fleet.meter_file()
+        let(fleet, "repeated-frame")
+        async with await connect(record) as stream:
+            reader = Reader(record, stream, hdlc=True)
+            await reader.connect()
+            await reader.associate()
+            first = await reader.get(*LOGICAL_NAME)
+            for _ in range(10):  # what came twice is the answer to no later question
+                assert isinstance(await reader.get(*ENERGY), Data)
+                assert await reader.get(*LOGICAL_NAME) == first
 
 
 async def test_a_clock_jumps_while_the_meter_runs() -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hes_protocol.xdlms.block_transfer import GeneralBlockTransfer
+from hes_protocol.xdlms.block_transfer import MAX_WINDOW, GeneralBlockTransfer
 from hes_protocol.xdlms.get import GET_RESPONSE, GetResponseWithDatablock
 from hes_simulators.faults.kinds import Bomb
 
 _BLOCK_OCTETS = 480
 _MOST_BLOCKS = 0xFFFF
+_BURST = 2 * MAX_WINDOW
 _DEPTH = 2000
 _SUCCESS = b"\x00"
 _NULL = b"\x00"
@@ -27,12 +28,23 @@ _OVERSIZED = b"\x01\x84\xff\xff\xff\xff" + b"\x09\x84\x7f\xff\xff\xff" + bytes(4
 _COMPACT = b"\x13" + b"\x02\x02\x01\xff\xff\x01\xff\xff\x00\x11" + b"\x01\x07"
 
 
-def bomb(shape: Bomb, invoke: int) -> Iterator[bytes]:
+def bomb(shape: Bomb, invoke: int) -> Iterator[tuple[bytes, ...]]:
     """
-    The plain APDUs of a bomb, one for each request; the last one comes again and again.
+    The plain APDUs of a bomb, those for each request; the last ones come again and again.
 
     Args: invoke: invoke-id-and-priority of the request.
     """
+    if shape is Bomb.GBT_OVERRUN:
+        for first in range(1, _MOST_BLOCKS - _BURST, _BURST):
+            last = first + _BURST - 1
+            numbers = range(first, last + 1)
+            yield tuple(_general(number, 0, streaming=number < last) for number in numbers)
+        return
+    for part in _one_by_one(shape, invoke):
+        yield (part,)
+
+
+def _one_by_one(shape: Bomb, invoke: int) -> Iterator[bytes]:
     match shape:
         case Bomb.NESTED:
             yield from _in_blocks(_ONE_MEMBER * _DEPTH + _NULL, invoke)
@@ -72,8 +84,8 @@ def _datablock(invoke: int, number: int, part: bytes, *, last: bool) -> bytes:
     return block.encode()
 
 
-def _general(number: int, acknowledged: int) -> bytes:
-    # A window of 1: after each block the client has its turn, so it is asked for every one.
+def _general(number: int, acknowledged: int, *, streaming: bool = False) -> bytes:
+    # Not streaming, after each block the client has its turn, so it is asked for every one.
     return GeneralBlockTransfer(
-        False, False, 1, number, acknowledged, bytes(_BLOCK_OCTETS)
+        False, streaming, 1, number, acknowledged, bytes(_BLOCK_OCTETS)
     ).encode()

@@ -62,6 +62,15 @@ class Bomb(StrEnum):
     """General-block-transfer that acknowledges what nobody has sent."""
     GBT_NEVER_LAST = "gbt-never-last"
     """General-block-transfer of which no block is the last."""
+    GBT_OVERRUN = "gbt-overrun"
+    """General-block-transfer of twice as many blocks at a time as any window takes, and no last."""
+
+
+class Forgery(StrEnum):
+    """Where a forged answer comes."""
+
+    BEFORE = "before"
+    INSTEAD = "instead"
 
 
 class HdlcCheck(StrEnum):
@@ -69,6 +78,13 @@ class HdlcCheck(StrEnum):
 
     FCS = "fcs"
     HCS = "hcs"
+
+
+class HdlcNumber(StrEnum):
+    """A sequence number of an HDLC frame."""
+
+    SEND = "send"
+    RECEIVE = "receive"
 
 
 class ImageOutcome(StrEnum):
@@ -222,6 +238,24 @@ class Replay(Fault):
 
 
 @attrs.frozen(kw_only=True)
+class ForgedAnswer(Fault):
+    """
+    From one answer on, ciphered ones come beside or as a forgery: another counter, a wrong tag.
+
+    Whoever takes the counter before the tag is verified believes no true answer afterwards.
+    """
+
+    name = "forged-answer"
+    where = Where.APDU
+    row = "14"
+    place: Forgery = attrs.field(
+        default=Forgery.BEFORE, converter=Forgery, metadata={"text": "of the true one"}
+    )
+    answer: int = _whole(2, 0, 100_000, "from which one on, the first being 0")
+    counter: int = _whole(0xFFFF_FFFF, 0, 0xFFFF_FFFF, "invocation counter of the forgery")
+
+
+@attrs.frozen(kw_only=True)
 class Plaintext(Fault):
     """Answers in clear what should be ciphered."""
 
@@ -284,6 +318,30 @@ class WrongCheck(Fault):
     check: HdlcCheck = attrs.field(
         default=HdlcCheck.FCS, converter=HdlcCheck, metadata={"text": "which one"}
     )
+    share: float = _number(1.0, 0.0, 1.0, "of the frames")
+
+
+@attrs.frozen(kw_only=True)
+class RepeatedFrame(Fault):
+    """HDLC I frames come twice, octet by octet the same."""
+
+    name = "repeated-frame"
+    where = Where.FRAME
+    row = "8"
+    share: float = _number(1.0, 0.0, 1.0, "of the frames")
+
+
+@attrs.frozen(kw_only=True)
+class WrongSequence(Fault):
+    """HDLC frames with a sequence number that is not due, their checks right."""
+
+    name = "wrong-sequence"
+    where = Where.FRAME
+    row = "8"
+    number: HdlcNumber = attrs.field(
+        default=HdlcNumber.SEND, converter=HdlcNumber, metadata={"text": "N(S) or N(R)"}
+    )
+    ahead: int = _whole(1, 1, 7, "of the number that is due, modulo 8")
     share: float = _number(1.0, 0.0, 1.0, "of the frames")
 
 
@@ -420,12 +478,15 @@ FAULTS: Final[Mapping[str, type[Fault]]] = {
         CounterRollback,
         CounterNearEnd,
         Replay,
+        ForgedAnswer,
         Plaintext,
         WeakerMechanism,
         WrongInvokeId,
         LateAnswer,
         BombFault,
         WrongCheck,
+        RepeatedFrame,
+        WrongSequence,
         LyingLength,
         Latency,
         Drip,

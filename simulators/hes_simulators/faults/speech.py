@@ -13,11 +13,14 @@ from typing import Final
 import attrs
 
 from hes_protocol.acse import Aare, AssociationResult, Diagnostic, Mechanism, mechanism_name
+from hes_protocol.xdlms.ciphered import join_ciphered, split_ciphered
 from hes_simulators.faults.bombs import bomb
 from hes_simulators.faults.kinds import (
     Bomb,
     BombFault,
     Fault,
+    ForgedAnswer,
+    Forgery,
     LateAnswer,
     Plaintext,
     Replay,
@@ -32,7 +35,9 @@ _GET_RESPONSE: Final = b"\xc4"
 _INVOKED: Final = (b"\xc4", b"\xc5", b"\xc7")
 _INVOKE_ID_OFFSET: Final = 2
 _NO_SERVICES: Final = (b"\x60", b"\x62")  # AARQ, RLRQ
-GENERAL_BLOCKS: Final = frozenset({Bomb.GBT_GAP, Bomb.GBT_WRONG_ACK, Bomb.GBT_NEVER_LAST})
+GENERAL_BLOCKS: Final = frozenset(
+    {Bomb.GBT_GAP, Bomb.GBT_WRONG_ACK, Bomb.GBT_NEVER_LAST, Bomb.GBT_OVERRUN}
+)
 """Bombs of general-block-transfer."""
 
 
@@ -74,6 +79,37 @@ class Replaying(Change):
         if self.first is None:
             self.first = apdu
         return self.first
+
+
+@attrs.define
+class Forging(Change):
+    """Who has no keys, but the octets of a true answer, says something, too."""
+
+    fault: ForgedAnswer
+    answers: int = 0
+
+    def answer(self, apdus: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """From answer `fault.answer` on, forgeries of what is ciphered."""
+        number = self.answers
+        self.answers += 1
+        if number < self.fault.answer:
+            return apdus
+        return tuple(said for apdu in apdus for said in self._with_forgery(apdu))
+
+    def _with_forgery(self, apdu: bytes) -> tuple[bytes, ...]:
+        if not is_ciphered(apdu):
+            return (apdu,)
+        forged = _forged(apdu, self.fault.counter)
+        return (forged,) if self.fault.place is Forgery.INSTEAD else (forged, apdu)
+
+
+def _forged(apdu: bytes, counter: int) -> bytes:
+    """The same with another counter, and a tag that is right under no counter at all."""
+    tag, title, content = split_ciphered(apdu)
+    changed = bytearray(content)
+    changed[1:5] = counter.to_bytes(4)  # behind security-control
+    changed[-1] ^= 0x01
+    return join_ciphered(tag, title, bytes(changed))
 
 
 @attrs.define
@@ -144,17 +180,20 @@ class Bombing(Change):
     """From the first answer to a GET on, nothing but a bomb until the client has enough."""
 
     fault: BombFault
-    parts: Iterator[bytes] | None = None
+    parts: Iterator[tuple[bytes, ...]] | None = None
     cover: Cover = PLAIN
-    part: bytes = b""
+    part: tuple[bytes, ...] = ()
 
-    def said(self, apdu: bytes) -> bytes:
+    def answer(self, apdus: tuple[bytes, ...]) -> tuple[bytes, ...]:
         """The first GET response is the first part."""
+        return tuple(said for apdu in apdus for said in self._instead_of(apdu))
+
+    def _instead_of(self, apdu: bytes) -> tuple[bytes, ...]:
         if self.parts is not None:
-            return apdu
+            return (apdu,)
         plain, cover = self.seal.open(apdu)
         if plain[:1] != _GET_RESPONSE:
-            return apdu
+            return (apdu,)
         self.parts = bomb(self.fault.shape, plain[_INVOKE_ID_OFFSET])
         # Blocks of general-block-transfer carry no protection of their own.
         self.cover = PLAIN if self.fault.shape in GENERAL_BLOCKS else cover
@@ -164,12 +203,12 @@ class Bombing(Change):
         """While it lasts, every request gets the next part."""
         if self.parts is None or apdu[:1] in _NO_SERVICES:
             return None
-        return (self._next(),)
+        return self._next()
 
-    def _next(self) -> bytes:
+    def _next(self) -> tuple[bytes, ...]:
         assert self.parts is not None
         self.part = next(self.parts, self.part)
-        return self.seal.close(self.part, self.cover)
+        return tuple(self.seal.close(apdu, self.cover) for apdu in self.part)
 
 
 def changes(faults: tuple[Fault, ...], seal: Seal) -> tuple[Change, ...]:
@@ -179,6 +218,8 @@ def changes(faults: tuple[Fault, ...], seal: Seal) -> tuple[Change, ...]:
         match fault:
             case Replay():
                 found.append(Replaying(seal))
+            case ForgedAnswer():
+                found.append(Forging(seal, fault))
             case Plaintext():
                 found.append(InClear(seal))
             case WeakerMechanism():

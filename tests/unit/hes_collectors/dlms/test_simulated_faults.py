@@ -19,7 +19,7 @@ import hes_simulators as sim
 from hes.domain.ports import SessionOutcome, SessionPhase
 from hes_protocol.errors import RemoteProtocolError
 from hes_simulators.faults import Rule, fault, reset
-from hes_simulators.faults.kinds import Bomb, HdlcCheck
+from hes_simulators.faults.kinds import Bomb, Forgery, HdlcCheck, HdlcNumber
 from tests.unit.hes_collectors.dlms.test_session import (
     PATIENT,
     session,
@@ -123,6 +123,8 @@ CASES = [
     attrs.evolve(refused("wrong-key", OPENING, "association-authentication-failure"), security=LLS),
     refused("counter-rollback", OPENING, "counter-replayed", by=500),
     refused("replay", ASKING, "counter-replayed"),
+    *(refused("forged-answer", ASKING, "tag-mismatch", place=place) for place in Forgery),
+    attrs.evolve(refused("forged-answer", ASKING, "tag-mismatch", answer=4), hdlc=True),
     refused("plaintext", OPENING, "policy-violated"),
     refused("weaker-mechanism", OPENING, "mechanism-mismatch"),
     lost("wrong-invoke-id", OPENING, LATE),
@@ -134,6 +136,10 @@ CASES = [
     *(
         attrs.evolve(lost("wrong-check", OPENING, LATE, check=check), security=NONE, hdlc=True)
         for check in HdlcCheck
+    ),
+    *(
+        attrs.evolve(lost("wrong-sequence", OPENING, LATE, number=number), security=NONE, hdlc=True)
+        for number in HdlcNumber
     ),
     lost("lying-length", OPENING, "bad-length", length=0),
     lost("lying-length", OPENING, LATE, length=65_535),
@@ -185,6 +191,9 @@ async def test_a_session_with_a_fault_ends_typed_and_the_next_one_has_all(
         ("drip", {"every_s": 0.0, "octets": 3}, True),
         ("wrong-check", {"check": "fcs", "share": 0.1}, True),
         ("wrong-check", {"check": "hcs", "share": 0.1}, True),
+        ("repeated-frame", {}, True),
+        ("wrong-sequence", {"number": "send", "share": 0.1}, True),
+        ("wrong-sequence", {"number": "receive", "share": 0.1}, True),
         ("late-answer", {"answer": 3, "seconds": 9.0}, False),
         ("one-session", {}, False),
     ],

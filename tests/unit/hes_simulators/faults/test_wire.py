@@ -16,14 +16,16 @@ from hes_protocol.client import AnswerDiscarded, Associate, AssociationAccepted,
 from hes_protocol.cosem import Attribute, Obis
 from hes_protocol.errors import RemoteProtocolError, SecurityError
 from hes_protocol.hdlc import HdlcAddress
+from hes_protocol.hdlc.control import Control, ControlKind
 from hes_protocol.hdlc.frame import HdlcFrame
 from hes_protocol.wrapper import HEADER_OCTETS, WrapperFrame
+from hes_protocol.xdlms.ciphered import decode_ciphered
 from hes_protocol.xdlms.get import GetRequestNormal
 from hes_protocol.xdlms.results import DEFAULT_CONFORMANCE, Conformance
 from hes_simulators import Security
 from hes_simulators.faults import fault
 from hes_simulators.faults.frames import frames, spoilers
-from hes_simulators.faults.kinds import Bomb
+from hes_simulators.faults.kinds import Bomb, Forgery
 from tests.unit.hes_simulators.faults.meters import (
     ENERGY,
     PROFILE,
@@ -244,6 +246,35 @@ async def test_replay_is_the_same_octets_again() -> None:
     assert tap.pieces[-1] == tap.pieces[-2]
 
 
+@pytest.mark.parametrize("place", list(Forgery))
+async def test_a_forgery_moves_no_counter(place: Forgery) -> None:
+    there = world()
+    there.let("forged-answer", place=place, answer=3)
+    async with connection(there) as tap:
+        reader = there.reader(tap)
+        await reader.associate()
+        await reader.get(*ENERGY)
+        before = reader.client.server_counter
+        with pytest.raises(SecurityError) as caught:
+            await reader.get(*ENERGY)
+        assert caught.value.code == "tag-mismatch"
+        assert reader.client.server_counter == before
+        first, *others = frames(tap.pieces[-1])
+    forged = decode_ciphered(WrapperFrame.from_datagram(first).apdu)
+    assert forged.invocation_counter == 0xFFFF_FFFF
+    assert len(others) == (place is Forgery.BEFORE)
+    if others:  # what comes with it is the true one, which the counter of the forgery would refuse
+        true = decode_ciphered(WrapperFrame.from_datagram(others[0]).apdu)
+        assert true.invocation_counter == before + 1
+
+
+async def test_who_sends_no_ciphers_is_not_forged() -> None:
+    there = world(Security.LLS)
+    there.let("forged-answer", answer=0)
+    async with connection(there) as tap:
+        await read(there, tap)
+
+
 async def test_plaintext_is_what_should_have_been_ciphered() -> None:
     there = world()
     there.let("plaintext")
@@ -311,6 +342,7 @@ async def test_a_bomb_ends_typed_at_a_client_with_limits(
         (Bomb.GBT_GAP, "bad-block-number"),
         (Bomb.GBT_WRONG_ACK, "bad-block-number"),
         (Bomb.GBT_NEVER_LAST, "too-long"),
+        (Bomb.GBT_OVERRUN, "too-long"),
     ],
 )
 async def test_general_blocks_at_a_client_that_takes_them(
@@ -370,6 +402,30 @@ def test_a_wrong_check_sequence_is_the_only_thing_that_is_wrong(check: str) -> N
         with pytest.raises(RemoteProtocolError) as caught:
             HdlcFrame.from_octets(after[1:-1])
         assert caught.value.code == f"bad-{check}"
+
+
+@pytest.mark.parametrize(("number", "bits"), [("send", 0x0E), ("receive", 0xE0)])
+def test_a_sequence_number_is_not_the_one_that_is_due(number: str, bits: int) -> None:
+    fault_of = fault("wrong-sequence", {"number": number, "ahead": 3})
+    [spoil] = spoilers((fault_of,), Random(1))
+    client, server = HdlcAddress.of(16), HdlcAddress(1)
+    told = HdlcFrame(client, server, Control(ControlKind.I, True, 6, 5), information=b"\x01\x02")
+    after = HdlcFrame.from_octets(spoil(told.to_octets())[1:-1])  # its checks are right
+    assert (told.control.to_octet() ^ after.control.to_octet()) & ~bits == 0
+    numbers = {"send": (1, 5), "receive": (6, 0)}[number]
+    assert (after.control.send_sequence, after.control.receive_sequence) == numbers
+    assert after.information == told.information
+    ready = HdlcFrame(client, server, Control(ControlKind.RR, True, receive_sequence=5)).to_octets()
+    assert (spoil(ready) != ready) is (number == "receive")
+    assert spoil(_hdlc_frames()) == _hdlc_frames()  # UI frames have no numbers
+
+
+def test_an_information_frame_comes_twice() -> None:
+    [spoil] = spoilers((fault("repeated-frame"),), Random(1))
+    client, server = HdlcAddress.of(16), HdlcAddress(1)
+    told = HdlcFrame(client, server, Control(ControlKind.I), information=b"\x01").to_octets()
+    ready = HdlcFrame(client, server, Control(ControlKind.RR)).to_octets()
+    assert spoil(told + ready) == told + told + ready
 
 
 def test_a_share_of_the_frames_is_spoilt() -> None:
