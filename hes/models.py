@@ -10,7 +10,7 @@ from pathlib import Path
 import hes
 from hes.domain.errors import PermanentError
 from hes_protocol.errors import LocalProtocolError
-from hes_protocol.models import Model, PushLayout, parse_models, push_layouts
+from hes_protocol.models import Model, PushLayout, parse_model_files, push_layouts
 
 
 class ModelFileError(PermanentError):
@@ -32,7 +32,7 @@ def models() -> tuple[Model, ...]:
     """
     files = sorted(_folder().glob("*.toml"))
     try:
-        return parse_models(file.read_text(encoding="utf-8") for file in files)
+        return parse_model_files({file.stem: file.read_text(encoding="utf-8") for file in files})
     except (LocalProtocolError, UnicodeDecodeError) as error:
         raise ModelFileError(_unreadable(files) or str(error)) from error
 

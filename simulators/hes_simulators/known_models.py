@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from hes_protocol.models import Model, parse_models
+from hes_protocol.models import Model, parse_model_files
 
 HOUSEHOLD: Final = "hes-household"
 """The model of meters of which nothing else is said."""
@@ -29,7 +29,7 @@ def models() -> dict[str, Model]:
     Raises: LocalProtocolError: a file is broken. FileNotFoundError: there are no files.
     """
     files = sorted(_folder().glob("*.toml"))
-    parsed = parse_models(file.read_text(encoding="utf-8") for file in files)
+    parsed = parse_model_files({file.stem: file.read_text(encoding="utf-8") for file in files})
     return {model.name: model for model in parsed}
 
 

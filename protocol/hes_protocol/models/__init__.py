@@ -28,7 +28,7 @@ from hes_protocol.models.objects import (
     Statistic,
     Transport,
 )
-from hes_protocol.models.parsing import parse_model, parse_models
+from hes_protocol.models.parsing import parse_model, parse_model_files, parse_models
 
 __all__ = [
     "EVENTS",
@@ -53,6 +53,7 @@ __all__ = [
     "Statistic",
     "Transport",
     "parse_model",
+    "parse_model_files",
     "parse_models",
     "push_layouts",
 ]

@@ -43,7 +43,7 @@ def merged(document: Table, parent: Rows) -> Rows:
     A model's own tables over its parent's.
 
     Raises: LocalProtocolError: a table without identity, two of one, or one to remove that is not
-        there.
+        there or says something else as well.
     """
     where = document.where
     meter = dict(document.table("meter").items()) if "meter" in document else None
@@ -54,23 +54,26 @@ def merged(document: Table, parent: Rows) -> Rows:
     return Rows(
         meter=parent.meter if meter is None else {**(parent.meter or {}), **meter},
         clients=_over(parent.clients, clients, f"{where}: client"),
-        objects=_over(parent.objects, _objects(document), f"{where}: object"),
-        profiles=_over(parent.profiles, _named(document, "profile"), f"{where}: profile"),
+        objects=_over(parent.objects, _objects(document), f"{where}: object", "class_id", "obis"),
+        profiles=_over(parent.profiles, _named(document, "profile"), f"{where}: profile", "obis"),
         event_logs=_over(
-            parent.event_logs, _named(document, "event_log", "name"), f"{where}: event_log"
+            parent.event_logs, _named(document, "event_log", "name"), f"{where}: event_log", "name"
         ),
-        alarms=_over(parent.alarms, _named(document, "alarm"), f"{where}: alarm"),
+        alarms=_over(parent.alarms, _named(document, "alarm"), f"{where}: alarm", "obis"),
         push_setups=_over(
-            parent.push_setups, _named(document, "push_setup"), f"{where}: push_setup"
+            parent.push_setups, _named(document, "push_setup"), f"{where}: push_setup", "obis"
         ),
     )
 
 
-def _over(old: Tables, new: Tables, where: str) -> Tables:
+def _over(old: Tables, new: Tables, where: str, *identity: str) -> Tables:
     found = {key: dict(table) for key, table in old.items()}
     for key, changes in new.items():
         table = Table(f"{where} {_shown(key)}", changes)
         if table.flag("remove", default=False):
+            others = changes.keys() - {"remove", *identity}
+            if others:
+                table.refuse("remove", f"nothing stays, and yet there is {min(others)}")
             if found.pop(key, None) is None:
                 table.refuse("remove", "there is none in what this model inherits")
             continue

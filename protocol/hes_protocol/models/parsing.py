@@ -1,7 +1,7 @@
 """
 Model files: TOML in, `Model` out.
 
-    name = "kaifa-ma304"                 # unique
+    name = "kaifa-ma304"                 # unique, and the file's
     maker = "Kaifa"
     about = "three phases, HAN"          # optional: one line for people
     inherits = "kaifa"                   # optional: everything of another model
@@ -62,6 +62,28 @@ def parse_models(texts: Iterable[str]) -> tuple[Model, ...]:
         if name in documents:
             raise LocalProtocolError(f"model {name}: there are two")
         documents[name] = document
+    return _read(documents)
+
+
+def parse_model_files(texts: Mapping[str, str]) -> tuple[Model, ...]:
+    """
+    As `parse_models`, of files whose models are called as they are.
+
+    Args: texts: by the name of the file, without its ending.
+    Raises: LocalProtocolError: as `parse_models`, or a file has the model of another name.
+    """
+    documents = {file: _document(text) for file, text in texts.items()}
+    for file, document in documents.items():
+        name = document.get("name", file)
+        if name != file:
+            raise LocalProtocolError(
+                f"model {file}: name: {shown(name)} is not that of its file, {file}.toml"
+            )
+    return _read(documents)
+
+
+def _read(documents: Mapping[str, dict[str, Any]]) -> tuple[Model, ...]:
+    """Models by name, each after those that it inherits from."""
     parsed: dict[str, _Parsed] = {}
     for name in documents:
         for heir in reversed(_line(name, documents)):

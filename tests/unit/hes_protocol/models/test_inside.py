@@ -477,6 +477,11 @@ def test_what_is_wrong_is_named_with_its_table_and_key(text: str, told: str) -> 
     [
         ('[[alarm]]\nobis = "0.0.97.98.9.255"\nremove = true', "remove: there is none in what"),
         ('[[object]]\nclass_id = 8\nobis = "0.0.1.0.0.255"\nremove = true', "0.0.1.0.0.255"),
+        (
+            '[[event_log]]\nname = "x"\nobis = "0.0.99.98.1.255"\nremove = true',
+            "event_log x: remove: nothing stays, and yet there is obis",
+        ),
+        ("[client.public]\nremove = true\nsap = 16", "remove: nothing stays, and yet there is sap"),
         ('[[object]]\nclass_id = 8\nobis = "0.0.1.0.0.255"\nremove = 1', "remove: 1 is neither"),
         ("[client]\nmanagement = 1", "client management: 1 is no table"),
     ],

@@ -8,7 +8,13 @@ import pytest
 
 from hes_protocol.cosem import Obis
 from hes_protocol.errors import LocalProtocolError
-from hes_protocol.models import Model, parse_model, parse_models, push_layouts
+from hes_protocol.models import (
+    Model,
+    parse_model,
+    parse_model_files,
+    parse_models,
+    push_layouts,
+)
 from hes_protocol.profile import NullMeaning
 from hes_protocol.quirks import STANDARD, Deviation, HdlcAddressing, Quirks, SelectionBy
 
@@ -129,9 +135,18 @@ def test_families_that_cannot_be(documents: list[str], told: str) -> None:
     assert told in str(caught.value)
 
 
+def test_a_model_is_called_as_its_file() -> None:
+    files = {"heir": document("heir", 'inherits = "old"'), "old": document("old")}
+    assert [kept.name for kept in parse_model_files(files)] == ["heir", "old"]
+    # Where somebody copies a file, there are two of one name: both are told.
+    with pytest.raises(LocalProtocolError, match=r"^model mine: name: 'old' .* mine\.toml$"):
+        parse_model_files({"mine": document("old"), **files})
+
+
 def test_the_kept_models_parse_and_name_their_source() -> None:
-    texts = [path.read_text(encoding="utf-8") for path in Path("config/models").glob("*.toml")]
-    models = {kept.name: kept for kept in parse_models(texts)}
+    paths = Path("config/models").glob("*.toml")
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in paths}
+    models = {kept.name: kept for kept in parse_model_files(texts)}
     assert len(models) == len(texts) > 0
     assert all(kept.source for kept in models.values())
     gas = models["pietro-fiorentini-rse"].quirks
