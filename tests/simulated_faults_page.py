@@ -32,7 +32,7 @@ the timeline), or while a fleet runs:
     hes sim fault ls
     hes sim fault clear hang
     hes sim fault outage --for 30s --over 10s --share 0.5       # half lose power within 10 s
-    hes sim fault event cover_opened --meters 7
+    hes sim fault event cover_opened --meters 61             # where its model has a code for it
     hes sim fault clock -15min --district Town
     hes sim fault play reboot --over 2min                       # any line of a timeline, now
 

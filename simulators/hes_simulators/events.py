@@ -10,12 +10,15 @@ register 0.0.97.98.0.255, alarm filter 0.0.97.98.10.255, alarm descriptor 0.0.97
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from hes_protocol.axdr import Data, DataTag
+from hes_protocol.models import EVENTS, Model
 from hes_protocol.models.objects import ModelAlarm, ModelObject, ModelProfile
 from hes_simulators.captures import append
 from hes_simulators.clock import moment
+from hes_simulators.energy.voltage import with_event
 from hes_simulators.state import LogRow
 from hes_simulators.values import COUNTERS
 
@@ -31,6 +34,15 @@ _COUNTED: Final = {
     "strong_magnet": "tampers",
     "parameters_changed": "writes",
 }
+
+
+def shown_by(model: Model) -> frozenset[str]:
+    """The events for which a model has a code, a bit or a push, or that change what it measures."""
+    codes = [log.codes for log in model.events.logs.values()]
+    bits = [alarm.bits for alarm in model.events.alarms]
+    pushes = [push.on for push in model.pushes]
+    measured = [name for name in EVENTS if with_event((), name, 0) is not None]
+    return frozenset(chain(*codes, *bits, *pushes, measured))
 
 
 def log_event(meter: Meter, name: str, at_us: int, facts: dict[str, Any]) -> None:

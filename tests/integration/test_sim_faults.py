@@ -294,7 +294,10 @@ def _faults(commands: Commands, port: int) -> None:
     [rule] = json.loads(said("ls", "-o", "json"))
     assert (rule["fault"], rule["parameters"], rule["meters"]) == ("hang", {"answer": 2}, 10)
     assert "would be" in said("outage", "--for", "1s", "--dry-run")
-    said("event", "cover_opened", "--meters", "3")
+    said("event", "voltage_sag_l1", "--meters", "3")
+    without = commands.run("sim", "fault", "event", "cover_opened", "--meters", "3")
+    assert without.exit_code == 2
+    assert "cover_opened: no code in hes-household; there are" in without.stderr
     assert "cleared: hang" in said("clear")
     refused = commands.run("sim", "fault", "set", "nothing")
     assert refused.exit_code == 2

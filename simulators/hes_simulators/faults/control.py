@@ -23,12 +23,14 @@ from typing import Any, Final
 import attrs
 import trio
 
+from hes_simulators.events import shown_by
 from hes_simulators.faults.errors import FaultError
 from hes_simulators.faults.kinds import FAULTS, parameter_text
 from hes_simulators.faults.lines import serve_lines
 from hes_simulators.faults.script import FaultPlan, Rule
+from hes_simulators.randomness import Int64Array
 from hes_simulators.scenario import tables
-from hes_simulators.scenario.actions import ACTIONS
+from hes_simulators.scenario.actions import ACTIONS, Event
 from hes_simulators.scenario.director import Director, Stage
 from hes_simulators.scenario.errors import ScenarioError
 from hes_simulators.scenario.file import read_line, read_rule
@@ -142,10 +144,27 @@ class Control:
         # Chance differs from one asking to the next, and is the same in the next run.
         timeline = read_line(line, self._population, self._plan.seed + self._asked)
         [happening] = timeline.happenings
+        chosen = happening.choice.of(self._population)
+        if isinstance(happening.action, Event):
+            self._check_event(happening.action.event, chosen)
         if not dry:
             self._start(timeline)
             self._asked += 1
-        return {"playing": happening.name, "meters": len(happening.choice.of(self._population))}
+        return {"playing": happening.name, "meters": len(chosen)}
+
+    def _check_event(self, event: str, chosen: Int64Array) -> None:
+        """Somebody who asks for it now wants to see it: none of the meters would show anything."""
+        known: dict[str, frozenset[str]] = {}
+        for group, indices in self._population.ranges():
+            of_group = chosen[(chosen >= indices.start) & (chosen < indices.stop)]
+            if len(of_group) and group.model not in known:
+                known[group.model] = shown_by(self._stage.meter(int(of_group[0])).kind.model)
+        shown = frozenset[str]().union(*known.values())
+        if known and event not in shown:
+            names = tables.few(event, sorted(shown)) or "none at all"
+            raise FaultError(
+                "bad-command", f"{event}: no code in {', '.join(known)}; there are {names}"
+            )
 
     def _start(self, timeline: Timeline) -> None:
         if self._playing >= MOST_LINES:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any, cast
 
 import attrs
@@ -29,6 +30,7 @@ from hes_simulators.faults.lines import (
     serve_lines,
     somebody_serves,
 )
+from hes_simulators.known_models import simulated_model
 from hes_simulators.scenario import RealPace
 from hes_simulators.scenario.population import District, Group, Population
 from hes_simulators.truth import ListJournal
@@ -55,6 +57,10 @@ class Puppet:
 
     index: int
     events: list[tuple[int, str]]
+
+    @property
+    def kind(self) -> SimpleNamespace:
+        return SimpleNamespace(model=simulated_model("idis-single-phase"))
 
     def raise_event(self, name: str, at: datetime) -> None:
         assert at.tzinfo is not None
@@ -116,6 +122,14 @@ async def test_a_dry_run_says_it_and_does_nothing(tmp_path: Path) -> None:
         assert done == {"playing": "outage", "meters": METERS}
         assert len(there.plan) == 0
         assert there.journal.notes == []
+
+
+async def test_an_event_that_no_meter_would_show_is_refused(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as there:
+        line = {"do": "event", "event": "token_accepted", "meters": "7,9"}
+        with pytest.raises(RefusedError, match=r"token_accepted: no code in m; there are .* as "):
+            await there.ask("play", line=line)
+        assert there.journal.notes == there.stage.events == []
 
 
 async def test_a_line_is_played_now_on_whom_it_names(tmp_path: Path) -> None:
