@@ -23,8 +23,9 @@ from hes_protocol.models.objects import ModelPush
 from hes_simulators.faults import FaultError, FaultPlan, Meters, Rule
 from hes_simulators.meter import Meter, moment
 from hes_simulators.scenario import local
-from hes_simulators.scenario.actions import Deed, Faulty, Step
+from hes_simulators.scenario.actions import Faulty
 from hes_simulators.scenario.pace import Pace
+from hes_simulators.scenario.steps import Deed, Step
 from hes_simulators.scenario.timeline import Begun, Timeline
 from hes_simulators.state import Cut
 from hes_simulators.truth.journal import Journal

@@ -19,8 +19,9 @@ import attrs
 import numpy as np
 
 from hes_simulators.randomness import Int64Array, stream_key, uniform
-from hes_simulators.scenario.actions import Action, Occurrence, Step, Steps
+from hes_simulators.scenario.actions import Action
 from hes_simulators.scenario.population import Population
+from hes_simulators.scenario.steps import Occurrence, Step, Steps
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _US: Final = timedelta(microseconds=1)

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hes_simulators.scenario.actions import Deed, Step
 from hes_simulators.scenario.file import Scenario, parse_scenario
+from hes_simulators.scenario.steps import Deed, Step
 from hes_simulators.scenario.timeline import Begun
 
 START = datetime(2026, 3, 28, 12, tzinfo=UTC)
