@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,6 +18,7 @@ from hes.settings import load
 
 _RULE_COLUMNS: Final = ("name", "fault", "parameters", "meters", "every", "probability", "until")
 _KIND_COLUMNS: Final = ("fault", "does", "parameter", "default", "is")
+_SOCKETS: Final = "fault-*.sock"
 # The command was wrong, and not the fleet.
 _MISUSES: Final = ("bad-command", "unknown-command", "unknown-rule")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -218,11 +221,24 @@ def _ask(port: int | None, command: Mapping[str, Any]) -> dict[str, Any]:
         raise SystemExit(UNREACHABLE) from None
 
 
+def _sockets(folder: Path) -> list[Path]:
+    """
+    In order of their names.
+
+    Raises: PermissionError: nobody but another user may look; `Path.glob` would find nothing.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(folder / one.name for one in entries if fnmatch(one.name, _SOCKETS))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def _socket(port: int | None) -> Path:
     folder = load().settings.data_path / "sim"
     if port is not None:
         return control_path(folder, port)
-    found = sorted(folder.glob("fault-*.sock"))
+    found = _sockets(folder)
     if len(found) > 1:
         from hes_simulators.faults.lines import somebody_serves
 

@@ -84,6 +84,7 @@ async def ask(path: Path, command: Mapping[str, Any]) -> dict[str, Any]:
     Send one command to whoever serves at `path`.
 
     Raises: ControlError: nobody does, or what comes is no answer. RefusedError: it is an error.
+        PermissionError: the socket is another user's.
     """
     try:
         with trio.fail_after(_ANSWER_S):
@@ -92,6 +93,8 @@ async def ask(path: Path, command: Mapping[str, Any]) -> dict[str, Any]:
                 line = await _Lines(stream).next()
                 if line is not None:
                     return _checked(json.loads(line))
+    except PermissionError as error:
+        raise PermissionError(error.errno, "it is another user's", str(path)) from None
     except FileNotFoundError:
         raise ControlError(f"nothing runs here: {path} does not exist") from None
     except ConnectionRefusedError:

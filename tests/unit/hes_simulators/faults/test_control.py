@@ -124,6 +124,18 @@ async def test_a_dry_run_says_it_and_does_nothing(tmp_path: Path) -> None:
         assert there.journal.notes == []
 
 
+async def test_a_socket_of_another_user_is_told_from_one_that_nobody_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: str) -> None:  # root, who runs tests at times, may connect to all of them
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(trio, "open_unix_socket", refuse)
+    with pytest.raises(PermissionError, match="it is another user's") as caught:
+        await ask(tmp_path / "fault-1.sock", {"do": "list"})
+    assert caught.value.filename == str(tmp_path / "fault-1.sock")
+
+
 async def test_an_event_that_no_meter_would_show_is_refused(tmp_path: Path) -> None:
     async with fleet(tmp_path) as there:
         line = {"do": "event", "event": "token_accepted", "meters": "7,9"}
