@@ -68,9 +68,10 @@ _PROXY = """
 ## The fault proxy
 
 `hes sim proxy --listen 127.0.0.1:5000 --to 127.16.0.1:4159 --direction down --latency 0.5` stands
-between any client and any server on loopback, for TCP or, with `--udp`, for datagrams. With
-`--control SOCKET` it can be changed while it runs: `hes sim proxy --control SOCKET --direction up
---reset-after 1000`; without settings that prints how it stands; `--cut` resets every connection.
+between a client on this machine and a server anywhere (it listens on loopback only), for TCP or,
+with `--udp`, for datagrams. With `--control SOCKET` it can be changed while it runs: `hes sim proxy
+--control SOCKET --direction up --reset-after 1000`; without settings that prints how it stands;
+`--cut` resets every connection.
 The same in a test: `async with hes_simulators.proxy.serve(server, down=Toxics(…)) as between`.
 
 | Setting | Default | Of one direction of every connection, or of every datagram |

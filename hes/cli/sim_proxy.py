@@ -53,7 +53,7 @@ def _setting_options(command: Command) -> Command:
 
 @click.command()
 @click.option("--listen", callback=_endpoint, help="HOST:PORT on loopback; port 0: any.")
-@click.option("--to", "server", callback=_endpoint, help="HOST:PORT behind it.")
+@click.option("--to", "server", callback=_endpoint, help="HOST:PORT of the server, anywhere.")
 @click.option("--udp", is_flag=True, help="Datagrams instead of connections.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
