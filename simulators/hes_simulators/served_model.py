@@ -29,7 +29,6 @@ from hes_simulators.keys import main_client
 from hes_simulators.selection import selectors
 
 COUNTER: Final = Obis.parse("0.0.43.1.0.255")
-ASSOCIATION: Final = Obis.parse("0.0.40.0.0.255")
 _CLASS_ASSOCIATION: Final = 15
 _CLASS_MBUS_CLIENT: Final = 72
 _BUFFER: Final = 2

@@ -10,7 +10,6 @@ Source: IEC 62056-6-2, class_id 70 version 0, tables "control mode" and "state t
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Final
 
@@ -136,20 +135,6 @@ def relay(meter: Meter) -> ModelObject | None:
         if class_id == CLASS_ID and meter.medium_of(one) == ELECTRICITY:
             return one
     return None
-
-
-def press_button(meter: Meter, at: datetime) -> bool:
-    """
-    The customer presses the button: a relay that is ready is switched on, one that is on, off.
-
-    Returns: whether it did anything.
-    """
-    meter.advance(at)
-    one = relay(meter)
-    if one is None:
-        return False
-    on = control_state(meter, one) is _ON
-    return move(meter, one, Cause.MANUAL_DISCONNECT if on else Cause.MANUAL_RECONNECT)
 
 
 class DisconnectControl(Plain):

@@ -8,7 +8,6 @@ A later rule for the same kind of fault takes the place of an earlier one where 
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -123,19 +122,12 @@ class FaultPlan:
         self._sessions: Counter[int] = Counter()
         self._open: Counter[int] = Counter()
         self._kept_back: dict[int, _KeptBack] = {}
-        self._numbers = itertools.count(1)
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(tuple(self._rules.values()))
 
     def __len__(self) -> int:
         return len(self._rules)
-
-    def fresh_name(self) -> str:
-        """A name that no rule has had."""
-        while (name := f"rule-{next(self._numbers)}") in self._rules:
-            pass
-        return name
 
     def add(self, rule: Rule) -> None:
         """

@@ -15,7 +15,7 @@ from typing import Final
 
 from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.models.objects import ModelObject
-from hes_simulators.classes import CLASSES
+from hes_simulators.classes import CLASSES, disconnect
 from hes_simulators.classes.tariffs import day_profile
 from hes_simulators.energy.tariff import Switches
 from hes_simulators.meter import Meter, microseconds
@@ -34,10 +34,16 @@ _RESTART: Final = timedelta(seconds=60)
 
 
 def switch(meter: Meter, at: datetime, *, on: bool) -> None:
-    """Switch the load (class_id 70, methods remote_disconnect and remote_reconnect)."""
+    """
+    Switch the load (class_id 70, methods remote_disconnect and remote_reconnect).
+
+    Where the control_mode leaves the last step of a reconnection to the customer, he does it.
+    """
     method = _RECONNECT if on else _DISCONNECT
     for one in _objects(meter, _DISCONNECT_CONTROL, at):
         CLASSES[_DISCONNECT_CONTROL].invoke(meter, one, method, _NOTHING, LOCAL_SAP)
+        if on:
+            disconnect.move(meter, one, disconnect.Cause.MANUAL_RECONNECT)
         _tell(meter, at, "switch", on=on)
 
 
@@ -93,16 +99,6 @@ def set_price(meter: Meter, at: datetime, price: int) -> None:
         CLASSES[_CHARGE].write(meter, one, _UNIT_CHARGE_PASSIVE, priced, None, LOCAL_SAP)
         CLASSES[_CHARGE].invoke(meter, one, _ACTIVATE_PASSIVE, _NOTHING, LOCAL_SAP)
         _tell(meter, at, "price", price=price)
-
-
-def prices(meter: Meter, at: datetime) -> list[int]:
-    """What a unit of energy costs, by rate; empty where nothing is charged at the meter."""
-    found = []
-    for one in _objects(meter, _CHARGE, at):
-        if int(_read(meter, one, _CHARGE_TYPE).value) == _CONSUMPTION:
-            _, _, table = _read(meter, one, _UNIT_CHARGE_ACTIVE).value
-            found += [int(row.value[1].value) for row in table.value]
-    return found
 
 
 def step_clock(meter: Meter, at: datetime, by_us: int) -> None:

@@ -134,11 +134,6 @@ class AcceleratedPace(_Sleeping):
         self._machine = machine
         self._elapsed = _Elapsed(monotonic)
 
-    @property
-    def caught_up(self) -> bool:
-        """Whether it has fallen into step with the machine's clock."""
-        return not self._ahead and self._line() >= self._machine()
-
     def now(self) -> datetime:
         line = self._line()
         return line if self._ahead else min(line, self._machine())

@@ -11,7 +11,7 @@ from hes_protocol.axdr import Data, DataTag, array, structure
 from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.models import ModelAttribute, ModelObject
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
-from hes_simulators.classes.disconnect import ControlState, control_state, press_button, relay
+from hes_simulators.classes.disconnect import Cause, ControlState, control_state, move, relay
 from hes_simulators.clock import microseconds
 from hes_simulators.known_models import models
 from hes_simulators.persistence import plain, state_of
@@ -141,9 +141,9 @@ def test_what_a_reconnection_needs_in_each_mode(mode: int) -> None:
     assert control_state(one.meter, known) is on.get(mode, ControlState.READY_FOR_RECONNECTION)
     if mode not in on:
         assert one.value(RELAY) is False
-        assert press_button(one.meter, one.now)
+        assert move(one.meter, known, Cause.MANUAL_RECONNECT)
         assert one.value(RELAY) is True
-    assert press_button(one.meter, one.now) is (mode in (1, 2, 5))
+    assert move(one.meter, known, Cause.MANUAL_DISCONNECT) is (mode in (1, 2, 5))
 
 
 def test_a_valve_stops_the_gas_only() -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 import trio
 import trio.testing
 
+from hes_protocol.axdr import Data, DataTag
 from hes_simulators import Fleet, FleetSettings
+from hes_simulators.classes import Answer, disconnect
+from hes_simulators.classes.disconnect import ControlState
 from hes_simulators.clock import microseconds
 from hes_simulators.known_models import models
+from hes_simulators.meter import Meter
 from hes_simulators.scenario import MockedPace, local
 from hes_simulators.scenario.director import Director
 from hes_simulators.scenario.file import parse_scenario
@@ -51,6 +56,21 @@ async def play(timeline: str, seconds: float) -> tuple[Fleet, ListJournal]:
 
 def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
+
+
+def prices(meter: Meter) -> list[int]:
+    """What a unit of energy costs, by rate: unit_charge_active of the charges that ask for it."""
+    found = []
+    for one in meter.kind.model.objects.values():
+        if one.class_id == 113 and answered(meter.value(one, 3, 0)) == 0:
+            _, _, table = answered(meter.value(one, 5, 0))
+            found += [row.value[1].value for row in table.value]
+    return found
+
+
+def answered(answer: Answer) -> Any:
+    assert isinstance(answer, Data)
+    return answer.value
 
 
 async def test_an_outage_and_its_return(autojump_clock: trio.testing.MockClock) -> None:
@@ -117,6 +137,20 @@ async def test_a_load_is_switched_off_and_on(autojump_clock: trio.testing.MockCl
     assert fleet.meter(4).is_connected  # a plain meter has no switch
     fleet, _ = await play(line, 3700)
     assert fleet.meter(0).is_connected
+
+
+@pytest.mark.parametrize("mode", [1, 4])
+def test_who_must_reconnect_himself_does(mode: int) -> None:
+    """In control_mode 1 remote_reconnect only lets the customer switch on, in 4 it does so."""
+    meter = Fleet(FleetSettings(meters=1, model="idis-single-phase"), start_number=1).meter(0)
+    relay = disconnect.relay(meter)
+    assert relay is not None
+    meter.keep(relay, 4, Data(DataTag.ENUM, mode))
+    local.switch(meter, at(0), on=False)
+    assert disconnect.control_state(meter, relay) is ControlState.DISCONNECTED
+    local.switch(meter, at(10), on=True)
+    assert disconnect.control_state(meter, relay) is ControlState.CONNECTED
+    assert meter.is_connected
 
 
 async def test_a_limit_is_what_it_was_afterwards(autojump_clock: trio.testing.MockClock) -> None:
@@ -196,10 +230,10 @@ async def test_restarts_and_firmware(autojump_clock: trio.testing.MockClock) -> 
 async def test_prices_of_prepaid_energy(autojump_clock: trio.testing.MockClock) -> None:
     line = '[[timeline]]\ndo = "price"\nprice = 77\nat = "+10s"\nmeters = "1-8"\n'
     fleet, journal = await play(line, 60)
-    assert local.prices(fleet.meter(6), at(60)) == [77]
+    assert prices(fleet.meter(6)) == [77]
     told = [note.facts for note in journal.of("executed")]
     assert told == [{"what": "price", "sap": local.LOCAL_SAP, "price": 77}] * 2
-    assert local.prices(fleet.meter(0), at(60)) == []
+    assert prices(fleet.meter(0)) == []
 
 
 async def test_faults_begin_and_end(autojump_clock: trio.testing.MockClock) -> None:

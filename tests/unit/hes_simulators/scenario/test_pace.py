@@ -37,7 +37,6 @@ async def test_a_day_in_a_minute(autojump_clock: trio.testing.MockClock) -> None
     began = trio.current_time()
     await fast.sleep_until(START - timedelta(hours=12))
     assert trio.current_time() - began == pytest.approx(30, abs=1e-3)
-    assert not fast.caught_up
 
 
 async def test_it_falls_into_step_and_never_runs_ahead(
@@ -52,7 +51,6 @@ async def test_it_falls_into_step_and_never_runs_ahead(
         await trio.sleep(5)
     assert seen == sorted(seen)
     # 600 s behind, gaining 10 s in a second: caught up after 60 s, then in real time.
-    assert fast.caught_up
     assert fast.now() == machine.now() == START + timedelta(seconds=120)
     began = trio.current_time()
     await fast.sleep(30)
