@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -19,9 +15,7 @@ from typing import Any
 
 import pytest
 import trio
-from click.testing import CliRunner, Result
 
-from hes.cli import cli
 from hes_protocol.axdr import Data
 from hes_protocol.cosem import CosemDateTime
 from hes_protocol.errors import SecurityError
@@ -32,6 +26,7 @@ from hes_simulators.faults.lines import ask
 from hes_simulators.proxy import Toxics, serve
 from hes_simulators.reach import Reach, Target
 from hes_simulators.scenario.population import District, Group, Population
+from tests.integration.commands import Commands
 from tests.unit.hes_simulators.reader import Reader
 
 ENERGY = (3, "1.0.1.8.0.255", 2)
@@ -222,36 +217,6 @@ async def test_a_last_gasp_comes_from_every_meter_and_twice_where_a_fault_says_s
 
 
 # --- commands ---------------------------------------------------------------------------------
-
-
-class Commands:
-    """`hes` with a data folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._environment = {**os.environ, "HES_DATA": str(folder), "NO_COLOR": "1"}
-
-    def run(self, *arguments: str) -> Result:
-        """Run one to its end, in this process: another takes a second to start."""
-        return CliRunner().invoke(cli, arguments, env={"HES_DATA": str(self.folder)})
-
-    @contextmanager
-    def running(self, *arguments: str) -> Iterator[str]:
-        """Start it, wait for its `ready:` line, and end it by SIGINT."""
-        command = [sys.executable, "-m", "hes", *arguments]
-        with subprocess.Popen(
-            command, env=self._environment, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stderr is not None
-            try:
-                said: list[str] = []
-                while not said or not said[-1].startswith("ready:"):
-                    said.append(process.stderr.readline())
-                    assert said[-1], "".join(said)
-                yield said[-1].strip()
-            finally:
-                process.send_signal(signal.SIGINT)
-                process.communicate(timeout=30)
 
 
 async def test_hes_sim_fault_and_proxy_change_what_runs(tmp_path: Path) -> None:
