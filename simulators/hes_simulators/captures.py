@@ -30,12 +30,12 @@ from hes_protocol.models.objects import (
 )
 from hes_protocol.profile import NullMeaning
 from hes_simulators.clock import OctetArray, grid
+from hes_simulators.extremes import MOST_EXTREMES
 from hes_simulators.randomness import Int64Array
 from hes_simulators.resets import resets_of
 from hes_simulators.state import LogRow
 from hes_simulators.values import (
     BILLED,
-    MOST_EXTREMES,
     Rows,
     code_of,
     extreme,

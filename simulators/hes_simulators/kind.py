@@ -24,6 +24,7 @@ from hes_simulators.billing import billing_grid
 from hes_simulators.classes import LivingClass
 from hes_simulators.clock import DAY_S, Face, Grid, microseconds
 from hes_simulators.energy import Region
+from hes_simulators.extremes import Extremes
 from hes_simulators.faults import FaultPlan
 from hes_simulators.identity import LLS_SECRET, Identity
 from hes_simulators.keys import main_client, secured
@@ -130,10 +131,8 @@ class MeterKind:
     )
     served: ServedModel = attrs.field(init=False)
     clients: Mapping[int, ModelClient] = attrs.field(init=False)
-    # Of the meters that were asked last; see `Meter.keep_extreme`.
-    extremes: dict[Meter, dict[tuple[Any, ...], tuple[int, int]]] = attrs.field(
-        factory=dict, init=False
-    )
+    # Of the meters that were asked last.
+    extremes: Extremes = attrs.field(factory=Extremes, init=False)
     # By SAP, of clients for whom all fresh meters have the same; see `keys.associations`.
     shared_rules: dict[int, ServerAssociation] = attrs.field(factory=dict, init=False)
 

@@ -1,9 +1,10 @@
 """
 One simulated meter: what makes it this one, what happens to it, and its answers to clients.
 
-Owns the order in which things happen (`advance`); values are `values`', rows `captures`', what
-clients may do `answers`', attributes and methods those of `classes`. Does not own sockets or
-associations under way: any number of connections may talk to one meter.
+Owns its parts, its now, and what befalls it from outside. What happens by itself is in `life`,
+values are in `values`, rows in `captures`, what clients may do in `answers`, attributes and methods
+in `classes`. Does not own sockets or associations under way: any number of connections may talk to one
+meter.
 
 Rule 1: a meter is a function of time plus its state; what it was not asked for has cost nothing.
 Rule 2: whatever somebody does to it at a moment, first happens what was to happen until then.
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -50,19 +51,20 @@ from hes_simulators import answers, keys
 from hes_simulators.billing import ClosingsKey, close_now, closings, closings_key
 from hes_simulators.classes import Answer, interface_class, limiter, mbus
 from hes_simulators.classes.accounting import Account
-from hes_simulators.clock import SECOND_US, Face, MeterClock, microseconds, moment, standard_zone
+from hes_simulators.classes.clock import face_of
+from hes_simulators.clock import SECOND_US, Face, MeterClock, microseconds, moment
 from hes_simulators.energy import ExtraLoad, Source
 from hes_simulators.energy.voltage import with_event
 from hes_simulators.events import log_event
 from hes_simulators.faults import Alter, ServerParts, unaltered
 from hes_simulators.identity import Identity
 from hes_simulators.kind import MECHANISMS, MeterKind, Security
+from hes_simulators.life import NOT_KNOWN, live
 from hes_simulators.lockout import MeterGuard
 from hes_simulators.measuring import Measuring
 from hes_simulators.randomness import Int64Array
 from hes_simulators.sources import electricity, sources
 from hes_simulators.state import ELECTRICITY, Cut, MeterState, Spans
-from hes_simulators.values import MOST_EXTREMES
 
 __all__ = [
     "MECHANISMS",
@@ -77,20 +79,7 @@ __all__ = [
 
 _MAX_REQUEST_OCTETS: Final = 2048
 _LINK_OFFER: Final = LinkParameters(512, 512, 4, 4)
-_CLOCK: Final = Obis.parse("0.0.1.0.0.255")
-_TIME_ZONE, _DST_ENABLED = 3, 8
 _MOST_PUSHES: Final = 64
-# Of a kind: those that are being read now, some 10 kB each; an idle meter keeps none.
-_METERS_WITH_EXTREMES: Final = 64
-# So far ahead is asked for what is due, that a meter which is read often need not ask again;
-# further where nothing happens, for a meter at which nobody has looked for long; not at all after
-# a change, as another may follow at once: power fails, a last gasp goes out.
-_AHEAD_US: Final = 900 * SECOND_US
-_FURTHEST_US: Final = 2 * 86_400 * SECOND_US
-_NOT_KNOWN: Final = -1
-# So much happens by itself in one go; a meter that a client made do more comes after: it lags, and
-# catches up as it is looked at, while the others are served.
-_MOST_AT_ONCE: Final = 500
 # A clock without power runs on its reserve for so long (IDIS: at least a week).
 _CLOCK_RESERVE_US: Final = 7 * 86_400 * SECOND_US
 _DOUBTFUL: Final = 0x02
@@ -132,8 +121,8 @@ class Meter:
     _closings: tuple[ClosingsKey, int, Int64Array, Int64Array] | None = attrs.field(
         default=None, init=False, repr=False
     )
-    # Until then nothing is due by itself.
-    _quiet_us: int = attrs.field(default=_NOT_KNOWN, init=False, repr=False)
+    # Until then nothing is due by itself; see `life`.
+    quiet_us: int = attrs.field(default=NOT_KNOWN, init=False, repr=False)
     # The association in which it is being asked, as its objects show it.
     current: AssociationOpened | None = attrs.field(default=None, init=False, repr=False)
     _advancing: bool = attrs.field(default=False, init=False, repr=False)
@@ -181,11 +170,6 @@ class Meter:
         return self._associations
 
     @property
-    def client_counters(self) -> dict[int, int]:
-        """The highest invocation counter that it accepted, by the association's counter_id."""
-        return self.state.counters
-
-    @property
     def next_counter(self) -> int:
         """The next invocation counter of its own."""
         return max(self.state.next_counter or 0, self.kind.first_counter)
@@ -210,21 +194,12 @@ class Meter:
     def face(self) -> Face:
         """How its clock shows the time, as clients have set it."""
         if self._face is None:
-            self._face = self._set_face()
+            self._face = face_of(self)
         return self._face
 
     def refresh_face(self) -> None:
         """A client has written the zone or the daylight saving."""
         self._face = None
-
-    def _set_face(self) -> Face:
-        fresh, written = self.kind.face, self.state.written
-        zone, enabled = written.get((_CLOCK, _TIME_ZONE)), written.get((_CLOCK, _DST_ENABLED))
-        if zone is not None and -zone.value != self.kind.face.standard_offset_min(self.now_us):
-            return Face(timezone(timedelta(minutes=-zone.value)))
-        if enabled is not None and not enabled.value and fresh.deviation:
-            return Face(standard_zone(fresh.zone, self.now_us))
-        return fresh
 
     def clock(self, at: datetime) -> datetime:
         """What its clock shows at a true moment, drift and steps included; aware UTC."""
@@ -262,47 +237,13 @@ class Meter:
         to_us = max(to_us, state.advanced_us, self.now_us)
         if len(self.kind.faults):
             self._gain(to_us)
-        if to_us > self._quiet_us and self.kind.living:
+        if to_us > self.quiet_us and self.kind.living:
             self._advancing = True
             try:
-                to_us = self._live(to_us)
+                to_us, self.quiet_us = live(self, to_us)
             finally:
                 self._advancing = False
         state.advanced_us = self.now_us = to_us
-        return to_us
-
-    def _live(self, to_us: int) -> int:
-        """Let happen what is due until then; returns how far it came."""
-        happened = 0
-        after_us = self.state.advanced_us or 0
-        ahead_us = 0 if self._quiet_us == _NOT_KNOWN else _AHEAD_US
-        window_us = _AHEAD_US
-        while after_us <= to_us:
-            # Not all at once: after each event everything is asked for again.
-            until_us = min(after_us + window_us, to_us + ahead_us)
-            due = [
-                (at_us, place)
-                for place, (one, known) in enumerate(self.kind.living)
-                if (at_us := known.due_us(self, one, after_us, until_us)) is not None
-            ]
-            first_us = min(due)[0] if due else until_us + 1
-            if first_us > to_us:
-                self._quiet_us = first_us - 1
-                break
-            if not due:
-                after_us, window_us = until_us, min(2 * window_us, _FURTHEST_US)
-                continue
-            window_us = _AHEAD_US
-            self.now_us = self.state.advanced_us = after_us = first_us
-            for at_us, place in due:
-                one, known = self.kind.living[place]
-                # What the first of them did may have called the others off.
-                if at_us == first_us and known.due_us(self, one, first_us - 1, first_us):
-                    known.happen(self, one, first_us)
-                    happened += 1
-            if happened >= _MOST_AT_ONCE:
-                self._quiet_us = _NOT_KNOWN
-                return first_us
         return to_us
 
     def _gain(self, to_us: int) -> None:
@@ -325,7 +266,7 @@ class Meter:
 
     def changed(self) -> None:
         """Something is otherwise now: what is due by itself must be worked out again."""
-        self._quiet_us = _NOT_KNOWN
+        self.quiet_us = NOT_KNOWN
 
     # --- what happens to it ---------------------------------------------------------------------
 
@@ -518,21 +459,6 @@ class Meter:
             if channel.channel == one.obis.octets[1]:
                 return channel.kind
         return ELECTRICITY
-
-    def kept_extreme(self, key: tuple[Any, ...]) -> tuple[int, int] | None:
-        """A maximum or minimum that was worked out lately, of this meter."""
-        return self.kind.extremes.get(self, {}).get(key)
-
-    def keep_extreme(self, key: tuple[Any, ...], found: tuple[int, int]) -> None:
-        """Remember a maximum or minimum that cost a month's work, while few others are asked."""
-        of_all = self.kind.extremes
-        kept = of_all.pop(self, {})
-        if len(kept) >= MOST_EXTREMES:
-            kept.pop(next(iter(kept)))
-        if len(of_all) >= _METERS_WITH_EXTREMES:
-            of_all.pop(next(iter(of_all)))
-        kept[key] = found
-        of_all[self] = kept
 
     # --- what it answers ------------------------------------------------------------------------
 

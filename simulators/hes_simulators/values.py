@@ -42,8 +42,6 @@ STATUS_DAYLIGHT_SAVING: Final = 0x08
 STATUS_CLOCK_ADJUSTED: Final = 0x20
 STATUS_POWER_DOWN: Final = 0x80
 
-MOST_EXTREMES: Final = 64
-"""So many maxima and minima of billing periods a meter remembers."""
 _Numbers = TypeVar("_Numbers", int, Int64Array)
 _DEFAULT_PERIOD_S: Final = 900
 _MINUTE_US: Final = 60 * SECOND_US
@@ -237,7 +235,7 @@ def extreme(
         return 0, meter.time.shown_us(begin_us) if begin_us > closing_us else 0
     smallest = attribute.statistic is Statistic.MINIMUM
     key = (quantity, smallest, period_s, begin_us, int(at[-1]))
-    kept = meter.kept_extreme(key)
+    kept = meter.kind.extremes.get(meter, key)
     if kept is None:
         rows = Rows(at, shown, period_s=period_s)
         if smallest:
@@ -248,7 +246,7 @@ def extreme(
             values = meter.measuring.averages(quantity, np.maximum(from_us, begin_us), to_us)
             best = int(np.argmax(values))
         kept = int(values[best]), int(shown[best])
-        meter.keep_extreme(key, kept)
+        meter.kind.extremes.keep(meter, key, kept)
     return kept
 
 

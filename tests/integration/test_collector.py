@@ -243,7 +243,7 @@ async def test_a_fleet_that_does_otherwise_is_read_by_its_model(
         trio.open_nursery() as nursery,
     ):
         for meter in fleet.all_meters():
-            meter.client_counters[1] = 250_000  # another head-end has talked to it before
+            meter.state.counters[1] = 250_000  # another head-end has talked to it before
         await nursery.start(run, surroundings)
         await until(lambda: missing(database, fleet, begun, begun) == 0)
         sessions = fleet.counters.sessions

@@ -9,13 +9,13 @@ Source: IEC 62056-6-2, class_id 8, version 0.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from hes_protocol.axdr import Data, DataTag
-from hes_protocol.cosem import CosemDateTime
+from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.cosem.date_time import ClockStatus
 from hes_protocol.errors import EncodingError
 from hes_protocol.models.objects import ModelObject
@@ -40,6 +40,7 @@ from hes_simulators.clock import (
     Face,
     microseconds,
     moment,
+    standard_zone,
     summer_changes,
 )
 from hes_simulators.local_time import NOT_SPECIFIED, instant
@@ -47,6 +48,8 @@ from hes_simulators.local_time import NOT_SPECIFIED, instant
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
 
+_CLOCK: Final = Obis.parse("0.0.1.0.0.255")
+_TIME_ZONE, _DST_ENABLED = 3, 8
 _INTERNAL_CRYSTAL: Final = 1
 _BEGINS, _ENDS = 5, 6
 # Of dates that come again each year: any year, the last one in the month, on a Sunday.
@@ -58,6 +61,17 @@ _QUARTER_S: Final = 900
 _MINUTE_S: Final = 60
 _PRESET: Final = "preset"
 _SUMMER, _BILLED = "daylight_saving", "billing_reset"
+
+
+def face_of(meter: Meter) -> Face:
+    """How a meter's clock shows the time: as its kind's, unless a client has set it otherwise."""
+    fresh, written = meter.kind.face, meter.state.written
+    zone, enabled = written.get((_CLOCK, _TIME_ZONE)), written.get((_CLOCK, _DST_ENABLED))
+    if zone is not None and -zone.value != fresh.standard_offset_min(meter.now_us):
+        return Face(timezone(timedelta(minutes=-zone.value)))
+    if enabled is not None and not enabled.value and fresh.deviation:
+        return Face(standard_zone(fresh.zone, meter.now_us))
+    return fresh
 
 
 class Clock(Plain):

@@ -104,5 +104,5 @@ async def test_mutated_sessions_only_ever_raise_what_is_the_clients_fault(
             await serve_stream(theirs, there.meter(0), SessionSummary())
         except RemoteProtocolError:
             broken += 1
-        there.meter(0).client_counters.clear()
+        there.meter(0).state.counters.clear()
     assert broken > 20

@@ -188,7 +188,7 @@ async def test_wrong_key_opens_nothing(wrong: str) -> None:
                 assert not isinstance(event, AssociationAccepted)
                 raise RemoteProtocolError("refused-in-good-order")
     assert there.summary.associations == 0
-    assert there_fleet.meter(0).client_counters == {}
+    assert there_fleet.meter(0).state.counters == {}
 
 
 async def test_replayed_counter_opens_nothing() -> None:
@@ -196,7 +196,7 @@ async def test_replayed_counter_opens_nothing() -> None:
     async with connection(there_fleet) as there:
         reader = there.reader(counter=100)
         await reader.associate()
-    highest = dict(there_fleet.meter(0).client_counters)
+    highest = dict(there_fleet.meter(0).state.counters)
     opened = False
     try:
         async with connection(there_fleet) as there:
@@ -205,7 +205,7 @@ async def test_replayed_counter_opens_nothing() -> None:
     except* (RemoteProtocolError, EOFError):
         pass
     assert not opened
-    assert there_fleet.meter(0).client_counters == highest
+    assert there_fleet.meter(0).state.counters == highest
 
 
 async def test_own_counters_go_on_over_sessions_and_jump_at_a_start() -> None:

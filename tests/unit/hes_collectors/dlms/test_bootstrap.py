@@ -32,7 +32,7 @@ def meter_at(counter: int, security: sim.Security = sim.Security.GMAC) -> Simula
     """A meter that has taken this counter from a head-end before us."""
     meter = SimulatedMeter.of(0, security)
     if counter:
-        meter.meter.client_counters[CLIENT] = counter
+        meter.meter.state.counters[CLIENT] = counter
     return meter
 
 
@@ -76,9 +76,9 @@ async def test_a_key_that_never_counted_begins_above_what_the_meter_says(
     assert result.report.outcome is SessionOutcome.OK
     assert meter.connections == 2
     assert storage.values
-    assert meter.meter.client_counters[CLIENT] > counter
+    assert meter.meter.state.counters[CLIENT] > counter
     # The meter has taken it, so it is kept: the next session asks nobody.
-    assert storage.own_counters[meter.meter_id] >= meter.meter.client_counters[CLIENT]
+    assert storage.own_counters[meter.meter_id] >= meter.meter.state.counters[CLIENT]
     assert storage.hinted == {}
     assert (await session(storage, meter)).report.outcome is SessionOutcome.OK
     assert meter.connections == 3
@@ -92,7 +92,7 @@ async def test_a_meter_that_nobody_has_talked_to_is_counted_for_from_one(
     storage = storage_with(meter)
     assert (await session(storage, meter)).report.outcome is SessionOutcome.OK
     assert meter.connections == 2
-    assert 0 < meter.meter.client_counters[CLIENT] < 200
+    assert 0 < meter.meter.state.counters[CLIENT] < 200
 
 
 @pytest.mark.conformance("counter-bootstrap", "client", "server")
@@ -121,7 +121,7 @@ async def test_a_hint_beyond_the_cap_is_an_event_and_never_used(
     assert "5000" in storage.events[0].detail
     assert storage.hinted == {}
     assert storage.own_counters[meter.meter_id] < 200
-    assert meter.meter.client_counters[CLIENT] == 5000
+    assert meter.meter.state.counters[CLIENT] == 5000
 
 
 @pytest.mark.conformance("counter-bootstrap", "client")

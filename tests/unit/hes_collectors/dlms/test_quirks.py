@@ -171,14 +171,14 @@ async def test_the_odd_ones_associate_and_release(autojump_clock: MockClock) -> 
         counter_object=ByClient(None, {1: Obis.parse("0.0.43.1.4.255")}),
     )
     meter = SimulatedMeter.of(quirks=quirks)
-    meter.meter.client_counters[1] = 70_000
+    meter.meter.state.counters[1] = 70_000
     storage = known(meter)
     del storage.own_counters[meter.meter_id]
     result = await session(storage, meter, quirks)
     assert (result.report.outcome, result.report.cause) == (SessionOutcome.OK, None)
     assert not meter.released  # it was told nothing
     assert not [event for event in meter.events if isinstance(event, ActionRequested)]
-    assert meter.meter.client_counters[1] > 70_000
+    assert meter.meter.state.counters[1] > 70_000
     assert stored(storage).items() >= truth(meter).items()
     # Whoever does not know it comes nowhere: the title of an empty AARE must be known.
     assert (await session(storage, meter, STANDARD)).report.outcome is not SessionOutcome.OK

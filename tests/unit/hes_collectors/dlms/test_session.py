@@ -250,8 +250,8 @@ async def test_own_counters_are_never_used_twice(autojump_clock: MockClock) -> N
         result = await session(storage, meter, counter_block_size=4)
         # A counter that is not above the last one would be refused by the meter.
         assert result.report.outcome is SessionOutcome.OK
-        assert meter.meter.client_counters[1] > seen
-        seen = meter.meter.client_counters[1]
+        assert meter.meter.state.counters[1] > seen
+        seen = meter.meter.state.counters[1]
         assert seen <= storage.own_counters[meter.meter_id]
 
 
