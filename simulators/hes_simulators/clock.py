@@ -85,7 +85,7 @@ class Face:
         step = int(shown_us[1] - shown_us[0]) if count > 1 else 0
         first = int(shown_us[0])
         if int(shown_us[-1]) - first == step * (count - 1) and (
-            count < 3 or bool((np.diff(shown_us) == step).all())
+            count < 3 or bool((shown_us[1:] - shown_us[:-1] == step).all())
         ):
             return _even_octets(self, first, step, count, status)
         return self._octets(shown_us, status)
@@ -355,7 +355,7 @@ class MeterClock:
                     if not len(shown):
                         break
                     to_us = int(shown[0]) - 1
-                    at = np.clip(segment.true_us(shown), begin_us, end_us)
+                    at = np.minimum(np.maximum(segment.true_us(shown), begin_us), end_us)
                     if dark:
                         lit = ~dark.covering(at)
                         at, shown = at[lit], shown[lit]

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import tzinfo
+from functools import lru_cache
 from typing import Final
 
 import attrs
-import numpy as np
 
 from hes_protocol.axdr import Data, DataTag
 from hes_protocol.cosem import CaptureObject, CosemDateTime, EntrySelection, Obis, RangeSelection
@@ -24,10 +24,12 @@ from hes_protocol.quirks import Deviation, Quirks, SelectionBy
 from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.clock import microseconds
 from hes_simulators.local_time import instant
+from hes_simulators.randomness import Int64Array
 from hes_simulators.values import Rows
 
 CLOCK: Final = Obis.parse("0.0.1.0.0.255")
 CLOCK_CAPTURE: Final = CaptureObject(8, CLOCK, 2, 0)
+_EARLIEST_US: Final = -(1 << 63)
 _BY: Final = {
     SelectionBy.RANGE: RangeSelection.selector,
     SelectionBy.ENTRY: EntrySelection.selector,
@@ -79,21 +81,30 @@ def _by_range(
 ) -> Selected | DataAccessResult:
     if selection.restricting != CLOCK_CAPTURE or CLOCK_CAPTURE not in captured:
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
-    wanted = set(selection.selected)
-    columns = [column for column in captured if column in wanted]
-    if len(columns) != len(wanted):
-        return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
+    columns = captured
+    if selection.selected:
+        wanted = set(selection.selected)
+        columns = [column for column in captured if column in wanted]
+        if len(columns) != len(wanted):
+            return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED
     try:
         first = _moment(selection.from_, zone, deviation, latest=False)
         last = _moment(selection.to, zone, deviation, latest=True)
     except EncodingError:
         return DataAccessResult.TYPE_UNMATCHED
-    within = np.ones(len(held), bool)
-    if first is not None:
-        within &= held.shown_us >= first
+    within = held.shown_us >= (_EARLIEST_US if first is None else first)
     if last is not None:
         within &= held.shown_us <= last
-    return Selected(held[np.flatnonzero(within)], columns or captured)
+    (places,) = within.nonzero()
+    return Selected(held[_span(places)], columns)
+
+
+def _span(places: Int64Array) -> slice | Int64Array:
+    """Rising places, as a slice where none is left out: rows then are not copied."""
+    if not len(places):
+        return slice(0)
+    first, end = int(places[0]), int(places[-1]) + 1
+    return slice(first, end) if end - first == len(places) else places
 
 
 def _by_entry(
@@ -118,7 +129,18 @@ def _moment(bound: Data, zone: tzinfo, deviation: Deviation | None, *, latest: b
     """
     if bound.tag not in (DataTag.OCTET_STRING, DataTag.DATE_TIME):
         raise EncodingError("bad-date-time", f"{bound.tag.name} where a date-time is due")
-    time = CosemDateTime.from_octets(bound.value)
+    return _moment_of(bound.value, zone, deviation, latest)
+
+
+# A head-end asks one meter after another for the same day.
+@lru_cache(maxsize=64)
+def _moment_of(
+    octets: bytes,
+    zone: tzinfo,
+    deviation: Deviation | None,
+    latest: bool,
+) -> int | None:
+    time = CosemDateTime.from_octets(octets)
     given = time.deviation_min != DEVIATION_UNSPECIFIED
     if deviation is (Deviation.REFUSED if given else Deviation.REQUIRED):
         raise EncodingError("bad-date-time", f"deviation is {deviation}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 import numpy as np
@@ -58,6 +58,8 @@ class MeteredSource:
     _ledger: Ledger | None = attrs.field(default=None, init=False)
     _latest: _Moments | None = attrs.field(default=None, init=False)
     _installed_day: int | None = attrs.field(default=None, init=False)
+
+    _placed_last: ClassVar[tuple[Ledger, Int64Array, _Rows, Int64Array | None] | None] = None
 
     @property
     def installed_at(self) -> datetime:
@@ -114,7 +116,8 @@ class MeteredSource:
 
     def growth(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """See `Source`."""
-        return np.diff(self._totals(quantity, at_us, self.ledger.grown_before))
+        held = self._totals(quantity, at_us, self.ledger.grown_before)
+        return held[1:] - held[:-1]
 
     def _totals(
         self,
@@ -122,14 +125,11 @@ class MeteredSource:
         at_us: Int64Array,
         registers_of: Callable[[list[Day], tuple[int, ...]], list[Int64Array]],
     ) -> Int64Array:
-        wanted, ledger = self.layout.sums[quantity], self.ledger
-        at_us = np.maximum(at_us, ledger.first_day * _DAY_US)
-        slots, into_us = np.divmod(at_us, _SLOT_US)
-        rows = _Rows.of(ledger, slots, since_midnight=len(slots) > 1 and not at_us[0] % _DAY_US)
+        wanted = self.layout.sums[quantity]
+        rows, into_us = self._placed(at_us)
         values = np.zeros(len(at_us), np.int64)
-        on_grid = not into_us.any()
         for stream in wanted.streams:
-            if on_grid:  # as rows of profiles are
+            if into_us is None:
                 values += rows.starts(stream, wanted.band)
             else:
                 before, after = rows.edges(stream, wanted.band)
@@ -137,7 +137,24 @@ class MeteredSource:
         openings = [
             _opening(registers, wanted) for registers in registers_of(rows.days, wanted.streams)
         ]
+        if len(openings) == 1:
+            return values + openings[0]
         return values + np.array(openings, np.int64)[rows.places]
+
+    def _placed(self, at_us: Int64Array) -> tuple[_Rows, Int64Array | None]:
+        """
+        The slots of some moments, and how far into them these are; None: at their starts all.
+
+        Columns of a profile are asked for one after another, for the same moments.
+        """
+        ledger, last = self.ledger, MeteredSource._placed_last
+        if last is not None and last[0] is ledger and last[1] is at_us:
+            return last[2], last[3]
+        slots, into_us = np.divmod(np.maximum(at_us, ledger.first_day * _DAY_US), _SLOT_US)
+        rows = _Rows.of(ledger, slots, since_midnight=len(slots) > 1 and not at_us[0] % _DAY_US)
+        into = into_us if into_us.any() else None
+        MeteredSource._placed_last = ledger, at_us, rows, into
+        return rows, into
 
     def measured(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """See `Source`."""
@@ -175,12 +192,17 @@ def _opening(registers: Int64Array, wanted: Sum) -> int:
 
 @attrs.frozen(eq=False)
 class _Rows:
-    """Slots of a ledger: of slot i, `days[places[i]]` is the day and `rows[i]` its number there."""
+    """
+    Slots of a ledger: of slot i, `days[places[i]]` is the day and `rows[i]` its number there.
+
+    `span`, where all follow one another, is where they lie in these days' slots.
+    """
 
     ledger: Ledger
     days: list[Day]
     places: Int64Array
     rows: Int64Array
+    span: slice | None = None
 
     @classmethod
     def of(cls, ledger: Ledger, slots: Int64Array, *, since_midnight: bool = False) -> _Rows:
@@ -194,27 +216,32 @@ class _Rows:
         if not len(slots):
             return cls(ledger, [], numbers, rows)
         first, last = int(numbers[0]), int(numbers[-1])
+        span = None
         if last - first <= 1:
             wanted, places = list(range(first, last + 1)), numbers - first
+            if slots[-1] - slots[0] == len(slots) - 1 and (slots[1:] > slots[:-1]).all():
+                span = slice(int(rows[0]), int(rows[0]) + len(slots))
         else:
             distinct, places = np.unique(numbers, return_inverse=True)
             wanted = distinct.tolist()
         if since_midnight and first > ledger.first_day:
-            return cls(ledger, ledger.days([first - 1, *wanted])[1:], places, rows)
-        return cls(ledger, ledger.days(wanted), places, rows)
+            return cls(ledger, ledger.days([first - 1, *wanted])[1:], places, rows, span)
+        return cls(ledger, ledger.days(wanted), places, rows, span)
 
     def starts(self, stream: int, band: int | None) -> Int64Array:
         """The running sums of a stream at each slot's start, within its day."""
-        return self.pick(self.ledger.table(self.days, stream, band), self.rows)
+        return self.pick(self.ledger.table(self.days, stream, band)[:, :-1])
 
     def edges(self, stream: int, band: int | None) -> tuple[Int64Array, Int64Array]:
         """The running sums of a stream at each slot's start and end, within its day."""
         table = self.ledger.table(self.days, stream, band)
-        return self.pick(table, self.rows), self.pick(table, self.rows + 1)
+        return self.pick(table[:, :-1]), self.pick(table[:, 1:])
 
-    def pick(self, table: npt.NDArray[np.signedinteger], rows: Int64Array) -> Int64Array:
-        """Of a table, days x anything, the element of each slot."""
-        return table[self.places, rows].astype(np.int64)
+    def pick(self, table: npt.NDArray[np.signedinteger]) -> Int64Array:
+        """Of a table, days x 96, the element of each slot."""
+        if self.span is not None:
+            return table.reshape(-1)[self.span].astype(np.int64)
+        return table[self.places, self.rows].astype(np.int64)
 
 
 class _Moments:
@@ -247,7 +274,7 @@ class _Moments:
     def voltage(self, phase: int) -> Int64Array:
         """0.1 V."""
         source = self.source
-        found = self._rows.pick(_voltages(source, self._rows.days, phase), self._rows.rows)
+        found = self._rows.pick(_voltages(source, self._rows.days, phase))
         found = np.where(self._installed, found, source.region.nominal_dv)
         for event in source.voltage_events:
             if phase in event.phases:
@@ -323,7 +350,7 @@ def _computed_voltages(source: MeteredSource, days: list[Day], phase: int) -> In
         + kind.rise_dv * fed_wh
     ) * (nominal_dv / 2300)
     bounds = nominal_dv * 9 // 10, nominal_dv * 11 // 10
-    return np.clip(np.rint(voltage), *bounds).astype(np.int16)
+    return np.minimum(np.maximum(np.rint(voltage), bounds[0]), bounds[1]).astype(np.int16)
 
 
 def _methods() -> Mapping[str, Callable[[_Moments], Int64Array]]:
