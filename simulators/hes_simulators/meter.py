@@ -3,8 +3,8 @@ One simulated meter: what makes it this one, what happens to it, and its answers
 
 Owns its parts, its now, and what befalls it from outside. What happens by itself is in `life`,
 values are in `values`, rows in `captures`, what clients may do in `answers`, attributes and methods
-in `classes`. Does not own sockets or associations under way: any number of connections may talk to one
-meter.
+in `classes`. Does not own sockets or associations under way: any number of connections may talk to
+one meter.
 
 Rule 1: a meter is a function of time plus its state; what it was not asked for has cost nothing.
 Rule 2: whatever somebody does to it at a moment, first happens what was to happen until then.

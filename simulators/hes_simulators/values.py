@@ -1,8 +1,8 @@
 """
 What attributes hold: the sources that model files name, at one moment or at many.
 
-Owns the meaning of every source of `hes_protocol.models.objects.METER_SOURCES` and of statistics
-of quantities (averages, maxima, values at billing). Does not own attributes that a class makes by
+Owns the meaning of every source of `hes_protocol.models.METER_SOURCES` and of statistics of
+quantities (averages, maxima, values at billing). Does not own attributes that a class makes by
 itself (object lists, buffers, states), see `classes`.
 
 Columns of numbers come as arrays, one element per row, so that a profile of any length costs few

@@ -3,14 +3,14 @@ Meter models: what collectors and simulators both know of a family of meters, as
 
 Owns the parsing of `config/models/*.toml`, whose text is passed in; reads no file itself. The
 layout of a file is told in `docs/how-to/add-a-meter-model.md`. Modules: `objects` the values,
-`parsing` the files, `layouts` how to read pushes, `classes` what the standard says of a class.
+`names` what they speak of, `parsing` the files, `layouts` how to read pushes, `classes` what the
+standard says of a class.
 """
 
 from hes_protocol.models.layouts import PushLayout, PushShape, push_layouts
 from hes_protocol.models.model import Model
+from hes_protocol.models.names import EVENTS, METER_SOURCES
 from hes_protocol.models.objects import (
-    EVENTS,
-    METER_SOURCES,
     CaptureOn,
     LockOut,
     MeterChannel,

@@ -18,6 +18,7 @@ from hes_protocol.cosem.units import COUNT, unit_code
 from hes_protocol.models.associations import read_clients, read_meter
 from hes_protocol.models.classes import CLASSES, OPTION_BOUNDS, ClassTable
 from hes_protocol.models.heirs import Rows
+from hes_protocol.models.names import EVENTS, SOURCE_TAGS
 from hes_protocol.models.notation import (
     read_access,
     read_attribute_name,
@@ -28,8 +29,6 @@ from hes_protocol.models.notation import (
 from hes_protocol.models.objects import (
     CLASS_PROFILE,
     CLASS_PUSH_SETUP,
-    EVENTS,
-    SOURCE_TAGS,
     CaptureOn,
     MeterTable,
     ModelAlarm,

@@ -14,7 +14,7 @@ from typing import ClassVar, Final, Self
 import attrs
 import numpy as np
 
-from hes_protocol.models.objects import EVENTS
+from hes_protocol.models import EVENTS
 from hes_simulators.energy.tariff import Switches
 from hes_simulators.faults import Fault, FaultError, fault
 from hes_simulators.randomness import Int64Array
