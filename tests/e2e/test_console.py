@@ -135,6 +135,12 @@ def test_a_row_leads_to_its_meter_and_back(console: Watched) -> None:
     expect(page.get_by_role("searchbox")).to_have_value("SIM0000000")
 
 
+def test_a_serial_in_the_address_leads_to_its_meter(console: Watched) -> None:
+    page = console.open("/meters/SIM00000005?period=7d")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("SIM00000005")
+    expect(page).to_have_url(re.compile(rf"/meters/{meter_id(4)}\?period=7d$"))
+
+
 def test_the_meter_page_says_who_it_is_and_how_it_fared(console: Watched) -> None:
     page = console.open(METER)
     expect(page).to_have_title("SIM00000001 · HES")

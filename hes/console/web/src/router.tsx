@@ -5,7 +5,7 @@ import {
   lazyRouteComponent,
   redirect,
 } from "@tanstack/react-router";
-import { queryClient } from "./api/queries";
+import { idOfSerial, queryClient } from "./api/queries";
 import { Crashed, NotFound } from "./parts/Problems";
 import { PageSkeleton } from "./parts/Skeletons";
 import { Shell } from "./shell/Shell";
@@ -79,6 +79,13 @@ export const meterRoute = createRoute({
       as: oneOf(["register"] as const, search.as),
       zone: oneOf(ZONES, search.zone),
     }),
+  // People know serials, and type them. What cannot be found out here, the page says.
+  beforeLoad: async ({ params, search }) => {
+    const meterId = await idOfSerial(params.meterId).catch(() => undefined);
+    if (meterId !== undefined) {
+      throw redirect({ to: "/meters/$meterId", params: { meterId }, search, replace: true });
+    }
+  },
   component: lazyRouteComponent(() => import("./meter/MeterPage"), "MeterPage"),
 });
 

@@ -66,6 +66,17 @@ export function metersQuery(q: string) {
   });
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** The id of the meter with this serial; undefined where it is an id already, or nobody's. */
+export async function idOfSerial(serial: string): Promise<string | undefined> {
+  if (UUID.test(serial)) return undefined;
+  const { items } = await dataOf(
+    client.GET("/v1/meters", { params: { query: { q: serial, limit: 100 } } }),
+  );
+  return items.find((meter) => meter.serial === serial)?.id;
+}
+
 export function meterQuery(meterId: string) {
   return queryOptions({
     queryKey: ["meter", meterId],
