@@ -7,10 +7,10 @@ a UTC day may lie in two local ones, and over a change of summer time its hours 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -18,6 +18,8 @@ import numpy as np
 
 from hes_simulators.energy.grid import DAY_S, SLOT_S, SLOTS_PER_DAY
 from hes_simulators.randomness import FloatArray, Int64Array
+
+_Kind = TypeVar("_Kind", bound=Hashable)
 
 SATURDAY: Final = 5
 SUNDAY: Final = 6
@@ -81,10 +83,15 @@ def by_local_day(
     Days that are alike (weekday, offset of the clock) share one `LocalSlots`, and `make` sees each
     of those once: habits of a year cost as much as habits of two weeks.
     """
-    kinds: dict[LocalSlots, int] = {}  # by identity
-    kind_of_day = [kinds.setdefault(local_day(zone, day), len(kinds)) for day in days.tolist()]
-    made: FloatArray = np.array([make(local) for local in kinds]).reshape(-1, SLOTS_PER_DAY)
-    return made[kind_of_day]
+    return by_kind([local_day(zone, day) for day in days.tolist()], make)
+
+
+def by_kind(kinds: Iterable[_Kind], make: Callable[[_Kind], FloatArray]) -> FloatArray:
+    """What `make` gives for the kind of each of n days, n x 96; it sees each kind once."""
+    places: dict[_Kind, int] = {}
+    place_of_day = [places.setdefault(kind, len(places)) for kind in kinds]
+    made: FloatArray = np.array([make(kind) for kind in places]).reshape(-1, SLOTS_PER_DAY)
+    return made[place_of_day]
 
 
 @lru_cache(maxsize=4096)

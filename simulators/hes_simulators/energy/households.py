@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from functools import lru_cache
 from typing import ClassVar, Final
+from zoneinfo import ZoneInfo
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from hes_simulators.energy.calendar import LocalSlots, by_local_day
+from hes_simulators.energy.calendar import by_kind, local_day
 from hes_simulators.energy.grid import SLOTS_PER_DAY
 from hes_simulators.energy.installation import (
     EXPORT,
@@ -51,6 +53,8 @@ _SELF_USE: Final = 0.65
 # A quarter-hour is no instant: a little is bought and sold even when the other outweighs it.
 _BOUGHT_AT_LEAST: Final = 0.03
 _SOLD_AT_LEAST: Final = 0.02
+# Of the peaks in the morning and in the evening.
+_WIDTHS_H: Final = np.array([[1.1], [2.2]])
 
 
 @attrs.frozen(eq=False)
@@ -183,17 +187,14 @@ class Household:
         return clear_sky(self.region.place, days, self.roof_shift_h) * passing
 
     def _habits(self, days: Int64Array) -> FloatArray:
-        return by_local_day(self.region.zone, days, self._habits_of)
+        zone = self.region.zone
+        return by_kind([_usual(zone, day) for day in days.tolist()], self._habits_of)
 
-    def _habits_of(self, local: LocalSlots) -> FloatArray:
-        hours = local.hours
-        weekend = local.weekdays[SLOTS_PER_DAY // 2] >= 5
-        sleep_in = 1.6 if weekend else 0.0
+    def _habits_of(self, usual: _Usual) -> FloatArray:
+        centres_h = np.array([[self.morning_h + usual.sleep_in_h], [self.evening_h]])
+        morning, evening = bump(usual.hours, centres_h, _WIDTHS_H)
         habits: FloatArray = (
-            0.75 * bump(hours, self.morning_h + sleep_in, 1.1)
-            + (0.55 if weekend else 0.25) * bump(hours, 12.6, 1.5)
-            + self.evening_weight * bump(hours, self.evening_h, 2.2)
-            + 0.12 * ((hours > 6.5) & (hours < 22.5))
+            0.75 * morning + usual.noon + self.evening_weight * evening + usual.awake
         )
         return habits
 
@@ -222,6 +223,34 @@ def household(seed: int, index: int, region: Region) -> Household:
         # A new meter arrives with the few Wh of its calibration.
         start_import_wh=int(u[9] * 60),
         start_export_wh=int(u[10] * 20) if solar else 0,
+    )
+
+
+@attrs.frozen(eq=False)
+class _Usual:
+    """What all households have in common on a day of one kind, 96 each."""
+
+    hours: FloatArray
+    sleep_in_h: float
+    noon: FloatArray
+    awake: FloatArray
+
+
+@lru_cache(maxsize=4096)
+def _usual(zone: ZoneInfo, day: int) -> _Usual:
+    """Of a UTC day: the same object for all that are alike."""
+    local = local_day(zone, day)
+    return _usual_of(local.hours.tobytes(), bool(local.weekdays[SLOTS_PER_DAY // 2] >= 5))
+
+
+@lru_cache(maxsize=64)
+def _usual_of(octets: bytes, weekend: bool) -> _Usual:
+    hours = np.frombuffer(octets)
+    return _Usual(
+        hours,
+        sleep_in_h=1.6 if weekend else 0.0,
+        noon=(0.55 if weekend else 0.25) * bump(hours, 12.6, 1.5),
+        awake=np.where((hours > 6.5) & (hours < 22.5), 0.12, 0.0),
     )
 
 

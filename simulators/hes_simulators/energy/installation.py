@@ -183,8 +183,10 @@ def slots_of(days: Int64Array) -> Int64Array:
     return slots
 
 
-def bump(hours: FloatArray, centre_h: float, width_h: float) -> FloatArray:
-    """A peak of height 1 around a local hour, wrapping at midnight."""
+def bump(
+    hours: FloatArray, centre_h: float | FloatArray, width_h: float | FloatArray
+) -> FloatArray:
+    """A peak of height 1 around a local hour, wrapping at midnight; or several, each a row."""
     distance = np.abs(hours - centre_h)
     distance = np.minimum(distance, 24.0 - distance)
     peak: FloatArray = np.exp(-0.5 * (distance / width_h) ** 2)
