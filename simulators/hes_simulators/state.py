@@ -172,7 +172,7 @@ class MeterState:
 
     def peek(self, obis: Obis, name: str, default: Any = None) -> Any:
         """One value of `of(obis)`, without making it."""
-        kept = self.objects.get(obis)
+        kept = self.objects.get(obis) if self.objects else None  # of most meters: none
         return default if kept is None else kept.get(name, default)
 
     @property
