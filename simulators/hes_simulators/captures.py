@@ -31,20 +31,12 @@ from hes_protocol.models.objects import (
 from hes_protocol.profile import NullMeaning
 from hes_simulators.clock import OctetArray, grid
 from hes_simulators.extremes import MOST_EXTREMES
+from hes_simulators.profile_status import profile_status
+from hes_simulators.quantities import Rows, extreme, heard_shown_us, is_quantity, numbers
 from hes_simulators.randomness import Int64Array
 from hes_simulators.resets import resets_of
 from hes_simulators.state import LogRow
-from hes_simulators.values import (
-    BILLED,
-    Rows,
-    code_of,
-    extreme,
-    heard_shown_us,
-    is_quantity,
-    numbers,
-    profile_status,
-    value,
-)
+from hes_simulators.values import BILLED, code_of, value
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter
@@ -69,9 +61,7 @@ _NUMBER_FORMATS: Final = {
     DataTag.LONG64: ">i8",
 }
 # What of a meter is as it was when a row was captured, however much later it is read.
-_LASTING: Final = frozenset(
-    {"serial", "logical_device_name", "system_title", "message", "metering_point"}
-)
+_LASTING: Final = frozenset({"serial", "logical_device_name", "system_title"})
 
 
 # --- which rows there are ---------------------------------------------------------------------

@@ -24,8 +24,8 @@ from hes_protocol.quirks import Deviation, Quirks, SelectionBy
 from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.clock import microseconds
 from hes_simulators.local_time import instant
+from hes_simulators.quantities import Rows
 from hes_simulators.randomness import Int64Array
-from hes_simulators.values import Rows
 
 CLOCK: Final = Obis.parse("0.0.1.0.0.255")
 CLOCK_CAPTURE: Final = CaptureObject(8, CLOCK, 2, 0)

@@ -14,7 +14,7 @@ from hes_protocol.cosem import CaptureObject
 from hes_protocol.errors import EncodingError
 from hes_protocol.models.objects import ModelAttribute, ModelProfile, Statistic
 from hes_simulators.classes.answering import OTHER_REASON, TYPE_UNMATCHED, Refused, elements
-from hes_simulators.values import is_quantity
+from hes_simulators.quantities import is_quantity
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter

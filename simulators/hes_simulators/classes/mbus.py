@@ -31,8 +31,8 @@ from hes_simulators.classes.answering import (
 )
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import DAY_S
+from hes_simulators.quantities import Rows, boundaries
 from hes_simulators.randomness import Int64Array
-from hes_simulators.values import Rows, boundaries
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter

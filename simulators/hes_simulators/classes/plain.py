@@ -24,7 +24,8 @@ from hes_simulators.classes.answering import (
 )
 from hes_simulators.classes.interface import Answer
 from hes_simulators.events import clear_bits
-from hes_simulators.values import Rows, value
+from hes_simulators.quantities import Rows
+from hes_simulators.values import value
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter

@@ -34,8 +34,8 @@ from hes_simulators.classes.answering import (
 from hes_simulators.classes.plain import Plain
 from hes_simulators.classes.scripts import has_script, run_script
 from hes_simulators.clock import SECOND_US
+from hes_simulators.quantities import Rows, numbers
 from hes_simulators.randomness import Int64Array
-from hes_simulators.values import Rows, numbers
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter

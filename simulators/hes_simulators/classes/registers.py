@@ -27,8 +27,9 @@ from hes_simulators.classes.answering import (
 )
 from hes_simulators.classes.plain import Plain
 from hes_simulators.clock import DAY_S
+from hes_simulators.quantities import Rows, boundaries, heard_shown_us
 from hes_simulators.resets import add_reset, last_reset, resets_of
-from hes_simulators.values import Rows, boundaries, date_time, heard_shown_us
+from hes_simulators.values import date_time
 
 if TYPE_CHECKING:
     from hes_simulators.meter import Meter

@@ -30,10 +30,12 @@ from hes_protocol.models.objects import CaptureOn, ModelProfile
 from hes_simulators.captures import capture_objects, capture_period_s
 from hes_simulators.clock import SECOND_US, grid, microseconds, moment
 from hes_simulators.meter import Meter
+from hes_simulators.profile_status import profile_status
+from hes_simulators.quantities import Rows, is_quantity, numbers
 from hes_simulators.randomness import Int64Array
 from hes_simulators.resets import resets_of
 from hes_simulators.truth.journal import FileJournal, rfc3339
-from hes_simulators.values import Rows, is_quantity, numbers, profile_status, wrapped
+from hes_simulators.values import wrapped
 
 if TYPE_CHECKING:
     from hes_simulators.kind import MeterKind

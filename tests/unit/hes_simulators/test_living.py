@@ -23,9 +23,9 @@ from hes_simulators.energy.ledger import Ledger
 from hes_simulators.known_models import models
 from hes_simulators.meter import Meter
 from hes_simulators.persistence import plain, state_of
+from hes_simulators.profile_status import profile_status
 from hes_simulators.push_body import data_notification
 from hes_simulators.state import Cut
-from hes_simulators.values import profile_status
 from tests.unit.hes_simulators.living import CLOCK, IMPORT, PROFILE, START, Hands, hands
 
 SIMULATED = sorted(name for name, model in models().items() if model.simulated)

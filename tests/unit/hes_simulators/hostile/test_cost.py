@@ -16,7 +16,7 @@ from hes_protocol.server import GetRequested, SetRequested
 from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.clock import microseconds
 from hes_simulators.meter import Meter
-from hes_simulators.values import is_quantity
+from hes_simulators.quantities import is_quantity
 from tests.attacker import MODELS, NOW, kind_of, meter_of
 from tests.cost import assert_costs
 
