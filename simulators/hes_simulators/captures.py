@@ -45,7 +45,7 @@ _CLOCK_CLASS: Final = 8
 _TIME: Final = (_CLOCK_CLASS, 2)
 _CAPTURE_TIME: Final = (4, 5)  # of an extended register
 _VALUE: Final = 2
-_EXTREMES: Final = frozenset({Statistic.MAXIMUM, Statistic.MAXIMUM_AT, Statistic.MINIMUM})
+_EXTREMES: Final = (Statistic.MAXIMUM, Statistic.MAXIMUM_AT, Statistic.MINIMUM)
 _SINCE, _PERIOD = "since_us", "period_s"
 # So many rows are looked at for those that a sorted buffer holds: three weeks of quarter-hours.
 _MOST_SORTED: Final = 2048
@@ -59,6 +59,9 @@ _NUMBER_FORMATS: Final = {
     DataTag.DOUBLE_LONG: ">i4",
     DataTag.LONG64_UNSIGNED: ">u8",
     DataTag.LONG64: ">i8",
+}
+_NUMBER_CELLS: Final = {
+    tag: np.dtype([("tag", "u1"), ("number", number)]) for tag, number in _NUMBER_FORMATS.items()
 }
 # What of a meter is as it was when a row was captured, however much later it is read.
 _LASTING: Final = frozenset({"serial", "logical_device_name", "system_title"})
@@ -180,20 +183,25 @@ def encode_rows(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -> b
     Args: rows: of one profile, oldest first or last. columns: in the order of capture.
     """
     # Totals are asked for in order of time, whatever the order of the buffer.
-    in_order = bool((rows.at_us[1:] >= rows.at_us[:-1]).all())
+    in_order = not (rows.at_us[1:] < rows.at_us[:-1]).any()
     order = None if in_order else np.argsort(rows.at_us, kind="stable")
     ordered = rows if order is None else rows[order]
-    _find_extremes(meter, ordered, columns)
-    cells = [column_cells(meter, column, ordered) for column in columns]
+    objects = meter.kind.model.objects
+    captured = [objects.get((column.class_id, column.obis)) for column in columns]
+    _find_extremes(meter, ordered, columns, captured)
+    cells = [
+        column_cells(meter, column, one, ordered)
+        for column, one in zip(columns, captured, strict=True)
+    ]
     if order is not None:
         cells = [_placed(column, order) for column in cells]
     head = bytes((DataTag.ARRAY,)) + write_length(len(rows))
     begin = bytes((DataTag.STRUCTURE, len(columns)))
     if meter.kind.quirks.null_means is NullMeaning.PREVIOUS:
         return head + _compressed(rows, columns, cells, begin)
-    if all(isinstance(column, np.ndarray) for column in cells):
-        parts = [_cells(begin, np.empty((len(rows), 0), np.uint8)), *cells]
-        return head + np.concatenate(parts, axis=1).tobytes()
+    arrays = [column for column in cells if isinstance(column, np.ndarray)]
+    if len(arrays) == len(cells):
+        return head + np.concatenate([_same(begin, len(rows)), *arrays], axis=1).tobytes()
     return head + _joined(cells, begin, len(rows))
 
 
@@ -203,16 +211,19 @@ def _placed(column: OctetArray | list[bytes], order: Int64Array) -> OctetArray |
     return [column[row] for row in back.tolist()] if isinstance(column, list) else column[back]
 
 
-def _find_extremes(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -> None:
+def _find_extremes(
+    meter: Meter,
+    rows: Rows,
+    columns: Sequence[CaptureObject],
+    captured: Sequence[ModelObject | None],
+) -> None:
     """Row by row, so that the days of each billing period are opened once for all columns."""
-    objects = meter.kind.model.objects
     found: dict[tuple[str | None, bool, int], ModelAttribute] = {}
-    for column in columns:
-        one = objects.get((column.class_id, column.obis))
+    for column, one in zip(columns, captured, strict=True):
         attribute = None if one is None else one.attributes.get(column.attribute_index)
-        if one is None or resets_of(meter, one):
+        if one is None or attribute is None or attribute.statistic not in _EXTREMES:
             continue
-        if attribute is not None and attribute.statistic in _EXTREMES:
+        if not resets_of(meter, one):
             smallest = attribute.statistic is Statistic.MINIMUM
             found[attribute.source, smallest, attribute.period_s] = attribute
     wanted = [one for one in found.values() if one.source and meter.measuring.has(one.source)]
@@ -222,13 +233,12 @@ def _find_extremes(meter: Meter, rows: Rows, columns: Sequence[CaptureObject]) -
                 extreme(meter, attribute, at_us)
 
 
-def column_cells(meter: Meter, column: CaptureObject, rows: Rows) -> OctetArray | list[bytes]:
+def column_cells(
+    meter: Meter, column: CaptureObject, one: ModelObject | None, rows: Rows
+) -> OctetArray | list[bytes]:
     """One encoded cell per row: octets of one width, or a list where the widths differ."""
-    one = meter.kind.model.objects.get((column.class_id, column.obis))
     attribute = None if one is None else one.attributes.get(column.attribute_index)
-    if one is None:
-        return _same(encode(NULL), len(rows))
-    if attribute is None:
+    if one is None or attribute is None:
         return _same(encode(NULL), len(rows))
     if attribute.source == "clock" or (one.class_id, attribute.index) == _TIME:
         octets = meter.face.octets(rows.shown_us, meter.state.clock_status)
@@ -272,12 +282,14 @@ def number_cells(
 ) -> OctetArray:
     """Numbers in the type of their attribute, tags before them."""
     tag = attribute.tag or default
-    octets = found.astype(_NUMBER_FORMATS[tag])
-    return _cells(bytes((tag,)), octets.view(np.uint8).reshape(len(found), octets.itemsize))
+    cells = np.empty(len(found), _NUMBER_CELLS[tag])
+    cells["tag"] = tag
+    cells["number"] = found
+    return cells.view(np.uint8).reshape(len(found), cells.itemsize)
 
 
 def _same(cell: bytes, count: int) -> OctetArray:
-    return np.broadcast_to(np.frombuffer(cell, np.uint8), (count, len(cell)))
+    return np.frombuffer(cell * count, np.uint8).reshape(count, len(cell))
 
 
 def _cells(prefix: bytes, octets: OctetArray) -> OctetArray:
