@@ -115,6 +115,13 @@ class Measuring:
         spans = self.state.cuts.get(medium)
         return np.where(spans.covering(at_us), 0, values) if spans else values
 
+    def measured_at(self, quantity: str, at_us: int) -> int:
+        """The same at one moment."""
+        medium, state = self.medium(quantity), self.state
+        if state.dark or state.cuts.get(medium) or state.tariffs or state.loads:
+            return int(self.measured(quantity, np.array([at_us], np.int64))[0])
+        return self.sources[medium].measured_at(quantity, at_us)
+
     def wanted(self, quantity: str, at_us: Int64Array) -> Int64Array:
         """What would be measured if nothing were cut off."""
         values = self._usual(quantity, at_us)

@@ -78,12 +78,15 @@ def numbers(
 
 
 def number_at(meter: Meter, attribute: ModelAttribute, rows: Rows, resets: Resets = NONE) -> int:
-    """The same at the last row; of registers, which are read most, without arrays of one."""
+    """The same at the last row; of what holds now, which is read most, without arrays of one."""
     quantity, measuring = attribute.source, meter.measuring
     assert quantity is not None
-    is_register = attribute.statistic is Statistic.MOMENT and QUANTITIES[quantity].cumulative
-    if is_register and measuring.has(quantity) and not meter.heard_every_s(quantity):
-        return _scaled(measuring.total(quantity, int(rows.at_us[-1])), attribute, quantity)
+    is_moment = attribute.statistic is Statistic.MOMENT
+    if is_moment and measuring.has(quantity) and not meter.heard_every_s(quantity):
+        at_us = int(rows.at_us[-1])
+        cumulative = QUANTITIES[quantity].cumulative
+        raw = (measuring.total if cumulative else measuring.measured_at)(quantity, at_us)
+        return _scaled(raw, attribute, quantity)
     return int(numbers(meter, attribute, rows[-1:], resets)[-1])
 
 

@@ -162,9 +162,19 @@ class MeteredSource:
             raise KeyError(quantity)
         return _METHODS[quantity](self._moments(at_us))
 
+    def measured_at(self, quantity: str, at_us: int) -> int:
+        """See `Source`."""
+        total, ledger = _POWERS.get(quantity), self.ledger
+        number, row = divmod((at_us - 1) // _SLOT_US, SLOTS_PER_DAY)
+        if total is None or quantity not in self.layout.momentary or number < ledger.first_day:
+            return int(self.measured(quantity, np.array([at_us]))[0])
+        day = ledger.day(number)
+        sums = (ledger.sums(day, stream) for stream in self.layout.sums[total].streams)
+        return _SLOTS_PER_HOUR * sum(int(one[row + 1]) - int(one[row]) for one in sums)
+
     def momentary(self, quantity: str, at: datetime) -> int:
         """See `Source`."""
-        return int(self.measured(quantity, np.array([(at - _EPOCH) // _MICROSECOND]))[0])
+        return self.measured_at(quantity, (at - _EPOCH) // _MICROSECOND)
 
     def rate(self, at_us: int) -> int:
         """See `Source`."""
@@ -353,20 +363,29 @@ def _computed_voltages(source: MeteredSource, days: list[Day], phase: int) -> In
     return np.minimum(np.maximum(np.rint(voltage), bounds[0]), bounds[1]).astype(np.int16)
 
 
+def _powers() -> Mapping[str, str]:
+    """Each power, and the register that grows by it, in whatever rate."""
+    found = {
+        f"{d}_{unit}": f"{d}_{unit}h" for d in ("import", "export") for unit in ("w", "var", "va")
+    }
+    for phase in (1, 2, 3):
+        found |= {f"{d}_w_l{phase}": f"{d}_wh_l{phase}" for d in ("import", "export")}
+    return MappingProxyType(found)
+
+
+_POWERS: Final = _powers()
+
+
 def _methods() -> Mapping[str, Callable[[_Moments], Int64Array]]:
     found: dict[str, Callable[[_Moments], Int64Array]] = {
         "current_n_ca": _Moments.neutral_current,
         "power_factor_pm": lambda moments: moments.power_factor,
         "frequency_mhz": _Moments.frequency,
     }
-    powers = [
-        (f"{d}_{unit}", f"{d}_{unit}h") for d in ("import", "export") for unit in ("w", "var", "va")
-    ]
     for phase in (1, 2, 3):
-        powers += [(f"{d}_w_l{phase}", f"{d}_wh_l{phase}") for d in ("import", "export")]
         found[f"voltage_l{phase}_dv"] = partial(_Moments.voltage, phase=phase)
         found[f"current_l{phase}_ca"] = partial(_Moments.current, phase=phase)
-    for name, total in powers:
+    for name, total in _POWERS.items():
         found[name] = partial(_Moments.power, total=total)
     return MappingProxyType(found)
 

@@ -157,6 +157,19 @@ def test_years_of_days_are_as_good_as_one(kind: str) -> None:
     assert one.totals(name, grid).tolist() == [single.total(name, int(at)) for at in grid]
 
 
+@pytest.mark.parametrize("kind", LOADS)
+def test_what_is_measured_at_one_moment_is_as_among_many(kind: str) -> None:
+    one = source(kind, 2, 5, BERLIN, 3, 2)
+    installed_us = int(one.installed_at.timestamp()) * 1_000_000
+    at_us = np.array(
+        [installed_us, installed_us + 1, us(2026, 7, 1), us(2026, 7, 1) + SLOT_US // 3]
+    )
+    for name in sorted(one.quantities - set(cumulative(one))):
+        single = again(one)
+        singly = [single.measured_at(name, int(at)) for at in at_us]
+        assert singly == one.measured(name, at_us).tolist()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_before_the_installation(kind: str) -> None:
     one = source(kind, 1, 3, BERLIN)
