@@ -156,7 +156,7 @@ class MeterKind:
         """The model's table [meter]."""
         return self.model.meter or _NO_METER
 
-    @property
+    @cached_property
     def main_client(self) -> ModelClient:
         """The client that head-ends use."""
         return main_client(self.clients.values())

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from hes_simulators.energy.calendar import by_kind, local_day
 from hes_simulators.energy.grid import SLOTS_PER_DAY
@@ -53,6 +52,7 @@ _SELF_USE: Final = 0.65
 # A quarter-hour is no instant: a little is bought and sold even when the other outweighs it.
 _BOUGHT_AT_LEAST: Final = 0.03
 _SOLD_AT_LEAST: Final = 0.02
+_BY_WEEKDAY: Final = np.array([0.95] * 5 + [1.12] * 2)
 # Of the peaks in the morning and in the evening.
 _WIDTHS_H: Final = np.array([[1.1], [2.2]])
 
@@ -111,13 +111,12 @@ class Household:
 
     def day_energy(self, days: Int64Array) -> DayEnergy:
         """The energy of each UTC day; bought and sold are exact."""
-        season = 1.0 + self.winter_share * self.region.season * np.cos(
-            2 * np.pi * (days - 15) / DAYS_PER_YEAR
-        )
-        weekend = np.where(_weekend(days), 1.12, 0.95)
+        season = 1.0 + self.winter_share * self.region.season * self.region.midwinter(days)
+        # 1970-01-01 was a Thursday; weeks, and weeks away, begin on Mondays.
+        weeks, weekdays = np.divmod(days + 3, 7)
+        weekend = _BY_WEEKDAY[weekdays]
         mood = np.exp(0.16 * normal(self._key("day"), days))
-        # 1970-01-01 was a Thursday; weeks away begin on Mondays.
-        away = uniform(self._key("away"), (days + 3) // 7) < _AWAY_SHARE
+        away = uniform(self._key("away"), weeks) < _AWAY_SHARE
         load = self.annual_wh / DAYS_PER_YEAR * season * weekend * mood
         load *= np.where(away, 0.8 * self.base_share, 1.0)
         if not self.solar_wp:
@@ -252,7 +251,3 @@ def _usual_of(octets: bytes, weekend: bool) -> _Usual:
         noon=(0.55 if weekend else 0.25) * bump(hours, 12.6, 1.5),
         awake=np.where((hours > 6.5) & (hours < 22.5), 0.12, 0.0),
     )
-
-
-def _weekend(days: Int64Array) -> npt.NDArray[np.bool_]:
-    return (days + 3) % 7 >= 5

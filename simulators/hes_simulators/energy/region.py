@@ -8,6 +8,7 @@ frequency; not what a meter makes of them. Pure functions of (seed, name, time).
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -24,6 +25,7 @@ _FITTED_LATITUDE = 51.0
 _MOODS = 1009  # days after which they come again; prime, so that no week or year sees it
 # Days whose weather is looked up: whatever meter is read, it was these that it has seen.
 _TABLE_FROM, _TABLE_DAYS = 19_700, 4_096
+_TABLE: Final[Int64Array] = np.arange(_TABLE_FROM, _TABLE_FROM + _TABLE_DAYS)
 
 
 @attrs.frozen
@@ -49,21 +51,23 @@ class Region:
         """How much seasons matter: 1 in middle Europe, 0 on the equator, negative in the south."""
         return float(np.clip(self.place.latitude / _FITTED_LATITUDE, -1.0, 1.0))
 
+    def midwinter(self, days: Int64Array) -> FloatArray:
+        """How near each day is to the middle of January, -1 to 1: a looked-up cosine."""
+        places = _places(days)
+        return _midwinter(days) if places is None else _midwinters()[places]
+
     def clearness(self, days: Int64Array) -> FloatArray:
         """
         How much of the clear sky's yield each day gets, up to 1: low in runs, lower in winter.
 
         Args: days: since 1970-01-01.
         """
-        places = days - _TABLE_FROM
-        if len(days) and places.min() >= 0 and places.max() < _TABLE_DAYS:
-            known: FloatArray = self._clearness_table[places]
-            return known
-        return self._clearness(days)
+        places = _places(days)
+        return self._clearness(days) if places is None else self._clearness_table[places]
 
     @cached_property
     def _clearness_table(self) -> FloatArray:
-        return self._clearness(np.arange(_TABLE_FROM, _TABLE_FROM + _TABLE_DAYS))
+        return self._clearness(_TABLE)
 
     def _clearness(self, days: Int64Array) -> FloatArray:
         key = self._weather_key
@@ -111,6 +115,24 @@ class Region:
     @property
     def _named(self) -> tuple[str, ...]:
         return (self.name,) if self.name else ()
+
+
+def _places(days: Int64Array) -> Int64Array | None:
+    """Where days are in tables; None: not all are."""
+    if not len(days) or days.min() < _TABLE_FROM or days.max() >= _TABLE_FROM + _TABLE_DAYS:
+        return None
+    places: Int64Array = days - _TABLE_FROM
+    return places
+
+
+def _midwinter(days: Int64Array) -> FloatArray:
+    found: FloatArray = np.cos(2 * np.pi * (days - 15) / DAYS_PER_YEAR)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _midwinters() -> FloatArray:
+    return _midwinter(_TABLE)
 
 
 @lru_cache(maxsize=16)
