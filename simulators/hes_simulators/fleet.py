@@ -32,6 +32,7 @@ from hes_simulators.datagrams import Datagrams
 from hes_simulators.dial_in import DialIns
 from hes_simulators.door import Door
 from hes_simulators.faults import FaultPlan
+from hes_simulators.garbage import seldom_collected
 from hes_simulators.known_models import simulated_model
 from hes_simulators.listeners import connect_from, open_listeners
 from hes_simulators.meter import Meter, MeterKind, Security
@@ -204,17 +205,18 @@ class Fleet:
             for listener in listeners:
                 listener.close()
             raise
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(serve_connections, listeners, self._door.serve)
-            if self._datagrams is not None:
-                nursery.start_soon(self._datagrams.serve, self._meter_by_datagram)
-            for agenda in self._agendas:
-                nursery.start_soon(agenda.run)
-            nursery.start_soon(self._pushes.run)
-            nursery.start_soon(self._dial_ins.run, self._pushes)
-            self._dial_ins.begin()
-            self._pushes.begin()
-            task_status.started()
+        with seldom_collected():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serve_connections, listeners, self._door.serve)
+                if self._datagrams is not None:
+                    nursery.start_soon(self._datagrams.serve, self._meter_by_datagram)
+                for agenda in self._agendas:
+                    nursery.start_soon(agenda.run)
+                nursery.start_soon(self._pushes.run)
+                nursery.start_soon(self._dial_ins.run, self._pushes)
+                self._dial_ins.begin()
+                self._pushes.begin()
+                task_status.started()
 
     async def let_rest(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Forget, until cancelled, what was worked out for meters at which nobody looks."""

@@ -246,9 +246,9 @@ class Pushes:
         push.attempts += 1
         octets = 0
         try:
-            with trio.fail_after(self._settings.push_timeout_s):
+            with trio.move_on_after(self._settings.push_timeout_s) as in_time:
                 octets = await self._attempt(push, target)
-        except (OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
             outcome = "failed"
         except UnconfirmedError:
             outcome = "unconfirmed"
@@ -264,6 +264,8 @@ class Pushes:
             outcome = "failed"
         else:
             outcome = "sent" if octets else "kept back"
+        if in_time.cancelled_caught:
+            outcome = "failed"
         self._tell(push, octets, target, outcome)
         if outcome in ("sent", "kept back"):
             self._counters.pushes_sent += 1
