@@ -191,10 +191,10 @@ objects, contents of profiles, codes. None imitates the firmware of a real produ
 
 What a simulated meter does not go by, it does not take: its object list shows no such right, and
 who tries gets `read-write-denied`. So for times of the model's own schedules, scripts, the rule
-of daylight saving, what a limiter or register monitor watches, resets of energy, and the configuration
-of charges and accounts. A push destination is taken if it is one that the fleet allows
-(`--push-destination`), communication windows if they are of every day, a calendar if its seasons begin
-at midnight and its rates at quarter-hours.
+of daylight saving, what a limiter or register monitor watches, resets of energy, and the
+configuration of charges and accounts. A push destination is taken if it is one that the fleet
+allows (`--push-destination`), communication windows if they are of every day, a calendar if its
+seasons begin at midnight and its rates at quarter-hours.
 """
 
 if __name__ == "__main__":
