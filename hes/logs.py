@@ -2,7 +2,8 @@
 Structured logs on stderr: one configuration for every process.
 
 Events are `noun_verb_past` with fields; identifiers, not objects; never keys, passwords or
-deciphered APDUs. People get colours on a terminal, machines get JSON lines.
+deciphered APDUs: so no traceback shows what variables held. People get colours on a terminal,
+machines get JSON lines.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def configure(settings: LogSettings, process: str) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[

@@ -45,15 +45,27 @@ def _no_logger_is_kept() -> Iterator[None]:
             "configure",
             lambda **given: configure(**given | {"cache_logger_on_first_use": False}),
         )
+        _log_plainly()
         yield
 
 
+def _log_plainly() -> None:
+    """As by default, but for rich tracebacks: half a second each, and a meter's keys in them."""
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.reset_defaults()
+    *processors, _ = structlog.get_config()["processors"]
+    structlog.configure(processors=[*processors, plain])
+    structlog.contextvars.clear_contextvars()
+
+
 @pytest.fixture(autouse=True)
-def _logs_are_the_tests_own() -> Iterator[None]:
+def _logs_are_the_tests_own(_no_logger_is_kept: None) -> Iterator[None]:
+    before = structlog.get_config()
     yield
-    if structlog.is_configured():
-        structlog.reset_defaults()
-        structlog.contextvars.clear_contextvars()
+    if structlog.get_config() != before:
+        _log_plainly()
 
 
 def _say(line: str) -> None:
