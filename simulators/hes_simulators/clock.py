@@ -38,6 +38,7 @@ _DST_BIT: Final = 0x80
 _UNSPECIFIED: Final = -0x8000
 # Rows of one grid are the same in all meters whose clocks run true.
 _SHARED_CELLS: Final = 256
+_SHARED_ROWS: Final = 1024
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2099
 """The years that the calendar of a meter has."""
@@ -210,7 +211,21 @@ class EveryPeriod:
         """See `Grid`."""
         last = (to_us - self.phase_us) // self.period_us
         first = max((after_us - self.phase_us) // self.period_us + 1, last - most + 1)
-        return np.arange(first, last + 1) * self.period_us + self.phase_us
+        return _periods(self, first, last)
+
+
+def _periods(grid: EveryPeriod, first: int, last: int) -> Int64Array:
+    # A load profile holds the same moments in most meters of a model.
+    return (_shared_periods if last - first < _SHARED_ROWS else _fresh_periods)(grid, first, last)
+
+
+def _fresh_periods(grid: EveryPeriod, first: int, last: int) -> Int64Array:
+    found: Int64Array = np.arange(first, last + 1) * grid.period_us + grid.phase_us
+    found.setflags(write=False)
+    return found
+
+
+_shared_periods: Final = lru_cache(maxsize=_SHARED_CELLS)(_fresh_periods)
 
 
 @attrs.frozen
@@ -355,7 +370,9 @@ class MeterClock:
                     if not len(shown):
                         break
                     to_us = int(shown[0]) - 1
-                    at = np.minimum(np.maximum(segment.true_us(shown), begin_us), end_us)
+                    at = shown
+                    if segment.offset_us or segment.drift_ppb:
+                        at = np.minimum(np.maximum(segment.true_us(shown), begin_us), end_us)
                     if dark:
                         lit = ~dark.covering(at)
                         at, shown = at[lit], shown[lit]

@@ -18,7 +18,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from hes_simulators.energy.division import among_banded_slots, among_parts
+from hes_simulators.energy.division import among_banded_slots, among_parts, among_slots
 from hes_simulators.energy.grid import SLOTS_PER_DAY
 from hes_simulators.energy.installation import EXPORT, IMPORT, Installation, slots_of
 from hes_simulators.energy.layout import Layout
@@ -362,8 +362,11 @@ class Ledger:
             for day in opened:
                 day.sums[stream] = _NOTHING
             return
-        banded = np.array([0 if day.bands is None else day.bands for day in opened], np.int8)
-        sums = among_banded_slots(totals, weights, banded)
+        if self.layout.rates == 1:
+            sums = among_slots(totals[:, 0], weights)
+        else:
+            banded = np.array([0 if day.bands is None else day.bands for day in opened], np.int8)
+            sums = among_banded_slots(totals, weights, banded)
         for day, row in zip(opened, sums, strict=True):
             held = np.zeros(SLOTS_PER_DAY + 1, np.int32)
             held[1:] = row

@@ -196,8 +196,14 @@ class MeteredSource:
 
 
 def _opening(registers: Int64Array, wanted: Sum) -> int:
-    found = (registers[stream] for stream in wanted.streams)
-    return sum(int(one.sum() if wanted.band is None else one[wanted.band]) for one in found)
+    opening = 0
+    for stream in wanted.streams:
+        by_band = registers[stream]
+        if wanted.band is None and len(by_band) > 1:
+            opening += int(by_band.sum())
+        else:
+            opening += int(by_band[wanted.band or 0])
+    return opening
 
 
 @attrs.frozen(eq=False)
