@@ -250,6 +250,7 @@ class EveryMonth:
         return _of_years(self.zone, after_us, to_us, monthly=True)[-most:]
 
 
+@lru_cache(maxsize=_SHARED_CELLS)
 def grid(period_s: int, face: Face) -> Grid:
     """The grid of a capture period: local midnights for a day or more, else from midnight on."""
     if period_s >= DAY_S:

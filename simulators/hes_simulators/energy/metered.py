@@ -35,6 +35,7 @@ from hes_simulators.randomness import Int64Array, normal, stream_key
 _SLOT_US: Final = SLOT_S * 1_000_000
 _DAY_US: Final = SLOTS_PER_DAY * _SLOT_US
 _SLOTS_PER_HOUR: Final = 3600 // SLOT_S
+_NONE: Final = np.empty(0, np.int64)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -137,9 +138,7 @@ class MeteredSource:
         openings = [
             _opening(registers, wanted) for registers in registers_of(rows.days, wanted.streams)
         ]
-        if len(openings) == 1:
-            return values + openings[0]
-        return values + np.array(openings, np.int64)[rows.places]
+        return values + rows.spread(openings)
 
     def _placed(self, at_us: Int64Array) -> tuple[_Rows, Int64Array | None]:
         """
@@ -211,13 +210,14 @@ class _Rows:
     """
     Slots of a ledger: of slot i, `days[places[i]]` is the day and `rows[i]` its number there.
 
-    `span`, where all follow one another, is where they lie in these days' slots.
+    `span`, where all follow one another, is where they lie in these days' slots, and stands for
+    both.
     """
 
     ledger: Ledger
     days: list[Day]
-    places: Int64Array
-    rows: Int64Array
+    places: Int64Array = _NONE
+    rows: Int64Array = _NONE
     span: slice | None = None
 
     @classmethod
@@ -226,23 +226,26 @@ class _Rows:
         Args: slots: sorted. since_midnight: power and voltage of the slot before the first will be
             asked for next, as where a profile is read from midnight on: both days cost as one.
         """
+        count = len(slots)
+        if not count:
+            return cls(ledger, [])
+        first, row = divmod(int(slots[0]), SLOTS_PER_DAY)
+        span = slice(row, row + count)
+        if count == 1:
+            return cls(ledger, [ledger.day(first)], span=span)
+        if slots[-1] - slots[0] == count - 1 and (slots[1:] > slots[:-1]).all():
+            wanted = list(range(first, int(slots[-1]) // SLOTS_PER_DAY + 1))
+            return cls(ledger, cls._days(ledger, wanted, since_midnight), span=span)
         numbers, rows = np.divmod(slots, SLOTS_PER_DAY)
-        if len(slots) == 1:
-            return cls(ledger, [ledger.day(int(numbers[0]))], np.zeros(1, np.int64), rows)
-        if not len(slots):
-            return cls(ledger, [], numbers, rows)
-        first, last = int(numbers[0]), int(numbers[-1])
-        span = None
-        if last - first <= 1:
-            wanted, places = list(range(first, last + 1)), numbers - first
-            if slots[-1] - slots[0] == len(slots) - 1 and (slots[1:] > slots[:-1]).all():
-                span = slice(int(rows[0]), int(rows[0]) + len(slots))
-        else:
-            distinct, places = np.unique(numbers, return_inverse=True)
-            wanted = distinct.tolist()
-        if since_midnight and first > ledger.first_day:
-            return cls(ledger, ledger.days([first - 1, *wanted])[1:], places, rows, span)
-        return cls(ledger, ledger.days(wanted), places, rows, span)
+        distinct, places = np.unique(numbers, return_inverse=True)
+        days = cls._days(ledger, distinct.tolist(), since_midnight)
+        return cls(ledger, days, places, rows)
+
+    @staticmethod
+    def _days(ledger: Ledger, wanted: list[int], since_midnight: bool) -> list[Day]:
+        if since_midnight and wanted[0] > ledger.first_day:
+            return ledger.days([wanted[0] - 1, *wanted])[1:]
+        return ledger.days(wanted)
 
     def starts(self, stream: int, band: int | None) -> Int64Array:
         """The running sums of a stream at each slot's start, within its day."""
@@ -252,6 +255,13 @@ class _Rows:
         """The running sums of a stream at each slot's start and end, within its day."""
         table = self.ledger.table(self.days, stream, band)
         return self.pick(table[:, :-1]), self.pick(table[:, 1:])
+
+    def spread(self, by_day: list[int]) -> Int64Array | int:
+        """A number for each of the days, to all of its slots."""
+        if len(by_day) == 1:
+            return by_day[0]
+        each = np.array(by_day, np.int64)
+        return each[self.places] if self.span is None else each.repeat(SLOTS_PER_DAY)[self.span]
 
     def pick(self, table: npt.NDArray[np.signedinteger]) -> Int64Array:
         """Of a table, days x 96, the element of each slot."""
