@@ -25,6 +25,7 @@ from hes_protocol.client import (
 from hes_protocol.errors import RemoteProtocolError
 from hes_protocol.models.objects import ModelClient
 from hes_protocol.security import Protection, SuiteKeys, protect
+from hes_protocol.security.key_wrap import KeyId
 from hes_protocol.security.mechanisms import NEED_TITLES
 from hes_protocol.wrapper import HEADER_OCTETS, WrapperFrame, WrapperLink
 from hes_protocol.xdlms import Ciphered
@@ -97,15 +98,17 @@ class Attacker:
     def settings(self, **changes: object) -> ClientSettings:
         """As the client's settings should be."""
         keyring = Keyring.of(self.meter)
-        keys = keyring.keys(self.client) if is_ciphering(self.client) else None
-        titled = keys is not None or self.client.mechanism in NEED_TITLES
+        ciphers = is_ciphering(self.client)
+        titled = ciphers or self.client.mechanism in NEED_TITLES
         settings = ClientSettings(
             client_sap=self.client.sap,
             server_sap=self.meter.server_sap,
             mechanism=self.client.mechanism,
             secret=keyring.secret(self.client),
-            encryption_key=None if keys is None else keys.encryption,
-            authentication_key=None if keys is None else keys.authentication,
+            encryption_key=keyring.key(self.client, KeyId.GLOBAL_UNICAST_ENCRYPTION)
+            if ciphers
+            else None,
+            authentication_key=keyring.key(self.client, KeyId.AUTHENTICATION) if ciphers else None,
             system_title=TITLE if titled else None,
             protection=self.client.protection,
             challenge=CHALLENGE,
@@ -154,9 +157,12 @@ class Attacker:
         """The APDU by the right keys and a fresh counter; as it is where there are no keys."""
         if not is_ciphering(self.client) or not apdu:
             return apdu
-        keys = Keyring.of(self.meter).keys(self.client)
+        keyring = Keyring.of(self.meter)
         protection = self.client.protection or Protection.AUTHENTICATED_ENCRYPTED
-        suite = SuiteKeys(keys.encryption, keys.authentication)
+        suite = SuiteKeys(
+            keyring.key(self.client, KeyId.GLOBAL_UNICAST_ENCRYPTION),
+            keyring.key(self.client, KeyId.AUTHENTICATION),
+        )
         content = protect(suite, TITLE, protection, next(self.counters), apdu)
         tag = GLO_TAGS.get(apdu[0], GENERAL_GLO)
         return Ciphered(tag, content, TITLE if tag == GENERAL_GLO else None).encode()

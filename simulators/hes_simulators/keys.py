@@ -50,6 +50,13 @@ _PRE_ESTABLISHED: Final = "pre-established"
 # What a security context keeps, by name.
 _SECRET, _POLICY, _GENERATION_NAME, _USED = "secret", "policy", "generation", "keys-used"
 _KEY_NAMES: Final = {key_id: f"key-{int(key_id)}" for key_id in KeyId}
+# What a key is derived from.
+_PURPOSES: Final = {
+    KeyId.GLOBAL_UNICAST_ENCRYPTION: "ek",
+    KeyId.AUTHENTICATION: "ak",
+    KeyId.GLOBAL_BROADCAST_ENCRYPTION: "gbek",
+    KeyId.MASTER: "kek",
+}
 
 
 @lru_cache(maxsize=1024)
@@ -83,16 +90,6 @@ def is_ciphering(client: ModelClient) -> bool:
     return client.mechanism is Mechanism.HLS_GMAC or bool(client.protection)
 
 
-@attrs.frozen
-class Keys:
-    """One client's keys of suite 0, 16 octets each."""
-
-    encryption: bytes = attrs.field(repr=False)
-    authentication: bytes = attrs.field(repr=False)
-    broadcast: bytes = attrs.field(repr=False)
-    master: bytes = attrs.field(repr=False)
-
-
 class Keyring:
     """The secrets and keys of one meter as its clients' next associations go by them."""
 
@@ -111,24 +108,17 @@ class Keyring:
         """Where the state keeps a client's keys and policy."""
         return context_of(self._sap(client))
 
-    def keys(self, client: ModelClient) -> Keys:
-        """The keys, seeded or transferred."""
-        context = self.context(client)
-
-        def key(key_id: KeyId, purpose: str, of_identity: bytes | None = None) -> bytes:
-            kept: bytes | None = self._state.peek(context, _KEY_NAMES[key_id])
-            if kept is not None:
-                return kept
-            if self._sap(client) == self._main_sap and of_identity is not None:
-                return of_identity
-            return _derived(self._identity, f"{purpose}/{self._sap(client)}")
-
-        return Keys(
-            key(KeyId.GLOBAL_UNICAST_ENCRYPTION, "ek", self._identity.encryption_key),
-            key(KeyId.AUTHENTICATION, "ak", self._identity.authentication_key),
-            key(KeyId.GLOBAL_BROADCAST_ENCRYPTION, "gbek"),
-            key(KeyId.MASTER, "kek"),
-        )
+    def key(self, client: ModelClient, key_id: KeyId) -> bytes:
+        """A key of suite 0, 16 octets, seeded or transferred."""
+        kept: bytes | None = self._state.peek(self.context(client), _KEY_NAMES[key_id])
+        if kept is not None:
+            return kept
+        sap = self._sap(client)
+        if sap == self._main_sap and key_id is KeyId.GLOBAL_UNICAST_ENCRYPTION:
+            return self._identity.encryption_key
+        if sap == self._main_sap and key_id is KeyId.AUTHENTICATION:
+            return self._identity.authentication_key
+        return _derived(self._identity, f"{_PURPOSES[key_id]}/{sap}")
 
     def secret(self, client: ModelClient) -> bytes | None:
         """The password or HLS secret; None where the mechanism needs none."""
@@ -167,7 +157,11 @@ class Keyring:
         quirks = kind.quirks
         hls_object = quirks.hls_object.get(client.sap)
         standing = client.name == _PRE_ESTABLISHED
-        keys = self.keys(client) if is_ciphering(client) else None
+        ciphers = is_ciphering(client)
+
+        def key(key_id: KeyId, *, needed: bool = ciphers) -> bytes | None:
+            return self.key(client, key_id) if needed else None
+
         return ServerAssociation(
             client_sap=client.sap,
             mechanism=client.mechanism,
@@ -175,9 +169,9 @@ class Keyring:
             hls_object=(
                 REPLY_TO_HLS if hls_object is None else Method(_CLASS_ASSOCIATION, hls_object, 1)
             ),
-            encryption_key=None if keys is None else keys.encryption,
-            authentication_key=None if keys is None else keys.authentication,
-            broadcast_key=keys.broadcast if keys is not None and standing else None,
+            encryption_key=key(KeyId.GLOBAL_UNICAST_ENCRYPTION),
+            authentication_key=key(KeyId.AUTHENTICATION),
+            broadcast_key=key(KeyId.GLOBAL_BROADCAST_ENCRYPTION, needed=ciphers and standing),
             minimum_protection=self.policy(client),
             max_receive_pdu_size=kind.max_receive_pdu_size,
             conformance=client.conformance,
@@ -242,7 +236,9 @@ def change(
         kept = state.of(keyring.context(client))
         encryption = keys.get(KeyId.GLOBAL_UNICAST_ENCRYPTION)
         if encryption is not None and not keep_counters:
-            used = kept.setdefault(_USED, [_digest(keyring.keys(client).encryption)])
+            used = kept.setdefault(
+                _USED, [_digest(keyring.key(client, KeyId.GLOBAL_UNICAST_ENCRYPTION))]
+            )
             kept[_GENERATION_NAME] = _place(used, _digest(encryption))
         kept |= {_KEY_NAMES[key_id]: key for key_id, key in keys.items()}
     for other in meter.clients.values():

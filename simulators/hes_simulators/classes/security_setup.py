@@ -127,7 +127,7 @@ def _transfer(meter: Meter, one: ModelObject, client: ModelClient, data: Data | 
         transfers = read_key_transfer_data(data)
     except EncodingError:
         raise Refused(TYPE_UNMATCHED) from None
-    master = keys.Keyring.of(meter).keys(client).master
+    master = keys.Keyring.of(meter).key(client, KeyId.MASTER)
     changed: dict[KeyId, bytes] = {}
     for transfer in transfers:
         try:

@@ -52,7 +52,7 @@ def keyed(text: str = MODEL) -> RulerMeter:
 
 
 def master(meter: RulerMeter) -> bytes:
-    return Keyring.of(meter).keys(meter.clients[1]).master
+    return Keyring.of(meter).key(meter.clients[1], KeyId.MASTER)
 
 
 def transfer(meter: RulerMeter, **wrapped: bytes) -> ActionResultCode:

@@ -213,8 +213,10 @@ def test_a_key_changed_over_the_line_is_the_next_associations_and_survives_a_res
     attacker = place.attacker()
     assert attacker.associate()
     client = place.meter.clients[MANAGEMENT]
-    old = Keyring.of(place.meter).keys(client)
-    transfer = KeyTransfer(KeyId.GLOBAL_UNICAST_ENCRYPTION, wrap_key(old.master, NEW_KEY))
+    keyring = Keyring.of(place.meter)
+    old = keyring.key(client, KeyId.GLOBAL_UNICAST_ENCRYPTION)
+    wrapped = wrap_key(keyring.key(client, KeyId.MASTER), NEW_KEY)
+    transfer = KeyTransfer(KeyId.GLOBAL_UNICAST_ENCRYPTION, wrapped)
 
     action = ActionRequestNormal(Method(*TRANSFER), key_transfer_data([transfer])).encode()
     settings = attacker.settings()
@@ -231,11 +233,12 @@ def test_a_key_changed_over_the_line_is_the_next_associations_and_survives_a_res
     got = decode_apdu(_opened(suite, place.meter, attacker.say(more, protected=False)))
     assert isinstance(got, GetResponseNormal)
     # The next one goes by the new key, whose counters begin anew; the old key is of no use.
-    assert not place.associates(encryption_key=old.encryption)
+    assert not place.associates(encryption_key=old)
     assert place.associates()
     place.restart()
-    assert Keyring.of(place.meter).keys(client).encryption == NEW_KEY
-    assert not place.associates(encryption_key=old.encryption)
+    kept = Keyring.of(place.meter).key(client, KeyId.GLOBAL_UNICAST_ENCRYPTION)
+    assert kept == NEW_KEY
+    assert not place.associates(encryption_key=old)
     attacker = place.attacker()
     for _ in range(100):
         next(attacker.counters)

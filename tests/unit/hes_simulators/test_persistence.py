@@ -187,7 +187,8 @@ def test_what_was_added_at_once_is_there_however_the_fleet_ends(tmp_path: Path) 
     with path.open("a", encoding="utf-8") as torn:
         torn.write('{"index":4,"st')  # killed in the midst of the next
     found = StateFile(path, 1).load()
-    assert Keyring.of(fleet(found).meter(4)).keys(client).encryption == b"and then another"
+    keyring = Keyring.of(fleet(found).meter(4))
+    assert keyring.key(client, KeyId.GLOBAL_UNICAST_ENCRYPTION) == b"and then another"
     StateFile(path, 1).add(3, found[4])
     assert set(StateFile(path, 1).load()) == {3, 4}
 
