@@ -8,7 +8,9 @@ like networks and broadcasts to whoever reads a log.
 
 from __future__ import annotations
 
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
+from socket import inet_ntoa
 from typing import Final
 
 import attrs
@@ -38,7 +40,7 @@ class MeterNetwork:
         if not network.subnet_of(LOOPBACK):
             raise NetworkError(f"{network} is not inside {LOOPBACK}")
 
-    @property
+    @cached_property
     def capacity(self) -> int:
         """How many meters have room."""
         if self.network.prefixlen <= 24:
@@ -51,10 +53,17 @@ class MeterNetwork:
 
         Raises: NetworkError: the network is full before that.
         """
+        return IPv4Address(self._number(index))
+
+    def host(self, index: int) -> str:
+        """The same as text, in less time. Raises: NetworkError."""
+        return inet_ntoa(self._number(index).to_bytes(4, "big"))
+
+    def _number(self, index: int) -> int:
         if not 0 <= index < self.capacity:
             raise NetworkError(f"{self.network} has room for {self.capacity} meters")
         block, within = divmod(index + self._skipped, _USABLE)
-        return IPv4Address(self._first_block + block * _BLOCK + 1 + within)
+        return self._first_block + block * _BLOCK + 1 + within
 
     def index(self, address: IPv4Address) -> int | None:
         """Which meter has this address; None if it is nobody's."""
@@ -63,11 +72,11 @@ class MeterNetwork:
         block, within = divmod(int(address) - self._first_block, _BLOCK)
         return block * _USABLE + within - 1 - self._skipped
 
-    @property
+    @cached_property
     def _first_block(self) -> int:
         return int(self.network.network_address) & ~(_BLOCK - 1)
 
-    @property
+    @cached_property
     def _skipped(self) -> int:
         """Usable addresses of the first block that lie before a network smaller than a block."""
         return max(int(self.network.network_address) - self._first_block - 1, 0)

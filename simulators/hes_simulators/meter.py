@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import attrs
@@ -85,6 +85,7 @@ _CLOCK_RESERVE_US: Final = 7 * 86_400 * SECOND_US
 _DOUBTFUL: Final = 0x02
 _REBOOT: Final = "reboot"
 _DEFAULT_PERIOD_S: Final = 900
+_SHORT_OCTETS: Final = 32
 
 
 @attrs.frozen
@@ -516,6 +517,8 @@ class Meter:
             answer = self.value(one, column.attribute_index, self.kind.main_client.sap)
             if isinstance(answer, Data):
                 return answer
+            if isinstance(answer, bytes):
+                return _decoded(answer) if len(answer) <= _SHORT_OCTETS else decode_all(answer)
         return decode_all(self.encoded(one, column.attribute_index, column.data_index))
 
     def encoded(self, one: ModelObject, index: int, data_index: int) -> bytes:
@@ -554,3 +557,9 @@ class Meter:
         counter = self.next_counter
         self.state.next_counter = counter + 1
         return counter
+
+
+@lru_cache(maxsize=1024)
+def _decoded(octets: bytes) -> Data:
+    """Constants of models, for the most part: scalers and units, which each push says again."""
+    return decode_all(octets)

@@ -204,7 +204,7 @@ class Roster:
         """The address of a meter, which also its own connections come from."""
         if self.settings.port_base is not None:
             return LOOPBACK_HOST
-        return str(self.settings.network.address(self._address(index)))
+        return self.settings.network.host(self._address(index))
 
     def called(self, host: str, port: int) -> Called | None:
         """Who is meant by a local address; None: nobody. The first meter of a concentrator."""

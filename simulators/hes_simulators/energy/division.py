@@ -34,8 +34,6 @@ def among_banded_slots(totals: Int64Array, weights: FloatArray, bands: BandArray
 
     Args: totals: n x b. weights, bands: n x s; a band's number counts from 0.
     """
-    if totals.shape[1] == 1:
-        return among_slots(totals[:, 0], weights)
     sums = np.zeros(weights.shape, np.int64)
     for band in range(totals.shape[1]):
         sums += among_slots(totals[:, band], np.where(bands == band, weights, 0.0))

@@ -52,7 +52,7 @@ class Region:
         return float(np.clip(self.place.latitude / _FITTED_LATITUDE, -1.0, 1.0))
 
     def midwinter(self, days: Int64Array) -> FloatArray:
-        """How near each day is to the middle of January, -1 to 1: a looked-up cosine."""
+        """How near each day, in order, is to the middle of January: 1 there, -1 in July."""
         places = _places(days)
         return _midwinter(days) if places is None else _midwinters()[places]
 
@@ -60,7 +60,7 @@ class Region:
         """
         How much of the clear sky's yield each day gets, up to 1: low in runs, lower in winter.
 
-        Args: days: since 1970-01-01.
+        Args: days: since 1970-01-01, in order.
         """
         places = _places(days)
         return self._clearness(days) if places is None else self._clearness_table[places]
@@ -118,8 +118,8 @@ class Region:
 
 
 def _places(days: Int64Array) -> Int64Array | None:
-    """Where days are in tables; None: not all are."""
-    if not len(days) or days.min() < _TABLE_FROM or days.max() >= _TABLE_FROM + _TABLE_DAYS:
+    """Where days, in order, are in tables; None: not all are."""
+    if not len(days) or days[0] < _TABLE_FROM or days[-1] >= _TABLE_FROM + _TABLE_DAYS:
         return None
     places: Int64Array = days - _TABLE_FROM
     return places

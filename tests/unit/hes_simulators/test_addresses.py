@@ -25,6 +25,7 @@ def test_index_is_the_inverse_and_every_address_is_inside(network: str) -> None:
     meters = MeterNetwork(IPv4Network(network))
     addresses = [meters.address(index) for index in range(meters.capacity)]
     assert len(set(addresses)) == meters.capacity
+    assert [meters.host(index) for index in range(meters.capacity)] == list(map(str, addresses))
     assert all(address in meters.network for address in addresses)
     assert [meters.index(address) for address in addresses] == list(range(meters.capacity))
 
