@@ -174,7 +174,7 @@ class Measuring:
 
     def growth(self, quantity: str, from_us: Int64Array, to_us: Int64Array) -> Int64Array:
         """How much a register grew in each span."""
-        if len(to_us) and np.array_equal(from_us[1:], to_us[:-1]):
+        if len(to_us) and (from_us[1:] == to_us[:-1]).all():
             edges = np.concatenate([from_us[:1], to_us])
             medium = self.medium(quantity)
             source = self.sources[medium]

@@ -358,10 +358,11 @@ def _voltages(source: MeteredSource, days: list[Day], phase: int) -> Int64Array:
 
 def _computed_voltages(source: MeteredSource, days: list[Day], phase: int) -> Int64Array:
     ledger, nominal_dv = source.ledger, source.region.nominal_dv
-    used_wh, fed_wh = (
-        np.diff(ledger.table(days, source.layout.sums[f"{flow}_wh_l{phase}"].streams[0]))
+    used, fed = (
+        ledger.table(days, source.layout.sums[f"{flow}_wh_l{phase}"].streams[0])
         for flow in ("import", "export")
     )
+    used_wh, fed_wh = used[:, 1:] - used[:, :-1], fed[:, 1:] - fed[:, :-1]
     names = ("voltage-day", "voltage")
     if phase > 1:
         names = (f"voltage-l{phase}-day", f"voltage-l{phase}")
