@@ -376,8 +376,10 @@ def _computed_voltages(source: MeteredSource, days: list[Day], phase: int) -> In
         - kind.drop_dv * used_wh
         + kind.rise_dv * fed_wh
     ) * (nominal_dv / 2300)
-    bounds = nominal_dv * 9 // 10, nominal_dv * 11 // 10
-    return np.minimum(np.maximum(np.rint(voltage), bounds[0]), bounds[1]).astype(np.int16)
+    lowest, highest = nominal_dv * 9 // 10, nominal_dv * 11 // 10
+    whole = np.minimum(np.maximum(np.rint(voltage), lowest), highest)
+    found: Int64Array = whole.astype(np.int16)
+    return found
 
 
 def _powers() -> Mapping[str, str]:
