@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hes_protocol.axdr import Data, DataTag, decode_all, structure
+from hes_protocol.axdr import NULL, Data, DataTag, decode_all, structure
 from hes_protocol.cosem import Attribute, CosemDateTime, Obis, ObjectListEntry
 from hes_protocol.server import GetRequested
 from hes_protocol.xdlms.results import ActionResultCode, DataAccessResult
@@ -703,3 +703,51 @@ def test_an_idle_meter_costs_little(name: str) -> None:
     tracemalloc.stop()
     assert len(meters) == 50
     assert each < 4096
+
+
+def anything() -> st.SearchStrategy[Data]:
+    leaves: st.SearchStrategy[Any] = st.one_of(
+        st.just(NULL),
+        st.integers(0, 255).map(lambda v: Data(DataTag.UNSIGNED, v)),
+        st.integers(0, 255).map(lambda v: Data(DataTag.ENUM, v)),
+        st.integers(0, 2**32 - 1).map(lambda v: Data(DataTag.DOUBLE_LONG_UNSIGNED, v)),
+        st.integers(-(2**15), 2**15 - 1).map(lambda v: Data(DataTag.LONG, v)),
+        st.integers(0, 2**16 - 1).map(lambda v: Data(DataTag.LONG_UNSIGNED, v)),
+        st.booleans().map(lambda v: Data(DataTag.BOOLEAN, v)),
+        st.binary(max_size=14).map(lambda v: Data(DataTag.OCTET_STRING, v)),
+        st.binary(min_size=12, max_size=12).map(lambda v: Data(DataTag.DATE_TIME, v)),
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=4).flatmap(
+            lambda found: st.sampled_from([DataTag.ARRAY, DataTag.STRUCTURE]).map(
+                lambda tag: Data(tag, tuple(found))
+            )
+        ),
+        max_leaves=6,
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_whatever_is_written_or_invoked_it_goes_on_answering(data: st.DataObject) -> None:
+    """No SET and no ACTION, of whatever type, makes a meter fail, now or when it is read later."""
+    one = hands(
+        data.draw(st.sampled_from(["idis-single-phase", "dsmr-smr5", "is-15959-single-phase"]))
+    )
+    kind, sap = one.meter.kind, one.sap
+    objects = list(kind.served.visible(sap))
+    for _ in range(data.draw(st.integers(1, 5))):
+        each = data.draw(st.sampled_from(objects))
+        index = data.draw(st.integers(1, 12))
+        what = (each.class_id, str(each.obis))
+        given_data = data.draw(anything())
+        if data.draw(st.booleans()):
+            one.set(what, index, given_data)
+        else:
+            one.act(what, index, given_data)
+        one.after(minutes=data.draw(st.integers(0, 600)))
+    for each in objects:
+        for index in (2, 3, 4):
+            if index in each.attributes:
+                one.get((each.class_id, str(each.obis)), index)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,7 +20,6 @@ from hes_protocol.xdlms import (
 )
 from hes_protocol.xdlms.descriptor import AccessSelection, AttributeAccess
 from hes_protocol.xdlms.get import GetRequestWithList
-from hes_simulators.clock import moment
 from tests.attacker import FAMILIES, Attacker, clients_of, kind_of, meter_of
 from tests.strategies import trees
 
@@ -130,7 +127,7 @@ def test_a_frame_with_a_flipped_bit_does_what_nobody_asked_for_at_no_time(name: 
 @DRAWN
 @given(data=st.data())
 def test_whatever_is_written_or_invoked_the_meter_goes_on(name: str, data: st.DataObject) -> None:
-    """Random objects, attributes, methods and values, some of which are taken; and time goes by."""
+    """Random objects, attributes, methods and values, some of which are taken."""
     attacker = opened(name)
     served = [
         one
@@ -155,8 +152,6 @@ def test_whatever_is_written_or_invoked_the_meter_goes_on(name: str, data: st.Da
                 attribute = Attribute(one.class_id, one.obis, data.draw(st.integers(1, 20)))
                 apdu = GetRequestNormal(attribute, selection).encode()
         is_answered(attacker, apdu)
-        later = timedelta(minutes=data.draw(st.integers(0, 600)))
-        attacker.meter.advance(moment(attacker.meter.now_us) + later)
     for one in served:
         for index in one.attributes:
             if (one.class_id, index) != (7, 2):  # long, and not what this is about
