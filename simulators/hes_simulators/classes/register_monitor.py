@@ -13,6 +13,7 @@ action_down); actions has as many elements as thresholds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -138,10 +139,15 @@ def _check(meter: Meter, item: Data) -> None:
 
 
 def _monitored(meter: Meter, one: ModelObject) -> tuple[CaptureObject, ModelAttribute]:
-    text = str(one.options.get("monitored", _DEFAULT_MONITORED))
+    column = _named(str(one.options.get("monitored", _DEFAULT_MONITORED)))
+    monitored = meter.kind.model.objects[column.class_id, column.obis]
+    return column, monitored.attributes[column.attribute_index]
+
+
+@lru_cache(maxsize=64)
+def _named(text: str) -> CaptureObject:
     class_id, obis, index, _ = read_attribute_name(text)
-    column = CaptureObject(class_id or 3, obis, index)
-    return column, meter.kind.model.objects[column.class_id, obis].attributes[index]
+    return CaptureObject(class_id or 3, obis, index)
 
 
 def _thresholds(meter: Meter, one: ModelObject) -> Sequence[Any]:
@@ -161,20 +167,25 @@ def _sides(meter: Meter, one: ModelObject, at_us: Int64Array) -> Any:
 
 def _looks(meter: Meter, since_us: int, until_us: int) -> Int64Array:
     """Moments, from `since_us` on, after which the value can be another; none in the dark."""
-    found = np.array([since_us, *(at for at in _changes(meter) if since_us < at <= until_us)])
+    changes = _changes(meter, since_us, until_us)
+    found = np.array([since_us, *(at for at in changes if since_us < at <= until_us)])
     slots = np.arange(since_us // _SLOT_US + 1, until_us // _SLOT_US + 1) * _SLOT_US + 1
     looks = np.unique(np.concatenate([found, slots[slots <= until_us]]))
     dark = meter.state.dark
     return looks[~dark.covering(looks)] if dark else looks
 
 
-def _changes(meter: Meter) -> Iterator[int]:
-    """Begins and ends of what cuts the load off, adds to it, or turns the voltage."""
+def _changes(meter: Meter, since_us: int, until_us: int) -> Iterator[int]:
+    """
+    Begins and ends of what cuts the load off, adds to it, or turns the voltage.
+
+    Those between the two moments are among them, and few others: cuts can be thousands.
+    """
     for load in meter.state.loads:
         yield load.from_us + 1
         yield load.to_us + 1
     for spans in (meter.state.dark, *meter.state.cuts.values()):
-        for span in spans.closed:
+        for span in spans.between(since_us, until_us):
             yield from span
         if spans.since_us is not None:
             yield spans.since_us

@@ -160,6 +160,19 @@ def test_spans_join_and_tell() -> None:
     ]
 
 
+@given(
+    st.lists(st.integers(0, 40), unique=True).map(sorted),
+    st.one_of(st.none(), st.integers(40, 50)),
+    st.lists(st.integers(-2, 55)),
+)
+def test_spans_cover_many_moments_as_they_cover_each(
+    edges: list[int], since_us: int | None, at_us: list[int]
+) -> None:
+    spans = Spans(list(zip(edges[::2], edges[1::2], strict=False)), since_us)
+    covered = spans.covering(np.array(at_us, np.int64))
+    assert covered.tolist() == [spans.covers(one) for one in at_us]
+
+
 @pytest.mark.parametrize("jump_us", [10**19, -(10**19)])
 def test_a_calendar_has_edges(jump_us: int) -> None:
     clock = MeterClock(0, 0, [])

@@ -8,19 +8,26 @@ from functools import partial
 import attrs
 import pytest
 
-from hes_protocol.axdr import array
+from hes_protocol.axdr import array, structure
 from hes_protocol.cosem import CaptureObject, Obis
 from hes_protocol.cosem.objects import Attribute
 from hes_protocol.models.objects import ModelObject
 from hes_protocol.server import GetRequested, SetRequested
 from hes_protocol.xdlms.results import DataAccessResult
-from hes_simulators.clock import microseconds
+from hes_simulators.classes.answering import double_long_unsigned, long_unsigned, octets
+from hes_simulators.classes.scripts import run_script
+from hes_simulators.clock import microseconds, moment
 from hes_simulators.meter import Meter
 from hes_simulators.quantities import is_quantity
+from hes_simulators.state import ELECTRICITY, Spans
 from tests.attacker import MODELS, NOW, kind_of, meter_of
 from tests.cost import assert_costs
 
 LOAD_PROFILE = Attribute(7, Obis.parse("1.0.99.1.0.255"), 2)
+MONITOR = Obis.parse("0.0.16.1.0.255")
+SWITCH = Obis.parse("0.0.10.0.106.255")
+SUCCESS = DataAccessResult.SUCCESS
+DAY_US = 86_400_000_000
 CLOCK = CaptureObject(8, Obis.parse("0.0.1.0.0.255"), 2, 0)
 # A first look at a meter opens the days of its installation; this is about what comes after.
 BUDGET_S = 0.06
@@ -109,6 +116,30 @@ def test_a_clock_that_was_thrown_about_costs_no_profile_more(name: str, throw_us
         if meter.kind.main_client.sap in profile.attributes[2].read:
             attribute = Attribute(7, profile.obis, 2)
             assert_costs(partial(get, meter, attribute), 3 * BUDGET_S)
+
+
+def test_a_load_that_is_switched_each_minute_costs_the_same_after_weeks() -> None:
+    """A register monitor switches off above 1 W, and on below."""
+    meter = meter_of("idis-single-phase")
+    meter.advance(NOW)
+    sap = meter.kind.main_client.sap
+    off, on = (structure(octets(SWITCH.octets), long_unsigned(script)) for script in (1, 2))
+    thresholds = array(double_long_unsigned(1))
+    for index, data in ((2, thresholds), (4, array(structure(off, on)))):
+        where = Attribute(21, MONITOR, index)
+        assert meter.set(SetRequested(1, where, data, None, sap)).result is SUCCESS
+    spans = meter.state.cuts.setdefault(ELECTRICITY, Spans())
+    ends_us = range(meter.now_us - DAY_US * 14, meter.now_us, 120_000_000)
+    spans.closed += [(end_us - 60_000_000, end_us) for end_us in ends_us]
+
+    assert run_script(meter, SWITCH, 1)
+
+    def an_hour() -> None:
+        meter.advance(moment(meter.now_us) + timedelta(hours=1))
+
+    before = len(spans.closed)
+    assert_costs(an_hour, BUDGET_S)
+    assert len(spans.closed) - before >= 29
 
 
 def test_periods_that_are_closed_out_of_turn_are_kept_as_far_as_they_show() -> None:
