@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -94,10 +94,21 @@ async def test_each_meter_has_an_address_of_its_own() -> None:
             expect_truth(fleet, index, *await read(records[index]))
 
 
+def _free_ports(count: int) -> int:
+    """The first of so many free ports, below those that the system gives to who asks for any."""
+    for base in range(20_000, 32_000, count):
+        with ExitStack() as stack:
+            try:
+                for port in range(base, base + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise AssertionError("no free ports")
+
+
 async def test_one_port_for_each_meter() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        base = probe.getsockname()[1]
+    base = _free_ports(3)
     async with serving(port_base=base) as fleet:
         records = list(fleet.meter_file())
         assert [record["port"] for record in records] == [base, base + 1, base + 2]
