@@ -37,12 +37,21 @@ def energy_of(quantity: str) -> str | None:
 
 @attrs.frozen(eq=False)
 class _CutSums:
-    """Of one quantity: spans in order, what the source had at their begins, and cut before each."""
+    """
+    Of one quantity: spans in order, what the source had at their begins, and cut before each.
 
+    `closed` of them have an end.
+    """
+
+    closed: int
     begins_us: Int64Array
     ends_us: Int64Array
     at_begin: Int64Array
     before: Int64Array
+
+
+_NONE: Final = np.empty(0, np.int64)
+_NO_CUTS: Final = _CutSums(0, _NONE, _NONE, _NONE, np.zeros(1, np.int64))
 
 
 def counted_by(rates: int, change: TariffChange | None) -> Tariff:
@@ -265,20 +274,34 @@ class Measuring:
         return np.where(place < 0, 0, here)
 
     def _cut_sums(self, quantity: str, source: Source, spans: Spans) -> _CutSums:
-        """Remembered as long as no span is added: an old cut does not change."""
-        known = (len(spans.closed), *spans.closed[-1:], spans.since_us)
+        """
+        Remembered as long as no span is added: an old cut does not change.
+
+        What was known goes on with what is new: a client can have thousands of spans made, one by
+        one. Only the last one that was closed can have been made longer since.
+        """
+        closed = len(spans.closed)
+        known = (closed, *spans.closed[-1:], spans.since_us)
         kept = self._sums.get(quantity)
         if kept is not None and kept[0] == known:
             return kept[1]
-        pairs = list(spans.closed)
+        old = _NO_CUTS if kept is None else kept[1]
+        same = max(0, old.closed - 1)
+        pairs = spans.closed[same:]
         if spans.since_us is not None:
             pairs.append((spans.since_us, 1 << 62))
-        begins = np.array([begin for begin, _ in pairs], np.int64)
-        ends = np.array([end for _, end in pairs], np.int64)
+        begins, ends = np.array(pairs, np.int64).reshape(-1, 2).T
         at_begin = self._flowed(source, quantity, begins)
-        closed = len(spans.closed)
-        lengths = self._flowed(source, quantity, ends[:closed]) - at_begin[:closed]
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])[: len(pairs)]
-        sums = _CutSums(begins, ends, at_begin, before)
+        new = closed - same
+        lengths = self._flowed(source, quantity, ends[:new]) - at_begin[:new]
+        # Before the first of the new ones: known where there was one.
+        before = np.cumsum(np.concatenate([old.before[same : same + 1], lengths]))[: len(pairs)]
+        sums = _CutSums(
+            closed,
+            np.concatenate([old.begins_us[:same], begins]),
+            np.concatenate([old.ends_us[:same], ends]),
+            np.concatenate([old.at_begin[:same], at_begin]),
+            np.concatenate([old.before[:same], before]),
+        )
         self._sums[quantity] = (known, sums)
         return sums

@@ -145,14 +145,18 @@ class Account:
 
     def balance(self, at_us: int) -> Balance:
         """What the credits hold at a moment."""
+        return self._after(self.spent(at_us))
+
+    def _after(self, spent: int) -> Balance:
+        """What they hold when all charges have collected so much."""
         held = Balance(tuple(map(self._share, self.credits)))
         if not self.credits or self.status == AccountStatus.CLOSED:
             return held
         if self.is_opened:
-            return held.spend(self.spent(at_us) - self.kept["settled"])
+            return held.spend(spent - self.kept["settled"])
         first = held.shares[0]
         bought = first.amount - first.limit
-        return held.spend(self.spent(at_us) % bought) if bought > 0 else held
+        return held.spend(spent % bought) if bought > 0 else held
 
     def _share(self, one: ModelObject) -> Share:
         meter, kept = self.meter, self.meter.state.objects.get(one.obis, {})
@@ -169,7 +173,8 @@ class Account:
 
     def settle(self, at_us: int) -> None:
         """Write down what the credits hold, before something changes by which they are reckoned."""
-        balance, spent = self.balance(at_us), self.spent(at_us)
+        spent = self.spent(at_us)
+        balance = self._after(spent)
         for share in balance.shares:
             self.meter.state.of(share.one.obis)["amount"] = share.amount
         self.meter.state.of(self.one.obis)["settled"] = spent
@@ -202,14 +207,15 @@ class Account:
         kept = self.kept
         if not self.is_cutting:
             return None
-        balance, missing = self.balance(after_us), []
+        spent = self.spent(after_us)
+        balance, missing = self._after(spent), []
         if not kept.get("low"):
             missing.append(balance.available - LOW_CREDIT.of(self.meter, self.one))
         if not kept.get("out"):
             missing.append(balance.room)
         if not missing:
             return None
-        return self._spent_us(self.spent(after_us) + max(1, min(missing)), after_us, until_us)
+        return self._spent_us(spent + max(1, min(missing)), after_us, until_us)
 
     def _spent_us(self, amount: int, after_us: int, until_us: int) -> int | None:
         """The first whole second in which so much is spent: charges collect on whole seconds."""

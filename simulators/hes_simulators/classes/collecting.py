@@ -124,10 +124,7 @@ class Charge:
             return owed
         for rate, cost in self.price.table:
             quantity = f"{_CONSUMPTION}_r{rate[-1]}" if rate else _CONSUMPTION
-            consumed = _total(self.meter, quantity, until_us)
-            if since_us is not None:
-                consumed -= _total(self.meter, quantity, since_us)
-            owed += consumed * cost * self._unit
+            owed += _consumed(self.meter, quantity, since_us, until_us) * cost * self._unit
         return owed
 
     @property
@@ -165,8 +162,11 @@ class Charge:
         return self.collected(at_us) - before
 
 
-def _total(meter: Meter, quantity: str, at_us: int) -> int:
-    return int(meter.totals(quantity, np.array([at_us], np.int64))[0])
+def _consumed(meter: Meter, quantity: str, since_us: int | None, until_us: int) -> int:
+    """What a register grew by; None: since it was put up."""
+    moments = [until_us] if since_us is None else [since_us, until_us]
+    totals = meter.totals(quantity, np.array(moments, np.int64)).tolist()
+    return int(totals[-1] - (0 if since_us is None else totals[0]))
 
 
 def is_metered(meter: Meter, rate: bytes) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from itertools import count, cycle
 
 import attrs
+import numpy as np
 import pytest
 
 from hes_protocol.axdr import array, structure
@@ -19,7 +21,7 @@ from hes_simulators.classes.scripts import run_script
 from hes_simulators.clock import microseconds, moment
 from hes_simulators.meter import Meter
 from hes_simulators.quantities import is_quantity
-from hes_simulators.state import ELECTRICITY, Spans
+from hes_simulators.state import ELECTRICITY, Cut, Spans
 from tests.attacker import MODELS, NOW, kind_of, meter_of
 from tests.cost import assert_costs
 
@@ -140,6 +142,33 @@ def test_a_load_that_is_switched_each_minute_costs_the_same_after_weeks() -> Non
     before = len(spans.closed)
     assert_costs(an_hour, BUDGET_S)
     assert len(spans.closed) - before >= 29
+
+
+def test_what_was_cut_off_in_thousands_of_spans_is_added_up_once() -> None:
+    """A meter that a client makes switch again and again is asked for its registers in between."""
+    meter, asked_late = meter_of("idis-single-phase"), meter_of("idis-single-phase")
+    now_us, minute_us = microseconds(NOW), 60_000_000
+    begins_us = range(now_us - 100_000 * minute_us, now_us, minute_us)
+    spans = Spans([(begin_us, begin_us + minute_us // 2) for begin_us in begins_us])
+    meter.state.cuts[ELECTRICITY] = asked_late.state.cuts[ELECTRICITY] = spans
+    moments = np.array([now_us, now_us + DAY_US])
+    # The second begins where the first ends: joined with it.
+    lasts_us = cycle((minute_us, minute_us // 3, minute_us // 2))
+    starts_us = count(now_us, minute_us)
+
+    def switched() -> None:
+        begin_us = next(starts_us)
+        spans.begin(Cut.DISCONNECT, begin_us)
+        meter.totals("import_wh", moments)
+        spans.end(Cut.DISCONNECT, begin_us + next(lasts_us))
+        meter.totals("import_wh", moments)
+
+    switched()
+    assert_costs(switched, BUDGET_S / 10)
+    for _ in range(5):
+        switched()
+    late = asked_late.totals("import_wh", moments)
+    assert meter.totals("import_wh", moments).tolist() == late.tolist()
 
 
 def test_periods_that_are_closed_out_of_turn_are_kept_as_far_as_they_show() -> None:
