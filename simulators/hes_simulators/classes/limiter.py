@@ -254,7 +254,8 @@ def _armed_us(meter: Meter, one: ModelObject) -> int:
 
 
 def _trips_us(meter: Meter, one: ModelObject, after_us: int, until_us: int) -> int | None:
-    over_us = _setting(meter, one, 6) * SECOND_US
+    # Without a delay it still has to see it: a second.
+    over_us = max(1, _setting(meter, one, 6)) * SECOND_US
     begin_us = max(_armed_us(meter, one), after_us - over_us)
     if begin_us + over_us > until_us or not (_setting(meter, one, 4) or _setting(meter, one, 5)):
         return None
@@ -269,10 +270,8 @@ def _trips_us(meter: Meter, one: ModelObject, after_us: int, until_us: int) -> i
             continue
         run_us = start_us if run_us is None else run_us
         trips_us = run_us + over_us
-        if trips_us <= end_us:
-            if trips_us > after_us:
-                return trips_us if trips_us <= until_us else None
-            run_us = None if over_us == 0 else run_us
+        if after_us < trips_us <= end_us:
+            return trips_us if trips_us <= until_us else None
     return None
 
 

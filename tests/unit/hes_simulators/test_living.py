@@ -480,6 +480,15 @@ def test_the_emergency_threshold_counts_only_in_its_time() -> None:
     assert one.journal.of("outage")[0].at == begins + MINUTE
 
 
+def test_a_limiter_without_delay_trips_at_once() -> None:
+    one = hands()
+    one.set(LIMITER, 6, Data(DataTag.DOUBLE_LONG_UNSIGNED, 0))
+    one.set(LIMITER, 4, Data(DataTag.DOUBLE_LONG_UNSIGNED, 1))
+    assert one.after(minutes=1).value(RELAY) is False
+    [cut] = [note.at for note in one.journal.of("outage")]
+    assert cut == START + MINUTE / 60
+
+
 def test_the_limiter_counts_anew_when_power_is_back() -> None:
     one = hands()
     one.set(LIMITER, 6, Data(DataTag.DOUBLE_LONG_UNSIGNED, 120))
