@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import trio
 import trio.testing
 
+from hes_protocol.axdr import Data
 from hes_protocol.client import Get, GetList, GetListCompleted
 from hes_protocol.cosem import Obis
 from hes_protocol.cosem.objects import Attribute
@@ -56,29 +57,29 @@ async def test_of_a_list_of_buffers_what_is_too_much_is_refused_for_now() -> Non
         nursery.cancel_scope.cancel()
 
 
+async def ask_little(neighbour: Reader, answered: list[Data | DataAccessResult]) -> None:
+    """One small question after the other, until cancelled."""
+    while True:
+        answered.append(await neighbour.get(8, "0.0.1.0.0.255", 2))
+
+
 async def test_whoever_asks_little_is_answered_between_the_elements_of_a_list() -> None:
     there = fleet()
-    answered = 0
+    answered: list[Data | DataAccessResult] = []
     async with trio.open_nursery() as nursery:
         hostile = await asking(there, 0, nursery)
         neighbour = await asking(there, 1, nursery)
 
-        async def ask_little() -> None:
-            nonlocal answered
-            while True:
-                await neighbour.get(8, "0.0.1.0.0.255", 2)
-                answered += 1
-
-        nursery.start_soon(ask_little)
+        nursery.start_soon(ask_little, neighbour, answered)
         await hostile.ask(GetList((Get(CLOCK),) * 100))
         nursery.cancel_scope.cancel()
-    assert answered > 10
+    assert len(answered) > 10
 
 
 async def test_whoever_asks_little_is_answered_between_requests_that_came_together() -> None:
     """By sockets, where sending gives nobody else a turn."""
     there = fleet()
-    answered = 0
+    answered: list[Data | DataAccessResult] = []
     async with trio.open_nursery() as nursery:
         neighbour = await asking(there, 1, nursery)
         ours, theirs = socket.socketpair()
@@ -90,17 +91,11 @@ async def test_whoever_asks_little_is_answered_between_requests_that_came_togeth
         clock = hostile.client.send(Get(CLOCK))
         await stream.send_all(clock * 100)
 
-        async def ask_little() -> None:
-            nonlocal answered
-            while True:
-                await neighbour.get(8, "0.0.1.0.0.255", 2)
-                answered += 1
-
-        nursery.start_soon(ask_little)
+        nursery.start_soon(ask_little, neighbour, answered)
         answers = 0
         while answers < 100:
             answers += (await stream.receive_some()).count(b"\xc4\x01")
         nursery.cancel_scope.cancel()
     stream.close()
     theirs.close()
-    assert answered > 10
+    assert len(answered) > 10
