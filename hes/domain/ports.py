@@ -8,17 +8,18 @@ has not when it raises `StorageUnavailableError`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import attrs
 
 from hes.domain.meters import Meter, MeterKnowledge, Secrets
 from hes.domain.readings import ReadingBatch, Receipt
+from hes.domain.work import UNHARMED, DueItem, ItemResult, MeterAfter
 from hes_protocol.cosem import Obis
 
 
@@ -29,7 +30,9 @@ class Lease:
 
     `marks` tells per profile up to when its rows are committed (None: nothing yet). `read_at` is
     when the last session began that has read all that was due: what the meter had captured by then
-    is committed, whatever its clock showed.
+    is committed, whatever its clock showed. `items` are all that are due, most urgent first;
+    `failures` counts sessions in a row that came to no association; `segment` is the part of the
+    network whose limits the meter shares.
     """
 
     meter: Meter
@@ -39,13 +42,59 @@ class Lease:
     attempts: int
     marks: tuple[tuple[Obis, datetime], ...] = ()
     read_at: datetime | None = None
+    items: tuple[DueItem, ...] = ()
+    failures: int = 0
+    segment: str | None = None
+
+
+@attrs.frozen
+class Limits:
+    """
+    What may be taken at most, counted over all collectors.
+
+    `per_segment`: leases that run in one segment at once, None: no limit; `segments`: the same for
+    named ones. `urgent_only`: nothing but items of `Priority.URGENT` (the reserved share).
+    `shut`: segments of which nothing may be taken now (their breaker is open).
+    """
+
+    per_segment: int | None = None
+    segments: Mapping[str, int] = attrs.field(factory=dict)
+    shut: frozenset[str] = frozenset()
+    urgent_only: bool = False
+
+
+NO_LIMITS: Final = Limits()
 
 
 class LeasePort(Protocol):
     """Due work, taken in batches; nobody talks to one meter twice at a time."""
 
-    def take(self, *, holder: str, limit: int, lease_s: float) -> Sequence[Lease]:
-        """Up to `limit` meters that are due, most overdue first; none twice until given back."""
+    def take(
+        self, *, holder: str, limit: int, lease_s: float, limits: Limits = NO_LIMITS
+    ) -> Sequence[Lease]:
+        """
+        Up to `limit` meters that are due, most urgent first; none twice until ended.
+
+        Order: priority of the most urgent item, then `due_at`. Meters that rest are not due.
+        """
+
+    def take_meter(self, meter_id: UUID, *, holder: str, lease_s: float) -> Lease | None:
+        """
+        The lease on a meter that has dialled in, with all its items whose turn may come already.
+
+        Returns: None: somebody else talks to it, it rests, or it is not in service.
+        """
+
+    def finish(self, ended: Sequence[Finished]) -> Collection[int]:
+        """
+        End the leases of many sessions, with all that came of them, in one transaction.
+
+        Returns: the tokens of leases that were over already: nothing of those sessions is kept but
+        their reports, marked by the cause `lease-lost`.
+        """
+
+    def release(self, leases: Sequence[Lease]) -> None:
+        """End leases under which nothing was asked (shutdown, throttle): all is due as it was."""
 
     def give_back(
         self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
@@ -106,6 +155,32 @@ class SessionPort(Protocol):
         self, meter_id: UUID | None, code: str, detail: str, peer: str | None
     ) -> None:
         """Keep one security event; `detail` holds no secrets and no payload."""
+
+
+@attrs.frozen
+class SecurityFinding:
+    """A security event of a session; `detail` holds no secrets and no payload."""
+
+    code: str
+    detail: str
+    peer: str | None = None
+
+
+@attrs.frozen
+class Finished:
+    """
+    One session that is over, and what it says of its lease's items and meter.
+
+    Items of which it says nothing stay due as they were. `read_at`: when it began, if it has read
+    all that was due of every profile.
+    """
+
+    lease: Lease
+    report: SessionReport
+    results: tuple[ItemResult, ...] = ()
+    after: MeterAfter = UNHARMED
+    findings: tuple[SecurityFinding, ...] = ()
+    read_at: datetime | None = None
 
 
 class KeyPort(Protocol):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from hes.domain.errors import LeaseLostError, StorageUnavailableError
-from hes.domain.ports import Lease
+from hes.domain.ports import NO_LIMITS, Finished, Lease, Limits
 from hes.storage import epochs
 from hes.storage.database import Connection, Database
 from hes.storage.meters import METER_COLUMNS, METER_SOURCE, meter_from_row
@@ -62,7 +62,9 @@ class LeaseStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self, *, holder: str, limit: int, lease_s: float) -> Sequence[Lease]:
+    def take(
+        self, *, holder: str, limit: int, lease_s: float, limits: Limits = NO_LIMITS
+    ) -> Sequence[Lease]:
         """
         Lease up to `limit` meters that are due, most overdue first.
 
@@ -101,6 +103,18 @@ class LeaseStore:
                 return []
             leases = _leases(connection, taken, lease_s)
         return sorted(leases, key=lambda lease: lease.due_at)
+
+    def take_meter(self, meter_id: UUID, *, holder: str, lease_s: float) -> Lease | None:
+        """See `LeasePort`."""
+        raise NotImplementedError
+
+    def finish(self, ended: Sequence[Finished]) -> Collection[int]:
+        """See `LeasePort`."""
+        raise NotImplementedError
+
+    def release(self, leases: Sequence[Lease]) -> None:
+        """See `LeasePort`."""
+        raise NotImplementedError
 
     def give_back(
         self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
