@@ -63,7 +63,12 @@ class LeaseStore:
         self._database = database
 
     def take(
-        self, *, holder: str, limit: int, lease_s: float, limits: Limits = NO_LIMITS
+        self,
+        *,
+        holder: str,
+        limit: int,
+        lease_s: float,
+        limits: Limits = NO_LIMITS,  # noqa: ARG002 - until L
     ) -> Sequence[Lease]:
         """
         Lease up to `limit` meters that are due, most overdue first.
