@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 
+from hes.domain.work import Attribute
 from hes_protocol.cosem import Obis
 
 
@@ -121,10 +122,12 @@ class ProfileAccess(StrEnum):
 @attrs.frozen
 class ProfileKnowledge:
     """
-    What a load profile looks like: learnt once per meter and kept.
+    What a profile looks like: learnt once per meter and kept.
 
+    `capture_period_s` is 0 where rows are captured when something happens: event logs, billing.
     `access` is what the meter took after it had refused another way; None: nothing was refused.
-    `newest_first`: its buffer, and so an answer, begins with the row captured last.
+    `newest_first`: its buffer, and so an answer, begins with the row captured last. `entries` is
+    how many rows the buffer holds (profile_entries), None where the meter does not say.
     """
 
     obis: Obis
@@ -132,6 +135,12 @@ class ProfileKnowledge:
     columns: tuple[CaptureColumn, ...]
     access: ProfileAccess | None = None
     newest_first: bool = False
+    entries: int | None = None
+
+    @property
+    def depth_s(self) -> int | None:
+        """How far back a full buffer reaches, in seconds; None where nobody can tell."""
+        return (self.entries or 0) * self.capture_period_s or None
 
 
 @attrs.frozen
@@ -144,8 +153,46 @@ class ObjectEntry:
 
 
 @attrs.frozen
+class Scale:
+    """
+    Scaler and unit code of a register's attribute, told by its scaler_unit.
+
+    `refused` is why the attribute itself cannot be read (a cause code); it is then not asked for
+    again before the meter is explored anew.
+    """
+
+    attribute: Attribute
+    scaler: int = 0
+    unit: int = 255
+    refused: str | None = None
+
+
+@attrs.frozen
+class LinkKnowledge:
+    """
+    How requests to a meter are best packed.
+
+    `conformance`: the services that it agreed to, 24 bits; `max_pdu`: the largest APDU that it
+    takes, 0 for any; None: not known. `with_list`, `access`: False where the meter offers the
+    service and yet refuses it.
+    """
+
+    conformance: int | None = None
+    max_pdu: int | None = None
+    with_list: bool = True
+    access: bool = True
+
+
+@attrs.frozen
 class MeterKnowledge:
-    """What a collector learns of a meter in its first session: objects and profiles."""
+    """
+    What a collector learns of a meter in its first session: objects and profiles.
+
+    `scales` come with the first reading of registers. `device_name` is the logical device name.
+    """
 
     objects: tuple[ObjectEntry, ...]
     profiles: tuple[ProfileKnowledge, ...]
+    scales: tuple[Scale, ...] = ()
+    link: LinkKnowledge = LinkKnowledge()
+    device_name: str | None = None

@@ -153,13 +153,41 @@ class OtherRow:
     quality: int
 
 
+@attrs.frozen
+class LogEntry:
+    """A line of a meter's event log; `detail` is what else its columns say."""
+
+    meter_id: UUID
+    source: Obis
+    occurred_at: datetime
+    code: int
+    detail: object = None
+
+
+@attrs.frozen
+class LogGap:
+    """
+    Lines of a meter's event log that nobody will ever see: they were gone before they were read.
+
+    After `since`, which we hold, and before `until`, the oldest that the meter still has (None: it
+    has none). `reason`: `overwritten` by newer ones, or `cleared`.
+    """
+
+    meter_id: UUID
+    source: Obis
+    since: datetime
+    until: datetime | None
+    reason: str
+
+
 @attrs.frozen(eq=False)
 class ReadingBatch:
     """
     What one session or push yielded, ready for the writer.
 
     `batch_key` is made by the sender: by it a COMMIT whose outcome is unknown is settled, and a
-    batch that is published twice is stored once.
+    batch that is published twice is stored once. `events` are lines of logs, each log's whole
+    instants in its own order; those that are there already add nothing.
     """
 
     batch_key: UUID
@@ -167,9 +195,18 @@ class ReadingBatch:
     integers: IntegerRows
     others: Sequence[OtherRow]
     provenance: Provenance
+    events: tuple[LogEntry, ...] = ()
+    log_gaps: tuple[LogGap, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.integers) + len(self.others)
+        return len(self.integers) + len(self.others) + len(self.events)
+
+    @property
+    def meter_ids(self) -> frozenset[UUID]:
+        """Whose rows these are."""
+        return frozenset(series.channel.meter_id for series in self.series) | frozenset(
+            line.meter_id for line in (*self.events, *self.log_gaps)
+        )
 
 
 @attrs.frozen

@@ -14,20 +14,10 @@ from uuid import UUID
 import attrs
 from psycopg.types.json import Jsonb
 
+from hes.domain.readings import LogEntry
 from hes.storage.database import Connection
 from hes.storage.features import chunks
 from hes_protocol.cosem import Obis
-
-
-@attrs.frozen
-class LogEntry:
-    """A line of a meter's event log; `detail` is what else its columns say."""
-
-    meter_id: UUID
-    source: Obis
-    occurred_at: datetime
-    code: int
-    detail: object = None
 
 
 @attrs.frozen

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from hes.domain.readings import LogEntry
 from hes.storage import events
 from hes.storage.database import Database
-from hes.storage.events import LogEntry
 from hes_protocol.cosem import Obis
 from tests.batches import meter_id
 
