@@ -204,8 +204,12 @@ class ReadingBatch:
     @property
     def meter_ids(self) -> frozenset[UUID]:
         """Whose rows these are."""
-        return frozenset(series.channel.meter_id for series in self.series) | frozenset(
-            line.meter_id for line in (*self.events, *self.log_gaps)
+        return frozenset(
+            (
+                *(series.channel.meter_id for series in self.series),
+                *(entry.meter_id for entry in self.events),
+                *(gap.meter_id for gap in self.log_gaps),
+            )
         )
 
 

@@ -6,24 +6,28 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
+import attrs
 import psycopg
 from psycopg.types.json import Jsonb
 
 from hes.domain.errors import UnknownMeterError
 from hes.domain.meters import (
     CaptureColumn,
+    LinkKnowledge,
     MeterKnowledge,
     ObjectEntry,
     ProfileAccess,
     ProfileKnowledge,
+    Scale,
 )
+from hes.domain.work import Attribute
 from hes.storage.database import Database
 from hes.storage.meter_changes import pin_system_title
 from hes_protocol.cosem import Obis
 
 # Raised whenever the meaning of the document changes: what an older version has learnt is then
 # learnt anew, at the price of one longer session per meter.
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 class KnowledgeStore:
@@ -92,6 +96,7 @@ def to_document(knowledge: MeterKnowledge) -> Mapping[str, Any]:
                 "capture_period_s": profile.capture_period_s,
                 "access": profile.access,
                 "newest_first": profile.newest_first,
+                "entries": profile.entries,
                 "columns": [
                     [
                         column.class_id,
@@ -106,6 +111,19 @@ def to_document(knowledge: MeterKnowledge) -> Mapping[str, Any]:
             }
             for profile in knowledge.profiles
         ],
+        "scales": [
+            [
+                scale.attribute.class_id,
+                str(scale.attribute.obis),
+                scale.attribute.attribute_index,
+                scale.scaler,
+                scale.unit,
+                scale.refused,
+            ]
+            for scale in knowledge.scales
+        ],
+        "link": attrs.asdict(knowledge.link),
+        "device_name": knowledge.device_name,
     }
 
 
@@ -128,7 +146,14 @@ def from_document(document: Mapping[str, Any]) -> MeterKnowledge | None:
                 ),
                 access=ProfileAccess(profile["access"]) if profile.get("access") else None,
                 newest_first=profile["newest_first"],
+                entries=profile["entries"],
             )
             for profile in document["profiles"]
         ),
+        scales=tuple(
+            Scale(Attribute(class_id, Obis.parse(obis), index), *rest)
+            for class_id, obis, index, *rest in document["scales"]
+        ),
+        link=LinkKnowledge(**document["link"]),
+        device_name=document["device_name"],
     )

@@ -6,11 +6,14 @@ import attrs
 
 from hes.domain.meters import (
     CaptureColumn,
+    LinkKnowledge,
     MeterKnowledge,
     ObjectEntry,
     ProfileAccess,
     ProfileKnowledge,
+    Scale,
 )
+from hes.domain.work import Attribute
 from hes.storage.knowledge import from_document, to_document
 from hes_protocol.cosem import Obis
 
@@ -30,6 +33,17 @@ def test_comes_back_as_it_was() -> None:
     assert from_document(json.loads(json.dumps(to_document(KNOWLEDGE)))) == KNOWLEDGE
     nothing = MeterKnowledge((), ())
     assert from_document(json.loads(json.dumps(to_document(nothing)))) == nothing
+    full = attrs.evolve(
+        KNOWLEDGE,
+        profiles=(ProfileKnowledge(PROFILE, 0, (), newest_first=True, entries=300),),
+        scales=(
+            Scale(Attribute(3, ENERGY, 2), -3, 30),
+            Scale(Attribute(5, ENERGY, 3), refused="data-access-read-write-denied"),
+        ),
+        link=LinkKnowledge(0x1E5D, 128, with_list=False, access=False),
+        device_name="HES0000000000001",
+    )
+    assert from_document(json.loads(json.dumps(to_document(full)))) == full
 
 
 def test_the_way_to_ask_is_kept_and_was_not_always() -> None:
@@ -48,5 +62,5 @@ def test_names_are_dotted() -> None:
 
 
 def test_a_document_of_another_version_counts_as_not_known() -> None:
-    assert from_document({**to_document(KNOWLEDGE), "version": 1}) is None
+    assert from_document({**to_document(KNOWLEDGE), "version": 2}) is None
     assert from_document({}) is None
