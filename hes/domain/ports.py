@@ -78,11 +78,21 @@ class LeasePort(Protocol):
         Order: priority of the most urgent item, then `due_at`. Meters that rest are not due.
         """
 
-    def take_meter(self, meter_id: UUID, *, holder: str, lease_s: float) -> Lease | None:
+    def take_dialled(
+        self,
+        meter_ids: Collection[UUID],
+        *,
+        holder: str,
+        limit: int,
+        lease_s: float,
+        limits: Limits = NO_LIMITS,
+    ) -> Sequence[Lease]:
         """
-        The lease on a meter that has dialled in, with all its items whose turn may come already.
+        As `take`, of these meters alone, which have dialled in and need no address.
 
-        Returns: None: somebody else talks to it, it rests, or it is not in service.
+        Asked for many lines at once, again and again. A meter is due if it has an item whose run
+        has begun: its line may not stand any more when its own turn within the run comes. None of
+        a meter that somebody else talks to, that rests, or is not in service.
         """
 
     def finish(self, ended: Sequence[Finished]) -> Collection[int]:
@@ -181,6 +191,16 @@ class Finished:
     after: MeterAfter = UNHARMED
     findings: tuple[SecurityFinding, ...] = ()
     read_at: datetime | None = None
+
+
+class PresencePort(Protocol):
+    """Tells who has a connection to this head-end that was dialled; nothing depends on it."""
+
+    def here(self, meter_ids: Collection[UUID], *, ttl_s: float) -> None:
+        """Say that these meters have a line, for so long. Raises: nothing."""
+
+    def gone(self, meter_id: UUID) -> None:
+        """Say that a meter has no line any more. Raises: nothing."""
 
 
 class KeyPort(Protocol):

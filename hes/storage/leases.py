@@ -109,7 +109,15 @@ class LeaseStore:
             leases = _leases(connection, taken, lease_s)
         return sorted(leases, key=lambda lease: lease.due_at)
 
-    def take_meter(self, meter_id: UUID, *, holder: str, lease_s: float) -> Lease | None:
+    def take_dialled(
+        self,
+        meter_ids: Collection[UUID],
+        *,
+        holder: str,
+        limit: int,
+        lease_s: float,
+        limits: Limits = NO_LIMITS,
+    ) -> Sequence[Lease]:
         """See `LeasePort`."""
         raise NotImplementedError
 
