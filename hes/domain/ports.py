@@ -17,8 +17,9 @@ from uuid import UUID
 
 import attrs
 
+from hes.domain.clock import ClockChange, ClockOutcome
 from hes.domain.meters import Meter, MeterKnowledge, Secrets
-from hes.domain.readings import ReadingBatch, Receipt
+from hes.domain.readings import ReadingBatch, Receipt, VerifiedCounter
 from hes.domain.work import UNHARMED, DueItem, ItemResult, MeterAfter
 from hes_protocol.cosem import Obis
 
@@ -31,8 +32,8 @@ class Lease:
     `marks` tells per profile up to when its rows are committed (None: nothing yet). `read_at` is
     when the last session began that has read all that was due: what the meter had captured by then
     is committed, whatever its clock showed. `items` are all that are due, most urgent first;
-    `failures` counts sessions in a row that came to no association; `segment` is the part of the
-    network whose limits the meter shares.
+    `failures` counts sessions in a row that came to nothing, `rests_why` is what the last of them
+    said (see `MeterAfter`); `segment` is the part of the network whose limits the meter shares.
     """
 
     meter: Meter
@@ -45,6 +46,31 @@ class Lease:
     items: tuple[DueItem, ...] = ()
     failures: int = 0
     segment: str | None = None
+    rests_why: str | None = None
+
+
+@attrs.frozen
+class Segment:
+    """
+    A part of the network that must not be overrun: a network, a concentrator, a radio cell.
+
+    `max_sessions`: at once over all collectors; `connections_per_s`: new ones, over all collectors;
+    None: no limit of its own.
+    """
+
+    name: str
+    max_sessions: int | None = None
+    connections_per_s: float | None = None
+
+
+class SegmentPort(Protocol):
+    """What parts the network has, and how many collectors share them."""
+
+    def segments(self) -> Sequence[Segment]:
+        """Those that have any limit."""
+
+    def collectors(self) -> int:
+        """How many collectors hold leases now, at least 1: each takes its share of a rate."""
 
 
 @attrs.frozen
@@ -103,8 +129,13 @@ class LeasePort(Protocol):
         their reports, marked by the cause `lease-lost`.
         """
 
-    def release(self, leases: Sequence[Lease]) -> None:
-        """End leases under which nothing was asked (shutdown, throttle): all is due as it was."""
+    def release(self, leases: Sequence[Lease], *, until: datetime | None = None) -> None:
+        """
+        End leases under which nothing was asked: all is due as it was (shutdown).
+
+        Args: until: the meters rest until then, for no fault of theirs (throttle, retry budget,
+            breaker): `failures` and `rests_why` stay as they were.
+        """
 
     def give_back(
         self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
@@ -182,7 +213,8 @@ class Finished:
     One session that is over, and what it says of its lease's items and meter.
 
     Items of which it says nothing stay due as they were. `read_at`: when it began, if it has read
-    all that was due of every profile.
+    all that was due of every profile. `counter`: the meter's last one that was verified; it is
+    kept with the rest, and that a higher one is known by now is no fault.
     """
 
     lease: Lease
@@ -222,8 +254,33 @@ class CounterBlock:
     last: int
 
 
+@attrs.frozen
+class Counting:
+    """
+    Where the counters of one association stand, and a block of ours for a lease.
+
+    `own`: the last of ours that was given out regularly before `block`, None: this key never
+    counted, and there is no block; `accepted`: the highest of the meter's.
+    """
+
+    own: int | None = None
+    accepted: int | None = None
+    block: CounterBlock | None = None
+
+
 class CounterPort(Protocol):
     """Invocation counters: no (key, system title, counter) is ever used twice."""
+
+    def counting(
+        self, associations: Collection[tuple[UUID, int, bytes | None]], *, size: int
+    ) -> Mapping[tuple[UUID, int], Counting]:
+        """
+        Where many associations (meter_id, client_sap, key_fingerprint) stand, by one transaction.
+
+        Reserves a block of `size` for each, durably, as `reserve` does; size 0, or no fingerprint:
+        none. Missing are those whose key is another one by now. Without a block though they have
+        counted are those that `reserve` would refuse one.
+        """
 
     def reserve(
         self,
@@ -299,6 +356,9 @@ class KnowledgePort(Protocol):
     def load(self, meter_id: UUID) -> MeterKnowledge | None:
         """What is known, None if the meter was never explored."""
 
+    def load_many(self, meter_ids: Collection[UUID]) -> Mapping[UUID, MeterKnowledge]:
+        """What is known of many meters; those that were never explored are missing."""
+
     def save(self, meter_id: UUID, knowledge: MeterKnowledge) -> None:
         """Keep it, in place of what was known before."""
 
@@ -309,6 +369,20 @@ class KnowledgePort(Protocol):
         It is kept if the meter has none yet. Returns: whether it is (now) this meter's; False if
         the meter has another one, or the title is another meter's. Raises: UnknownMeterError.
         """
+
+
+class ClockPort(Protocol):
+    """Keeps what is done to meters' clocks."""
+
+    def changing(self, change: ClockChange) -> int:
+        """
+        Note a change before the meter is told: from here on the intervals it touches are marked.
+
+        Returns: its number, for `changed`.
+        """
+
+    def changed(self, change_id: int, outcome: ClockOutcome, drift_s: float | None) -> None:
+        """Note what came of it, and how far the clock was off afterwards, read back."""
 
 
 class BatchSink(Protocol):

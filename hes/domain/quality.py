@@ -30,3 +30,7 @@ class Quality(IntFlag):
     """The meter gave a null for this interval."""
     OFF_GRID = 1 << 8
     """`captured_at` is not on the profile's period grid (a short or long interval)."""
+    CLOCK_ADJUSTED = 1 << 9
+    """The meter's clock was set within this interval: it is shorter or longer than its period."""
+    POWER_FAILED = 1 << 10
+    """The meter was without power within this interval."""

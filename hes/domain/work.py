@@ -69,7 +69,13 @@ class Read:
 
 @attrs.frozen
 class Gap:
-    """Intervals of a profile to be read again: captures in [`start`, `end`), both on its grid."""
+    """
+    Intervals of a profile to be read again: captures in [`start`, `end`), both on its grid.
+
+    Its item is DONE once the meter has answered the whole range and all it said is committed: what
+    is still not held of it then is lost, by the transaction that keeps the result. A range that was
+    not answered to its end is no result: `state` None, and what is held of it need not come again.
+    """
 
     source: Obis
     start: datetime
@@ -132,8 +138,9 @@ class MeterAfter:
     """
     What a session says of its meter as a whole.
 
-    `failures` in a row without an association; `rests_until`: nothing is asked of it before,
-    whatever is due, and `rests_why`. `quarantine`: the cause for which it is left alone until an
+    `failures`: sessions in a row that came to nothing; `rests_until`: nothing is asked of it
+    before, whatever is due; `rests_why`: error class and cause ("security: tag-mismatch"), kept
+    until a session says otherwise. `quarantine`: the cause for which it is left alone until an
     operator has looked; its state becomes `quarantined`.
     """
 

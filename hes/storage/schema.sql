@@ -565,17 +565,93 @@ CREATE TABLE mark (
 ) WITH (fillfactor = 70);
 
 -- Which intervals of a UTC day we hold, one bit per interval of the profile's grid: bit i stands
--- for captures within [i, i + 1) periods after midnight UTC.
+-- for captures within [i, i + 1) periods after midnight UTC. Beside them what was expected and not
+-- held at its deadline (`overdue`: those of them that we hold were late), and what no meter can give
+-- us any more (`lost`). Null: none. `open`: perhaps some are overdue, and neither held nor lost; the
+-- gap finder looks at these rows. The writer does not touch it, so that its updates stay in place.
 CREATE TABLE completeness (
     meter_id uuid NOT NULL REFERENCES meter,
     source bytea NOT NULL,
     capture_period_s int4 NOT NULL,
     day date NOT NULL,
     bits varbit NOT NULL,
+    overdue varbit,
+    lost varbit,
+    open boolean NOT NULL DEFAULT false,
     CONSTRAINT completeness_pkey PRIMARY KEY (meter_id, source, capture_period_s, day),
     CONSTRAINT completeness_source_check CHECK (octet_length(source) = 6),
-    CONSTRAINT completeness_bits_check CHECK (bit_length(bits) * capture_period_s = 86400)
+    CONSTRAINT completeness_bits_check CHECK (bit_length(bits) * capture_period_s = 86400),
+    CONSTRAINT completeness_overdue_check CHECK (
+        bit_length(overdue) = bit_length(bits) AND (NOT open OR overdue IS NOT NULL)
+    ),
+    CONSTRAINT completeness_lost_check CHECK (
+        bit_length(lost) = bit_length(bits) AND bit_count(lost & bits) = 0
+    )
 ) WITH (fillfactor = 70);
+
+-- Where intervals are to be found again.
+CREATE INDEX completeness_open ON completeness (day, meter_id) WHERE open;
+
+-- What is expected of a meter's profile: every interval of its grid that begins in [since, until)
+-- (null: until the meter goes, or its period changes), by the deadlines of the runs of `plan_id`.
+-- `reach_s`: how far back its buffer holds, null: nobody knows. A plan that goes leaves its history.
+CREATE TABLE expectation (
+    meter_id uuid NOT NULL REFERENCES meter,
+    source bytea NOT NULL,
+    since timestamptz NOT NULL,
+    until timestamptz,
+    capture_period_s int4 NOT NULL,
+    reach_s int8,
+    plan_id int4 NOT NULL,
+    CONSTRAINT expectation_pkey PRIMARY KEY (meter_id, source, since),
+    CONSTRAINT expectation_source_check CHECK (octet_length(source) = 6),
+    CONSTRAINT expectation_period_check CHECK (
+        capture_period_s BETWEEN 1 AND 86400 AND 86400 % capture_period_s = 0
+    ),
+    CONSTRAINT expectation_until_check CHECK (until >= since),
+    CONSTRAINT expectation_reach_check CHECK (reach_s > 0)
+);
+CREATE UNIQUE INDEX expectation_open ON expectation (meter_id, source) WHERE until IS NULL;
+CREATE INDEX expectation_of_plan ON expectation (plan_id);
+
+-- Intervals [from_at, to_at) of a profile that no meter can give us any more, and why. One row is a
+-- run without holes. What came after all (a late push) ends it: `ended_at`, once all of it is held.
+CREATE TABLE interval_loss (
+    meter_id uuid NOT NULL REFERENCES meter,
+    source bytea NOT NULL,
+    capture_period_s int4 NOT NULL,
+    from_at timestamptz NOT NULL,
+    to_at timestamptz NOT NULL,
+    reason text NOT NULL,
+    lost_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    CONSTRAINT interval_loss_pkey PRIMARY KEY (meter_id, source, capture_period_s, from_at, lost_at),
+    CONSTRAINT interval_loss_source_check CHECK (octet_length(source) = 6),
+    CONSTRAINT interval_loss_span_check CHECK (from_at < to_at),
+    CONSTRAINT interval_loss_reason_check CHECK (
+        reason IN ('not-in-buffer', 'beyond-buffer', 'meter-gone', 'clock-change')
+    )
+);
+
+-- Changes of meters' clocks: at what instant of ours (`at`), from what it showed to what it shows.
+-- Ours are written before the meter is told (`outcome` sent), so that the intervals that they touch
+-- are marked whatever becomes of the answer. `drift_s`: what it was off afterwards, read back.
+CREATE TABLE clock_change (
+    change_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    meter_id uuid NOT NULL REFERENCES meter,
+    at timestamptz NOT NULL,
+    before_at timestamptz NOT NULL,
+    after_at timestamptz NOT NULL,
+    how text NOT NULL,
+    outcome text NOT NULL,
+    drift_s float8,
+    session_id uuid,
+    CONSTRAINT clock_change_how_check CHECK (how IN ('set', 'shift', 'seen')),
+    CONSTRAINT clock_change_outcome_check CHECK (
+        outcome IN ('sent', 'done', 'without-effect', 'refused')
+    )
+);
+CREATE INDEX clock_change_of_meter ON clock_change (meter_id, at);
 
 -- What is no reading (yet): the octets as they arrived, and why they were refused. `identity` is
 -- what the frame calls its sender; `detail` lists the rows of a batch that were refused, `rows` has
