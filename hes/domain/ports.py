@@ -223,6 +223,7 @@ class Finished:
     after: MeterAfter = UNHARMED
     findings: tuple[SecurityFinding, ...] = ()
     read_at: datetime | None = None
+    counter: VerifiedCounter | None = None
 
 
 class PresencePort(Protocol):
@@ -237,6 +238,15 @@ class PresencePort(Protocol):
 
 class KeyPort(Protocol):
     """Secrets in clear, for the time of a session."""
+
+    def secrets_of(
+        self, associations: Collection[tuple[UUID, int]]
+    ) -> Mapping[tuple[UUID, int], Secrets]:
+        """
+        Unwrap the secrets of many associations (meter_id, client_sap) at once.
+
+        Missing are those for which `secrets` raises KeyUnavailableError.
+        """
 
     def secrets(self, meter_id: UUID, client_sap: int) -> Secrets:
         """

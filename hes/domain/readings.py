@@ -92,6 +92,15 @@ class SourceKind(StrEnum):
 
 
 @attrs.frozen
+class VerifiedCounter:
+    """The meter's invocation counter of a verified frame, and by which key (its fingerprint)."""
+
+    client_sap: int
+    counter: int
+    key_fingerprint: bytes | None = None
+
+
+@attrs.frozen
 class Provenance:
     """
     Where a batch comes from.
