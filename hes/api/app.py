@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from hes.api import fleet, meters, openapi, readings
+from hes.api.bodies import serve_uploads
 from hes.api.edge import add_headers, edge
 from hes.api.problems import PROBLEMS, ProblemError, ProblemKind
 from hes.api.routes import SERVICES, WORKERS, Route, bind
@@ -38,6 +39,7 @@ def create_app(
     app = web.Application(middlewares=[edge(console)], client_max_size=MAX_BODY_OCTETS)
     app[SERVICES] = services
     app[WORKERS] = Workers(threads=threads)
+    serve_uploads(app)
     bind(app, ROUTES)
     app.router.add_get("/openapi.json", _openapi())
     app.router.add_get("/problems/{code}", _explain_problem)

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from hes.api.bodies import JSON
 from hes.api.problems import CONTENT_TYPE, PROBLEMS, Problem
 from hes.api.routes import Inputs, Route
 
@@ -35,7 +36,9 @@ Json = dict[str, Any]
 def document(routes: Sequence[Route]) -> Json:
     """The OpenAPI document of these operations."""
     inputs = {each.type for route in routes for each in (route.query, route.in_path)}
-    types = {kind for route in routes for kind in route.returns.values()} | inputs | {Problem}
+    bodies = {route.body for route in routes if route.body is not None}
+    returned = {kind for route in routes for kind in route.returns.values()}
+    types = returned | inputs | bodies | {Problem}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     refs, components = msgspec.json.schema_components(ordered, ref_template=_REF)
     by_type = dict(zip(ordered, refs, strict=True))
@@ -94,6 +97,12 @@ def _operation(route: Route, by_type: Mapping[type, Json], components: Mapping[s
     ]
     if given:
         operation["parameters"] = given
+    if route.body is not None:
+        content = {JSON: {"schema": by_type[route.body]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    elif route.upload:
+        files = {media_type: {"schema": {"type": "string"}} for media_type in route.upload}
+        operation["requestBody"] = {"required": True, "content": files}
     operation["responses"] = {
         **{
             str(status): _success(route, status, by_type[kind])

@@ -44,6 +44,12 @@ _TABLE = (
         "`errors` names each parameter that was refused and why. Nothing was done.",
     ),
     ProblemKind(
+        "body_invalid",
+        400,
+        "Invalid body",
+        "`errors` names what was refused and why. Nothing was done.",
+    ),
+    ProblemKind(
         "cursor_invalid",
         400,
         "Invalid cursor",
@@ -107,6 +113,18 @@ _TABLE = (
         "`Allow` in the answer lists what the path takes.",
     ),
     ProblemKind(
+        "upload_too_slow",
+        408,
+        "The file did not arrive in time",
+        "Nothing was done. Send it again, in parts if the line is slow.",
+    ),
+    ProblemKind(
+        "media_type_unsupported",
+        415,
+        "Not taken in this form",
+        "`Content-Type` says what a body is; /openapi.json lists what each operation takes.",
+    ),
+    ProblemKind(
         "payload_too_large",
         413,
         "Too much in one request",
@@ -166,7 +184,7 @@ _BY_STATUS: Mapping[int, str] = {
 
 @attrs.frozen
 class InvalidField:
-    """One part of a request that was refused; `pointer` is `/query/NAME` or `/path/NAME`."""
+    """A part of a request that was refused; `pointer`: `/query/NAME`, `/path/NAME`, `/body/…`."""
 
     pointer: str
     message: str

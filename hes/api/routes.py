@@ -5,7 +5,9 @@ Rule 1: a handler is a plain synchronous function from `Call` to a schema object
 worker thread, may call any capability, and its answer is encoded there too.
 Rule 2: query and path are attrs classes; a trailing underscore in a field's name is not part of
 the parameter's name (`from_` is `from`). What a class does not name is refused.
-Rule 3: every problem that a handler raises is declared; the document lists no other.
+Rule 3: an operation that takes a body names its class (`Body`), or the media types of a file; its
+handler is given what arrived as a second argument.
+Rule 4: every problem that a handler raises is declared; the document lists no other.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from __future__ import annotations
 import functools
 import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +25,7 @@ import msgspec
 from aiohttp import hdrs, web
 from yarl import URL
 
+from hes.api.bodies import read_json, receive
 from hes.api.edge import REQUEST_ID
 from hes.api.problems import PROBLEMS, InvalidField, ProblemError
 from hes.api.services import Services
@@ -32,6 +36,7 @@ WORKERS = web.AppKey("workers", Workers)
 
 Q = TypeVar("Q")
 P = TypeVar("P")
+H = TypeVar("H", bound=Callable[..., object])
 
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?(?P<offset>[Zz]|[+-]\d\d:\d\d)?"
@@ -91,7 +96,7 @@ class Route:
 
     method: str
     path: str
-    handler: Callable[[Call[Any, Any]], object]
+    handler: Callable[..., object]
     query: Inputs[Any]
     in_path: Inputs[Any]
     returns: Mapping[int, type]
@@ -101,6 +106,8 @@ class Route:
     summary: str
     description: str
     example: object
+    body: type | None = None
+    upload: tuple[str, ...] = ()
 
     @property
     def operation_id(self) -> str:
@@ -127,11 +134,14 @@ class Routes:
         problems: Sequence[str] = (),
         scope: str | None = None,
         example: object = None,
-    ) -> Callable[[Callable[[Call[Q, P]], object]], Callable[[Call[Q, P]], object]]:
+        body: type | None = None,
+        upload: Sequence[str] = (),
+    ) -> Callable[[H], H]:
         """
         Declare an operation; the handler's docstring is its summary and description.
 
         Args: scope: what a caller will need to be granted, None for what everybody may know.
+            body: the class of its JSON body; upload: the media types of the file that it takes.
         Raises: ValueError: the path's names are not the fields of `path_types`, or a problem is
             not in the table.
         """
@@ -141,13 +151,15 @@ class Routes:
         always = ["parameter_unknown", "internal_error"]
         if in_query.parameters or in_path.parameters:
             always.append("parameter_invalid")
+        if body is not None:
+            always += ["body_invalid", "media_type_unsupported", "payload_too_large"]
+        if upload:
+            always += ["media_type_unsupported", "payload_too_large", "upload_too_slow"]
         known = tuple(dict.fromkeys((*problems, *always)))
         if unknown := set(known) - set(PROBLEMS):
             raise ValueError(f"{path} names unknown problems: {unknown}")
 
-        def declare(
-            handler: Callable[[Call[Q, P]], object],
-        ) -> Callable[[Call[Q, P]], object]:
+        def declare(handler: H) -> H:
             summary, _, description = (handler.__doc__ or "").strip().partition("\n")
             self.declared.append(
                 Route(
@@ -163,6 +175,8 @@ class Routes:
                     summary=summary.rstrip("."),
                     description=" ".join(description.split()),
                     example=example,
+                    body=body,
+                    upload=tuple(upload),
                 )
             )
             return handler
@@ -247,8 +261,10 @@ def next_link(url: URL, cursor: str) -> str:
     return f'<{target}>; rel="next"'
 
 
-def _answer(route: Route, call: Call[Any, Any]) -> tuple[bytes, str | None]:
-    body = route.handler(call)
+def _answer(
+    route: Route, call: Call[Any, Any], given: Sequence[object]
+) -> tuple[bytes, str | None]:
+    body = route.handler(call, *given)
     return msgspec.json.encode(body), getattr(body, "next_cursor", None)
 
 
@@ -277,7 +293,10 @@ def _served(route: Route) -> Callable[[web.Request], Any]:
             path=decode(route.in_path, list(request.match_info.items())),
             request_id=request[REQUEST_ID],
         )
-        body, cursor = await request.app[WORKERS].run(functools.partial(_answer, route, call))
+        async with _given(route, request) as given:
+            body, cursor = await request.app[WORKERS].run(
+                functools.partial(_answer, route, call, given)
+            )
         response = web.Response(status=status, body=body, content_type="application/json")
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
         if cursor is not None:
@@ -285,6 +304,18 @@ def _served(route: Route) -> Callable[[web.Request], Any]:
         return response
 
     return serve
+
+
+@asynccontextmanager
+async def _given(route: Route, request: web.Request) -> AsyncIterator[Sequence[object]]:
+    """What the handler gets beside the call."""
+    if route.body is not None:
+        yield [await read_json(request, route.body)]
+    elif route.upload:
+        async with receive(request, dict.fromkeys(route.upload)) as upload:
+            yield [upload]
+    else:
+        yield []
 
 
 def _options(allow: str) -> Callable[[web.Request], Any]:
