@@ -12,6 +12,20 @@ CREATE TABLE tenant (
 );
 INSERT INTO tenant (name) VALUES ('default');
 
+-- Parts of the network whose meters share limits: how many are talked to at once, how many
+-- connections are opened in a second. Null: no limit of its own.
+CREATE TABLE segment (
+    name text COLLATE "C" PRIMARY KEY,
+    kind text NOT NULL DEFAULT 'network',
+    networks cidr[] NOT NULL DEFAULT '{}',
+    max_sessions int4,
+    connections_per_s float8,
+    CONSTRAINT segment_name_check CHECK (char_length(name) BETWEEN 1 AND 64),
+    CONSTRAINT segment_kind_check CHECK (kind IN ('network', 'concentrator', 'cell')),
+    CONSTRAINT segment_sessions_check CHECK (max_sessions > 0),
+    CONSTRAINT segment_connections_check CHECK (connections_per_s > 0)
+);
+
 -- The inventory: one row per meter.
 --
 -- Collation "C" makes the order of serials the same on every server, which cursors rely on, and
@@ -32,6 +46,7 @@ CREATE TABLE meter (
     state text NOT NULL DEFAULT 'in_service',
     created_at timestamptz NOT NULL DEFAULT now(),
     tenant_id int4 NOT NULL DEFAULT 1 REFERENCES tenant,
+    segment text COLLATE "C" REFERENCES segment,
     CONSTRAINT meter_serial_key UNIQUE (serial),
     CONSTRAINT meter_system_title_key UNIQUE (system_title),
     CONSTRAINT meter_serial_check CHECK (char_length(serial) BETWEEN 1 AND 64),
@@ -342,26 +357,110 @@ CREATE TABLE own_identity (
 );
 CREATE UNIQUE INDEX own_identity_only_one ON own_identity ((true));
 
--- When each meter is to be read next, and who holds the lease on it (token, holder and
--- leased_until are null while nobody does). `read_at`: when the last session began that has read
--- all that was due; null: none has.
+-- When each meter has its turn, and who holds the lease on it (token, holder and leased_until are null
+-- while nobody does). It follows from due items: `due_at` is when the first of them has its turn, null
+-- when nothing does. `read_at`: when the last session began that has read all that was due; null: none
+-- has. `attempts` is of releases that knew no items; it goes with the next one.
 CREATE SEQUENCE lease_token;
 
 CREATE TABLE due_work (
     meter_id uuid PRIMARY KEY REFERENCES meter,
-    due_at timestamptz NOT NULL,
+    due_at timestamptz,
     attempts int4 NOT NULL DEFAULT 0,
     token int8,
     holder text,
     leased_until timestamptz,
     read_at timestamptz,
+    priority int2 NOT NULL DEFAULT 20,
+    segment text COLLATE "C",
+    failures int4 NOT NULL DEFAULT 0,
+    rests_until timestamptz,
+    rests_why text,
     CONSTRAINT due_work_lease_check CHECK (
         (token IS NULL) = (leased_until IS NULL) AND (holder IS NULL) = (leased_until IS NULL)
-    )
+    ),
+    CONSTRAINT due_work_priority_check CHECK (priority IN (0, 10, 20, 30)),
+    CONSTRAINT due_work_rests_check CHECK (isfinite(rests_until))
 ) WITH (fillfactor = 70);
 
-CREATE INDEX due_work_free ON due_work (due_at) WHERE leased_until IS NULL;
+CREATE INDEX due_work_free ON due_work (priority, due_at, segment) WHERE leased_until IS NULL;
 CREATE INDEX due_work_leased ON due_work (leased_until) WHERE leased_until IS NOT NULL;
+
+-- What is to be done on meters: one row per thing, until it has ended; then it stands in due_result.
+-- `what` tells what it is about where its kind needs that (a gap: source, from, to). `zone` is that
+-- of its plan's run.
+CREATE TABLE due_item (
+    item_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    meter_id uuid NOT NULL REFERENCES meter,
+    kind text NOT NULL,
+    plan_id int4,
+    zone text,
+    run_at timestamptz NOT NULL,
+    due_at timestamptz NOT NULL,
+    deadline_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    priority int2 NOT NULL,
+    attempts int2 NOT NULL DEFAULT 0,
+    last_cause text,
+    what jsonb,
+    CONSTRAINT due_item_finite_check CHECK (
+        isfinite(run_at) AND isfinite(due_at) AND isfinite(deadline_at) AND isfinite(expires_at)
+    ),
+    CONSTRAINT due_item_plan_check CHECK ((kind = 'plan') = (plan_id IS NOT NULL)),
+    CONSTRAINT due_item_zone_check CHECK ((kind = 'plan') = (zone IS NOT NULL)),
+    CONSTRAINT due_item_priority_check CHECK (priority IN (0, 10, 20, 30))
+) WITH (fillfactor = 80);
+
+-- Nothing is to be done twice: a plan's run once per meter, all else once while it is open.
+CREATE UNIQUE INDEX due_item_once ON due_item
+    (meter_id, kind, plan_id, (CASE WHEN kind = 'plan' THEN run_at END), what) NULLS NOT DISTINCT;
+CREATE INDEX due_item_expiry ON due_item (expires_at);
+
+-- How due items ended: each once, and nothing is changed here. `cause` is null where it is done.
+CREATE TABLE due_result (
+    finished_at timestamptz NOT NULL,
+    item_id int8 NOT NULL,
+    meter_id uuid NOT NULL REFERENCES meter,
+    kind text NOT NULL,
+    plan_id int4,
+    zone text,
+    run_at timestamptz NOT NULL,
+    deadline_at timestamptz NOT NULL,
+    outcome text NOT NULL,
+    cause text,
+    attempts int2 NOT NULL,
+    session_id uuid,
+    CONSTRAINT due_result_pkey PRIMARY KEY (finished_at, item_id),
+    CONSTRAINT due_result_outcome_check CHECK (
+        outcome IN ('done', 'late', 'failed', 'expired', 'cancelled')
+    )
+);
+
+CREATE INDEX due_result_of_run ON due_result (plan_id, run_at) WHERE plan_id IS NOT NULL;
+CREATE INDEX due_result_of_meter ON due_result (meter_id, finished_at DESC);
+
+-- The runs of plans that the scheduler has come to: one for each nominal instant and zone. A run that
+-- was `skipped` (nobody scheduled for longer than its turn) has made no due items. All of a run have
+-- ended when `ended_at` is set; the counters are then final.
+CREATE TABLE plan_run (
+    plan_id int4 NOT NULL,
+    zone text NOT NULL,
+    run_at timestamptz NOT NULL,
+    deadline_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL,
+    expanded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    skipped boolean NOT NULL DEFAULT false,
+    members int4 NOT NULL DEFAULT 0,
+    done int4 NOT NULL DEFAULT 0,
+    late int4 NOT NULL DEFAULT 0,
+    failed int4 NOT NULL DEFAULT 0,
+    expired int4 NOT NULL DEFAULT 0,
+    cancelled int4 NOT NULL DEFAULT 0,
+    ended_at timestamptz,
+    CONSTRAINT plan_run_pkey PRIMARY KEY (plan_id, zone, run_at)
+) WITH (fillfactor = 80);
+
+CREATE INDEX plan_run_open ON plan_run (run_at) WHERE ended_at IS NULL;
 
 -- What was learnt of a meter in its first session: objects, profiles (hes.storage.knowledge).
 CREATE TABLE meter_knowledge (
