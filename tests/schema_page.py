@@ -39,7 +39,8 @@ AREAS: Final = {
     ),
     "Readings": (
         "channel", "series", "reading", "reading_float", "reading_text", "reading_revision",
-        "batch", "mark", "expectation", "completeness", "interval_loss", "clock_change", "event",
+        "batch", "mark", "expectation", "judged_run", "completeness", "interval_loss",
+        "clock_change", "event",
     ),
     "Roll-ups": (
         "dirty_bucket", "rollup_hour", "rollup_day", "rollup_month", "reading_hour",

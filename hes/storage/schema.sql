@@ -663,6 +663,15 @@ CREATE TABLE mark (
     CONSTRAINT mark_source_check CHECK (octet_length(source) = 6)
 ) WITH (fillfactor = 70);
 
+-- Up to which run of a plan in a zone it is noted what was not held at the deadline.
+CREATE TABLE judged_run (
+    plan_id int4 NOT NULL,
+    zone text NOT NULL,
+    run_at timestamptz NOT NULL,
+    judged_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT judged_run_pkey PRIMARY KEY (plan_id, zone)
+) WITH (fillfactor = 70);
+
 -- Which intervals of a UTC day we hold, one bit per interval of the profile's grid: bit i stands
 -- for captures within [i, i + 1) periods after midnight UTC. Beside them what was expected and not
 -- held at its deadline (`overdue`: those of them that we hold were late), and what no meter can give
@@ -692,8 +701,8 @@ CREATE TABLE completeness (
 CREATE INDEX completeness_open ON completeness (day, meter_id) WHERE open;
 
 -- What is expected of a meter's profile: every interval of its grid that begins in [since, until)
--- (null: until the meter goes, or its period changes), by the deadlines of the runs of `plan_id`.
--- `reach_s`: how far back its buffer holds, null: nobody knows. A plan that goes leaves its history.
+-- (null: until the meter goes, or its period changes), by the deadlines of the runs of `plan_id` in
+-- `zone`. `reach_s`: how far back its buffer holds, null: nobody knows. A plan that goes leaves its history.
 CREATE TABLE expectation (
     meter_id uuid NOT NULL REFERENCES meter,
     source bytea NOT NULL,
@@ -702,6 +711,7 @@ CREATE TABLE expectation (
     capture_period_s int4 NOT NULL,
     reach_s int8,
     plan_id int4 NOT NULL,
+    zone text NOT NULL,
     CONSTRAINT expectation_pkey PRIMARY KEY (meter_id, source, since),
     CONSTRAINT expectation_source_check CHECK (octet_length(source) = 6),
     CONSTRAINT expectation_period_check CHECK (
@@ -711,7 +721,7 @@ CREATE TABLE expectation (
     CONSTRAINT expectation_reach_check CHECK (reach_s > 0)
 );
 CREATE UNIQUE INDEX expectation_open ON expectation (meter_id, source) WHERE until IS NULL;
-CREATE INDEX expectation_of_plan ON expectation (plan_id);
+CREATE INDEX expectation_of_plan ON expectation (plan_id, zone);
 
 -- Intervals [from_at, to_at) of a profile that no meter can give us any more, and why. One row is a
 -- run without holes. What came after all (a late push) ends it: `ended_at`, once all of it is held.
