@@ -123,6 +123,8 @@ class Exchange:
         self._confirms: list[Reply] = []
         self.octets_in = 0
         self.octets_out = 0
+        self.agreed: AssociationAccepted | None = None
+        """What was agreed on when the association was opened."""
         self._on_push = on_push
 
     @property
@@ -161,6 +163,8 @@ class Exchange:
                 await self._send(outgoing)
                 event = await self._next_event()
             if not isinstance(event, ContinueNeeded):
+                if isinstance(event, AssociationAccepted):
+                    self.agreed = event
                 return event
             if break_off_octets is not None and len(self._evidence) > break_off_octets:
                 self._client.abandon()

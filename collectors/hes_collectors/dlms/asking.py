@@ -1,0 +1,123 @@
+"""
+Several attributes by the fewest requests: GET with-list, ACCESS, or one after the other.
+
+Owns which service a meter takes. Where it offers a service and yet refuses it, the questions are
+put one by one, and what was learnt of it stands in `link` for the next session. An attribute that
+is refused harms no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from hes.domain.meters import LinkKnowledge
+from hes_collectors.dlms.exchange import Exchange
+from hes_collectors.dlms.outcomes import MeterRefusedError
+from hes_protocol.client import (
+    Access,
+    AccessCompleted,
+    Get,
+    GetCompleted,
+    GetList,
+    GetListCompleted,
+)
+from hes_protocol.cosem.objects import Attribute
+from hes_protocol.xdlms import Conformance, GetDataResult
+from hes_protocol.xdlms.results import DataAccessResult
+
+_MOST_AT_ONCE: Final = 32
+# Of one attribute in a request (class_id, logical_name, index, no selection, and in ACCESS a null
+# for its value), and around all of them with ciphering as general-glo.
+_OCTETS_EACH: Final = 11
+_OCTETS_BESIDE: Final = 40
+
+
+class Asker:
+    """
+    Puts questions to one meter in one session.
+
+    Args: exchange: with an open association. link: what is known of what the meter takes.
+    """
+
+    def __init__(self, exchange: Exchange, link: LinkKnowledge) -> None:
+        self._exchange = exchange
+        agreed = exchange.agreed
+        self.link = attrs.evolve(
+            link,
+            conformance=None if agreed is None else int(agreed.conformance),
+            max_pdu=None if agreed is None else agreed.max_send_pdu_size,
+        )
+        """What is known of it now."""
+
+    async def read(self, attributes: Sequence[Attribute]) -> list[GetDataResult]:
+        """
+        Read attributes; returns what came of each, in their order.
+
+        Raises: as `Exchange.ask`.
+        """
+        results: list[GetDataResult] = []
+        while len(results) < len(attributes):
+            wanted = attributes[len(results) : len(results) + self._most_at_once()]
+            results += (
+                await self._together(wanted) if len(wanted) > 1 else [await self._one(*wanted)]
+            )
+        return results
+
+    def _offers(self, service: Conformance) -> bool:
+        return bool((self.link.conformance or 0) & service)
+
+    @property
+    def _by_list(self) -> bool:
+        return self.link.with_list and self._offers(Conformance.MULTIPLE_REFERENCES)
+
+    @property
+    def _by_access(self) -> bool:
+        return self.link.access and self._offers(Conformance.ACCESS)
+
+    def _most_at_once(self) -> int:
+        if not (self._by_list or self._by_access):
+            return 1
+        if not self.link.max_pdu:
+            return _MOST_AT_ONCE
+        return max(1, min(_MOST_AT_ONCE, (self.link.max_pdu - _OCTETS_BESIDE) // _OCTETS_EACH))
+
+    async def _together(self, wanted: Sequence[Attribute]) -> list[GetDataResult]:
+        gets = tuple(map(Get, wanted))
+        try:
+            results = await (self._list(gets) if self._by_list else self._access(gets))
+        except MeterRefusedError as error:
+            if error.security:
+                raise
+            self._give_up()
+            return []
+        first = results[0]
+        if first.result is DataAccessResult.SUCCESS or any(one != first for one in results):
+            return results
+        # All alike: perhaps it is the list that the meter refuses.
+        alone = await self._one(wanted[0])
+        if alone.result is first.result:
+            return results
+        self._give_up()
+        return [alone]
+
+    def _give_up(self) -> None:
+        """The service that was used last is offered in vain."""
+        self.link = attrs.evolve(self.link, **{"with_list" if self._by_list else "access": False})
+
+    async def _list(self, gets: tuple[Get, ...]) -> list[GetDataResult]:
+        answer = await self._exchange.ask(GetList(gets))
+        assert isinstance(answer, GetListCompleted)  # what completes a GetList
+        return list(answer.results)
+
+    async def _access(self, gets: tuple[Get, ...]) -> list[GetDataResult]:
+        answer = await self._exchange.ask(Access(gets))
+        assert isinstance(answer, AccessCompleted)  # what completes an Access
+        return [one for one in answer.results if isinstance(one, GetDataResult)]
+
+    async def _one(self, wanted: Attribute) -> GetDataResult:
+        answer = await self._exchange.ask(Get(wanted))
+        assert isinstance(answer, GetCompleted)  # what completes a Get
+        return GetDataResult(answer.result, answer.octets)
