@@ -26,7 +26,8 @@ CREATE TABLE segment (
     CONSTRAINT segment_connections_check CHECK (connections_per_s > 0)
 );
 
--- The inventory: one row per meter.
+-- The inventory: one row per meter. `recognised_model`: what it was taken for by what it says of
+-- itself; what an operator says (`model`) stands above it.
 --
 -- Collation "C" makes the order of serials the same on every server, which cursors rely on, and
 -- lets prefix searches use the index.
@@ -47,6 +48,7 @@ CREATE TABLE meter (
     created_at timestamptz NOT NULL DEFAULT now(),
     tenant_id int4 NOT NULL DEFAULT 1 REFERENCES tenant,
     segment text COLLATE "C" REFERENCES segment,
+    recognised_model text,
     CONSTRAINT meter_serial_key UNIQUE (serial),
     CONSTRAINT meter_system_title_key UNIQUE (system_title),
     CONSTRAINT meter_serial_check CHECK (char_length(serial) BETWEEN 1 AND 64),
@@ -244,6 +246,83 @@ CREATE TABLE meter_group_member (
 );
 CREATE INDEX meter_group_member_of_meter ON meter_group_member (meter_id);
 
+-- Words that people put on meters, to find them and to plan for them. A meter is in a group because
+-- of where it belongs, and has a tag because of what it is; both are names and nothing more.
+CREATE TABLE meter_tag (
+    meter_id uuid NOT NULL REFERENCES meter,
+    tag text COLLATE "C" NOT NULL,
+    CONSTRAINT meter_tag_pkey PRIMARY KEY (meter_id, tag),
+    CONSTRAINT meter_tag_check CHECK (char_length(tag) BETWEEN 1 AND 64)
+);
+CREATE INDEX meter_tag_by_tag ON meter_tag (tag, meter_id);
+
+-- The lives of meters: which state when, why, and who said so. meter.state is the last of them.
+-- `since` is when it holds from; a step is recorded when it becomes known.
+CREATE TABLE meter_life (
+    step_id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    meter_id uuid NOT NULL REFERENCES meter,
+    state text NOT NULL,
+    since timestamptz NOT NULL,
+    reason text NOT NULL,
+    actor text NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT meter_life_state_check CHECK (
+        state IN ('discovered', 'quarantined', 'commissioned', 'in_service', 'suspended', 'retired')
+    ),
+    CONSTRAINT meter_life_since_check CHECK (isfinite(since)),
+    CONSTRAINT meter_life_reason_check CHECK (char_length(reason) BETWEEN 1 AND 500),
+    CONSTRAINT meter_life_actor_check CHECK (char_length(actor) BETWEEN 1 AND 100)
+);
+CREATE INDEX meter_life_of_meter ON meter_life (meter_id, step_id DESC);
+
+-- Exchanges: at `at` a new meter took the place of an old one. What their registers showed then, as
+-- whoever exchanged them read it: an object from OBIS code to the value's text, exact as written.
+CREATE TABLE meter_exchange (
+    exchange_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    usage_point_id int4 NOT NULL REFERENCES usage_point,
+    old_meter_id uuid NOT NULL REFERENCES meter,
+    new_meter_id uuid NOT NULL REFERENCES meter,
+    at timestamptz NOT NULL,
+    last_registers jsonb NOT NULL DEFAULT '{}',
+    first_registers jsonb NOT NULL DEFAULT '{}',
+    reason text NOT NULL,
+    actor text NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT meter_exchange_key UNIQUE (old_meter_id, new_meter_id, at),
+    CONSTRAINT meter_exchange_meters_check CHECK (old_meter_id <> new_meter_id),
+    CONSTRAINT meter_exchange_at_check CHECK (isfinite(at)),
+    CONSTRAINT meter_exchange_registers_check CHECK (
+        jsonb_typeof(last_registers) = 'object' AND jsonb_typeof(first_registers) = 'object'
+    ),
+    CONSTRAINT meter_exchange_reason_check CHECK (char_length(reason) BETWEEN 1 AND 500),
+    CONSTRAINT meter_exchange_actor_check CHECK (char_length(actor) BETWEEN 1 AND 100)
+);
+CREATE INDEX meter_exchange_of_new ON meter_exchange (new_meter_id);
+
+-- Which meter (gas, water, heat) hangs at which M-Bus channel of another one in [since, until); until
+-- is null while it does. No two at one channel, and no child at two channels, at any instant.
+CREATE TABLE mbus_attachment (
+    attachment_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    parent_meter_id uuid NOT NULL REFERENCES meter,
+    channel int4 NOT NULL,
+    child_meter_id uuid NOT NULL REFERENCES meter,
+    since timestamptz NOT NULL,
+    until timestamptz,
+    CONSTRAINT mbus_attachment_channel_check CHECK (channel BETWEEN 1 AND 64),
+    CONSTRAINT mbus_attachment_self_check CHECK (parent_meter_id <> child_meter_id),
+    CONSTRAINT mbus_attachment_period_check CHECK (until > since),
+    CONSTRAINT mbus_attachment_finite_check CHECK (isfinite(since) AND isfinite(until)),
+    CONSTRAINT mbus_attachment_of_child EXCLUDE USING gist (
+        uuidrange(child_meter_id, child_meter_id, '[]') WITH &&, tstzrange(since, until) WITH &&
+    ),
+    CONSTRAINT mbus_attachment_at_channel EXCLUDE USING gist (
+        uuidrange(parent_meter_id, parent_meter_id, '[]') WITH &&,
+        int4range(channel, channel, '[]') WITH &&, tstzrange(since, until) WITH &&
+    )
+);
+CREATE INDEX mbus_attachment_of ON mbus_attachment (child_meter_id, since);
+CREATE INDEX mbus_attachment_at ON mbus_attachment (parent_meter_id, channel, since);
+
 -- Which key encryption key wraps what this database holds: its name, never the key. One row until
 -- keys can be rotated.
 CREATE TABLE kek (
@@ -257,7 +336,9 @@ CREATE UNIQUE INDEX kek_only_one ON kek ((true));
 -- counters at and below `accepted_counter` were accepted: bit i, from the left, stands for
 -- accepted_counter - i. Null: nobody knows, so all of them count as accepted. `transport` null: as
 -- its meter says; `counter_object`, from which the counter is learnt that the meter expects, null: as
--- its model says. The versions tell which of the secrets that it has had are in use.
+-- its model says. The versions tell which of the secrets that it has had are in use. `role`: what it is
+-- for, or that it stands without being opened (IEC 62056-5-3, pre-established associations); a
+-- collector reads as management, else as reader, else as public.
 CREATE TABLE association (
     meter_id uuid NOT NULL REFERENCES meter,
     client_sap int4 NOT NULL,
@@ -277,6 +358,7 @@ CREATE TABLE association (
     secret_version int4 NOT NULL DEFAULT 1,
     ek_version int4 NOT NULL DEFAULT 1,
     ak_version int4 NOT NULL DEFAULT 1,
+    role text NOT NULL DEFAULT 'management',
     CONSTRAINT association_pkey PRIMARY KEY (meter_id, client_sap),
     CONSTRAINT association_sap_check CHECK (
         client_sap BETWEEN 0 AND 65535 AND server_sap BETWEEN 0 AND 65535
@@ -295,6 +377,9 @@ CREATE TABLE association (
     CONSTRAINT association_counter_object_check CHECK (octet_length(counter_object) = 6),
     CONSTRAINT association_version_check CHECK (
         least(secret_version, ek_version, ak_version) > 0
+    ),
+    CONSTRAINT association_role_check CHECK (
+        role IN ('management', 'reader', 'public', 'pre_established')
     )
 );
 
@@ -550,6 +635,18 @@ CREATE TABLE channel (
     CONSTRAINT channel_store_check CHECK (store IN ('integer', 'float', 'text'))
 );
 
+-- Whose the readings are that a meter keeps of the devices at its M-Bus channels: those of M-Bus
+-- objects, 0-b:24.*, and of profiles of them, b being the channel (IEC 62056-6-1, value groups A 0,
+-- B channel, C 24). What it captured in [since, until) is the child's.
+CREATE VIEW mbus_channel AS
+SELECT a.child_meter_id, a.parent_meter_id, a.channel, c.channel_id, a.since,
+       coalesce(a.until, 'infinity') AS until
+FROM mbus_attachment AS a
+JOIN channel AS c ON c.meter_id = a.parent_meter_id
+WHERE (get_byte(c.obis, 0) = 0 AND get_byte(c.obis, 1) = a.channel AND get_byte(c.obis, 2) = 24)
+   OR (get_byte(c.source, 0) = 0 AND get_byte(c.source, 1) = a.channel
+       AND get_byte(c.source, 2) = 24);
+
 -- A channel's versions: physical value = raw * 10^scaler in the DLMS unit code `unit`. A channel's
 -- first series is valid from -infinity. Which row goes to which series: hes.pipeline.series.
 CREATE TABLE series (
@@ -702,7 +799,8 @@ CREATE INDEX completeness_open ON completeness (day, meter_id) WHERE open;
 
 -- What is expected of a meter's profile: every interval of its grid that begins in [since, until)
 -- (null: until the meter goes, or its period changes), by the deadlines of the runs of `plan_id` in
--- `zone`. `reach_s`: how far back its buffer holds, null: nobody knows. A plan that goes leaves its history.
+-- `zone`. `reach_s`: how far back its buffer holds, null: nobody knows. `changed_at`: since when all
+-- this is known. A plan that goes leaves its history.
 CREATE TABLE expectation (
     meter_id uuid NOT NULL REFERENCES meter,
     source bytea NOT NULL,
@@ -712,6 +810,7 @@ CREATE TABLE expectation (
     reach_s int8,
     plan_id int4 NOT NULL,
     zone text NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT expectation_pkey PRIMARY KEY (meter_id, source, since),
     CONSTRAINT expectation_source_check CHECK (octet_length(source) = 6),
     CONSTRAINT expectation_period_check CHECK (
@@ -809,6 +908,38 @@ CREATE TABLE quarantine (
 CREATE INDEX quarantine_of_meter ON quarantine (meter_id, quarantine_id);
 CREATE INDEX quarantine_open ON quarantine (quarantine_id) WHERE state = 'open';
 CREATE INDEX quarantine_requested ON quarantine (requested_at) WHERE requested_at IS NOT NULL;
+
+-- Which intervals of a UTC day are expected: those that begin in [since, until) and are captured in
+-- [from_at, to_at), one bit each, as in completeness. Periods up to an hour lie on a grid in UTC and
+-- are captured when they begin; the captures of longer ones, which follow a local calendar, fall
+-- somewhere into theirs: such a one must lie in [since, until) whole, and is captured at its end.
+-- Null: no bound. hes.readings.completeness.slots is its twin.
+CREATE FUNCTION expected_bits(
+    period_s int4, day date, since timestamptz, until timestamptz,
+    from_at timestamptz, to_at timestamptz
+) RETURNS varbit LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT (repeat('0', bound.first) || repeat('1', bound.last - bound.first)
+            || repeat('0', intervals - bound.last))::varbit
+    FROM (VALUES (
+        (day - date '1970-01-01') * 86400.0,
+        CASE WHEN period_s > 3600 THEN period_s ELSE 0 END,
+        86400 / period_s
+    )) AS of_day (begins_s, shift_s, intervals)
+    CROSS JOIN LATERAL (
+        SELECT least(intervals, greatest(0,
+                   ceil((extract(epoch FROM since) - begins_s) / period_s),
+                   ceil((extract(epoch FROM from_at) - begins_s - shift_s) / period_s))),
+               greatest(0, least(intervals,
+                   CASE WHEN shift_s = 0
+                        THEN ceil((extract(epoch FROM until) - begins_s) / period_s)
+                        ELSE floor((extract(epoch FROM until) - begins_s) / period_s) END,
+                   ceil((extract(epoch FROM to_at) - begins_s - shift_s) / period_s)))
+    ) AS slot (first, last)
+    CROSS JOIN LATERAL (
+        SELECT slot.first::int4, greatest(slot.first, slot.last)::int4
+    ) AS bound (first, last)
+);
 
 -- The exact physical value raw * 10^scaler; hes.domain.readings.scaled is its twin.
 CREATE FUNCTION physical(value int8, scaler int2) RETURNS numeric
