@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from hes.domain.errors import PermanentError
+from hes.domain.reach import parse_ports
 
 _PREFIX: Final = "HES_"
 _RELEASE_S: Final = 4
@@ -48,6 +49,14 @@ def _networks(_: object, attribute: attrs.Attribute[tuple[str, ...]], value: Any
     for text in value:
         try:
             ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"{attribute.name}: {error}") from None
+
+
+def _ports(_: object, attribute: attrs.Attribute[tuple[str, ...]], value: Any) -> None:
+    for text in value:
+        try:
+            parse_ports(text)
         except ValueError as error:
             raise ValueError(f"{attribute.name}: {error}") from None
 
@@ -124,6 +133,7 @@ class CollectorSettings:
         default=("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"),
         validator=_networks,
     )
+    allowed_ports: tuple[str, ...] = attrs.field(default=("4059",), validator=_ports)
     max_sessions: Count = 200
     read_every_s: Seconds = 900.0
     lease_s: Seconds = 180.0

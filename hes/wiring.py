@@ -16,6 +16,7 @@ from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 from aiohttp import web
@@ -26,6 +27,7 @@ from hes.api.services import Services
 from hes.diagnosis import ServiceHealth
 from hes.domain.errors import PermanentError
 from hes.domain.ports import BatchSink
+from hes.domain.reach import parse_ports
 from hes.keys import KeyService
 from hes.meters import Inventory
 from hes.models import model_push_layouts, models
@@ -64,6 +66,7 @@ from hes_collectors.dlms import (
 
 _API_THREADS: Final = 8
 _COLLECTOR_THREADS: Final = 8
+_PORTS_OF_SCHEMES: Final = {"postgresql": 5432, "postgres": 5432, "redis": 6379, "rediss": 6379}
 RUN: Final = "run"  # below the data folder: addresses of the servers that `hes up` runs
 
 
@@ -290,6 +293,8 @@ def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSetti
         holder=f"{socket.gethostname()}:{os.getpid()}",
         system_title=system_title,
         allowed_networks=tuple(ip_network(network) for network in told.allowed_networks),
+        allowed_ports=tuple(map(parse_ports, told.allowed_ports)),
+        own_ports=_own_ports(chosen),
         listen_host=told.listen_host,
         listen_port=told.listen_port,
         max_sessions=told.max_sessions,
@@ -308,6 +313,21 @@ def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSetti
             max_connections_per_source=told.max_inbound_per_source,
         ),
     )
+
+
+def _own_ports(chosen: Settings) -> frozenset[int]:
+    """Where this head-end and its servers listen: nobody's meter."""
+    urls = (chosen.database.url, chosen.database.replica_url, chosen.redis.url, chosen.mqtt.url)
+    ports = {chosen.api.port, chosen.collector.listen_port, *map(_port, urls)}
+    return frozenset(ports - {0})
+
+
+def _port(url: str) -> int:
+    """The port of an address, 0: none is named."""
+    try:
+        return urlsplit(url).port or _PORTS_OF_SCHEMES.get(url.partition(":")[0], 0)
+    except ValueError:  # several hosts, a socket's folder
+        return 0
 
 
 def _read(path: Path) -> str | None:

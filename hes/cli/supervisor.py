@@ -246,11 +246,16 @@ class Supervisor:
             for name, value in os.environ.items()
             if name.startswith("HES_") and not name.endswith("_URL")
         }
-        networks = (*self._settings.collector.allowed_networks,)
+        collector = self._settings.collector
         demo: dict[str, str] = {}
         if self._options.simulates:
             demo = {
-                "HES_COLLECTOR_ALLOWED_NETWORKS": ",".join((*networks, _DEMO_NETWORK)),
+                "HES_COLLECTOR_ALLOWED_NETWORKS": ",".join(
+                    (*collector.allowed_networks, _DEMO_NETWORK)
+                ),
+                "HES_COLLECTOR_ALLOWED_PORTS": ",".join(
+                    (*collector.allowed_ports, str(self._options.simulated_port))
+                ),
                 "HES_COLLECTOR_READ_EVERY_S": "60",
                 # Simulated meters answer at once: a lease that a killed collector holds ends soon.
                 "HES_COLLECTOR_SESSION_S": "45",

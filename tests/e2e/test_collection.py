@@ -48,6 +48,7 @@ def fleet(folder: Path, server: Postgres, number: int) -> Iterator[System]:
         folder,
         HES_DATABASE_URL=server.url,
         HES_COLLECTOR_ALLOWED_NETWORKS=network,
+        HES_COLLECTOR_ALLOWED_PORTS="1024-65535",
         HES_COLLECTOR_LISTEN_PORT=str(free_port()),
         HES_COLLECTOR_READ_EVERY_S="5",
         HES_LOG_FORMAT="json",

@@ -52,6 +52,7 @@ async def collecting(database_url: str, data: Path, port: int) -> AsyncIterator[
         "HES_DATA": str(data),
         "HES_COLLECTOR_LISTEN_PORT": str(port),
         "HES_COLLECTOR_ALLOWED_NETWORKS": "127.54.0.0/16",
+        "HES_COLLECTOR_ALLOWED_PORTS": "1024-65535",
     }
     hes = Path(sys.executable).with_name("hes")
     with (data / "collector.log").open("ab") as log:

@@ -1,38 +1,27 @@
 """
-Where a session may connect to: resolve once, check every answer, connect to a checked literal.
+Connecting to a meter: resolve once, check every answer, connect to a checked literal.
 
-A meter's address comes from the inventory, and an inventory is filled in by people and imports:
-without this check it would be a way to make the head-end talk to its own database. Whatever
-spelling an address has (decimal, hex, octal, mapped into IPv6), the check sees only the
-canonical address that the resolver made of it, and the socket gets that same address.
+What may be connected to is `hes.domain.reach`'s to say. Whatever spelling an address has (decimal,
+hex, octal, mapped into IPv6), the check sees only the canonical address that the resolver made of
+it, and the socket gets that same address: a name that leads elsewhere the next time it is asked
+(DNS rebinding) is not asked again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+import socket
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
 import trio
 
 from hes.domain.errors import AddressNotAllowedError
-
-IPAddress = IPv4Address | IPv6Address
-IPNetwork = IPv4Network | IPv6Network
+from hes.domain.reach import IPAddress, Reach, canonical
 
 # No zone ids, brackets, white space or non-ASCII: `getaddrinfo` would map the latter to digits.
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
-_NAT64: Final = ip_network("64:ff9b::/96")
-_V4_COMPATIBLE: Final = ip_network("::/96")
 
 
 @attrs.frozen
@@ -43,26 +32,29 @@ class Endpoint:
     port: int
 
 
-async def resolve(host: str, port: int, allowed: Iterable[IPNetwork]) -> tuple[Endpoint, ...]:
+async def resolve(host: str, port: int, reach: Reach) -> tuple[Endpoint, ...]:
     """
     Find the addresses of a meter and check them all.
 
-    Args: host: a name or a literal in any spelling. port: TCP port. allowed: where collectors
-        may connect to.
+    Args: host: a name or a literal in any spelling. port: TCP port. reach: where meters are.
     Returns: at least one endpoint, in the resolver's order.
-    Raises: AddressNotAllowedError: the host is no sane name, or any of its addresses lies outside
-        (one bad answer condemns the name: it may be the one that is used next time).
+    Raises: AddressNotAllowedError: the host is no sane name, the port is none of meters, or any of
+        its addresses is no meter's (one bad answer condemns the name: it may be the one that is
+        used next time).
         OSError: the name cannot be resolved.
     """
     if not _HOST.fullmatch(host) or not 0 < port <= 65535:
         raise AddressNotAllowedError("host or port is malformed")
-    networks = tuple(allowed)
+    if not reach.has_port(port):
+        raise AddressNotAllowedError("port is none of the allowed ports")
     answers = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
     endpoints: list[Endpoint] = []
     for _family, _type, _protocol, _name, sockaddr in answers:
         address = canonical(str(sockaddr[0]))
-        if not is_allowed(address, networks):
+        if not reach.has_address(address):
             raise AddressNotAllowedError("address lies outside the allowed networks")
+        if port in reach.own_ports and is_own(address):
+            raise AddressNotAllowedError("address and port are the head-end's own")
         endpoint = Endpoint(address, port)
         if endpoint not in endpoints:
             endpoints.append(endpoint)
@@ -94,50 +86,19 @@ async def connect(endpoints: Iterable[Endpoint]) -> trio.SocketStream:
     raise failure or OSError("no endpoint")
 
 
-def canonical(text: str) -> IPAddress:
+def is_own(address: IPAddress) -> bool:
     """
-    The address as this house compares it: IPv4-mapped IPv6 is the IPv4 address it stands for.
+    Whether this machine itself has the address.
 
-    Raises: AddressNotAllowedError: no literal, or one with a zone id.
+    The system is asked from where it would send to it: to its own addresses from themselves.
+    Nothing is sent.
     """
+    if address.is_loopback:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
-        address = ip_address(text)
-    except ValueError as error:
-        raise AddressNotAllowedError("no address literal") from error
-    if isinstance(address, IPv6Address):
-        if address.scope_id:
-            raise AddressNotAllowedError("address with a zone id")
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-    return address
-
-
-def is_allowed(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
-    """
-    Whether a canonical address, and any IPv4 address that it carries, lies in `networks`.
-
-    Unspecified, multicast and broadcast addresses never do: Linux connects 0.0.0.0 to itself.
-    """
-    networks = tuple(networks)
-    return all(
-        not face.is_unspecified
-        and not face.is_multicast
-        and face != IPv4Address(0xFFFFFFFF)
-        and any(face.version == network.version and face in network for network in networks)
-        for face in _faces(address)
-    )
-
-
-def _faces(address: IPAddress) -> Iterator[IPAddress]:
-    """The address, and the IPv4 address to which a translator or tunnel would carry it."""
-    yield address
-    if isinstance(address, IPv4Address):
-        return
-    if address.sixtofour is not None:
-        yield address.sixtofour
-    if address.teredo is not None:
-        yield from address.teredo
-    # ::1 is itself, not the IPv4-compatible form of 0.0.0.1.
-    compatible = address in _V4_COMPATIBLE and int(address) > 0xFFFF
-    if compatible or address in _NAT64:
-        yield IPv4Address(int(address) & 0xFFFFFFFF)
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), 9))
+            return canonical(str(probe.getsockname()[0])) == address
+    except OSError:  # no way leads there
+        return False

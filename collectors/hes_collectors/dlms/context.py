@@ -92,7 +92,7 @@ async def connect_checked(host: str, port: int, settings: CollectorSettings) -> 
 
     Raises: AddressNotAllowedError, OSError.
     """
-    endpoints = await addresses.resolve(host, port, settings.allowed_networks)
+    endpoints = await addresses.resolve(host, port, settings.reach)
     return await addresses.connect(endpoints)
 
 

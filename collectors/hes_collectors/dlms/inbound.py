@@ -23,7 +23,7 @@ import trio.abc
 
 from hes.domain.errors import HesError, StorageUnavailableError
 from hes.domain.ports import SessionOutcome, SessionPhase, SessionPort, SessionReport
-from hes_collectors.dlms.addresses import canonical
+from hes.domain.reach import canonical
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.framing import Framer, Message, framer_for
 from hes_collectors.dlms.intake import Arrival, Intake, PushOutcome, PushResult, session_id

@@ -12,6 +12,8 @@ from typing import Final
 
 import attrs
 
+from hes.domain.reach import PortRange, Reach
+
 SYSTEM_TITLE_OCTETS: Final = 8
 DLMS_PORT: Final = 4059  # IANA dlms/cosem
 
@@ -83,12 +85,15 @@ class CollectorSettings:
     nothing is committed yet; `rows_per_request` cuts long ranges, so that each piece is committed
     before the next is asked for; `max_result_octets` is the most that one answer may hold.
     `counter_block_size` invocation counters are reserved at a time; `max_counter_jump` is how far
-    above ours the counter may lie that a meter says it expects.
+    above ours the counter may lie that a meter says it expects. `allowed_networks`,
+    `allowed_ports` and `own_ports`: see `hes.domain.reach`.
     """
 
     holder: str
     system_title: bytes = attrs.field(validator=_eight_octets)
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    allowed_ports: tuple[PortRange, ...] = ((1, 65535),)
+    own_ports: frozenset[int] = frozenset()
     listen_host: str = "127.0.0.1"
     listen_port: int = DLMS_PORT
     max_sessions: int = 200
@@ -107,6 +112,11 @@ class CollectorSettings:
     max_counter_jump: int = 1_000_000
     storage_retry_s: float = 5.0
     shutdown_s: float = 5.0
+
+    @property
+    def reach(self) -> Reach:
+        """Where meters are."""
+        return Reach(self.allowed_networks, self.allowed_ports, self.own_ports)
 
     def __attrs_post_init__(self) -> None:
         # A lease that ends before its session can would let a second collector in.

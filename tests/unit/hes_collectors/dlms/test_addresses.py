@@ -6,13 +6,16 @@ import socket
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
 from hes.domain.errors import AddressNotAllowedError
-from hes_collectors.dlms.addresses import Endpoint, canonical, connect, is_allowed, resolve
+from hes.domain.reach import Reach
+from hes_collectors.dlms import addresses
+from hes_collectors.dlms.addresses import Endpoint, connect, resolve
 
-METERS = (ip_network("10.1.0.0/16"), ip_network("fd00:1::/32"))
+METERS = Reach((ip_network("10.1.0.0/16"), ip_network("fd00:1::/32")))
 
 # Spellings of addresses that a head-end must not be sent to, while its meters are in METERS.
 OUTSIDE = [
@@ -79,6 +82,25 @@ OUTSIDE = [
     "fd00:2::1",
     "fc00::1",
     "2001:db8::1",
+    "127.0.0.1.",
+    "localhost",
+    "localhost.",
+    "LOCALHOST",
+    "ip6-localhost",
+    "0.0.0.1",
+    "169.254.0.1",
+    "169.254.169.254.",
+    "10.1.0.1.",
+    "::ffff:0:127.0.0.1",
+    "::ffff:0:7f00:1",
+    "64:ff9b:1::7f00:1",
+    "fd00:1::5efe:127.0.0.1",
+    "fd00:1::5efe:7f00:1",
+    "fd00:1::200:5efe:169.254.169.254",
+    "fd00:ec2::254",
+    "febf::1",
+    "fec0::1",
+    "ff05::2",
 ]
 MALFORMED = [
     "",
@@ -99,6 +121,19 @@ MALFORMED = [
     "127。0。0。1",
     "①②⑦.0.0.1",
     "localhost%00.example",
+    "%31%32%37.0.0.1",
+    "127%2e0%2e0%2e1",
+    "\uff11\uff12\uff17.0.0.1",
+    "\u0661\u0662\u0667.0.0.1",
+    "127\u30020\u30020\u30021",
+    "127\uff0e0\uff0e0\uff0e1",
+    "127.0.0.1\t",
+    "127.0.0.1;10.1.0.1",
+    "127.0.0.1,10.1.0.1",
+    "10.1.0.1@127.0.0.1",
+    "\\127.0.0.1",
+    "http://127.0.0.1",
+    "fd00:1::1%lo",
     "a" * 254,
 ]
 
@@ -146,7 +181,7 @@ async def test_malformed_hosts_are_refused_unresolved(host: str) -> None:
 
 
 def test_the_table_is_as_long_as_promised() -> None:
-    assert len(OUTSIDE) + len(MALFORMED) >= 60
+    assert len(set(OUTSIDE)) + len(set(MALFORMED)) >= 100
 
 
 @pytest.mark.parametrize(
@@ -193,23 +228,59 @@ async def test_a_name_is_resolved_once_and_every_answer_counts() -> None:
         await resolve("nobody.example", 4059, METERS)
 
 
-def test_an_embedded_address_is_checked_too() -> None:
-    everything = (ip_network("::/0"),)
-    assert is_allowed(canonical("2001:db8::1"), everything)
-    assert not is_allowed(canonical("64:ff9b::7f00:1"), everything)
-    assert not is_allowed(canonical("2002:7f00:1::"), everything)
-    assert is_allowed(canonical("64:ff9b::a01:203"), (*everything, *METERS))
+async def test_a_name_that_leads_elsewhere_the_next_time_is_not_asked_again() -> None:
+    """DNS rebinding: the first answer is a meter's, every later one the canary's."""
+    [canary] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = canary.socket.getsockname()[1]
+    resolver = _Resolver({"meter.example": ["127.51.9.9"]})
+    trio.socket.set_custom_hostname_resolver(resolver)
+    endpoints = await resolve("meter.example", port, Reach((ip_network("127.51.0.0/16"),)))
+    resolver.names["meter.example"] = ["127.0.0.1"]
+    with pytest.raises(OSError, match="refused"):
+        await connect(endpoints)
+    assert resolver.asked == ["meter.example"]
+    await _sees_only_us(canary, port)
 
 
-@pytest.mark.parametrize("text", ["0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1"])
-def test_addresses_of_nobody_are_never_allowed(text: str) -> None:
-    assert not is_allowed(canonical(text), (ip_network("0.0.0.0/0"), ip_network("::/0")))
+async def test_only_ports_of_meters() -> None:
+    reach = attrs.evolve(METERS, ports=((4059, 4059), (40000, 40999)))
+    for port in (4059, 40000, 40999):
+        [endpoint] = await resolve("10.1.2.3", port, reach)
+        assert endpoint.port == port
+    for port in (22, 4058, 5432, 39999, 41000):
+        with pytest.raises(AddressNotAllowedError, match="port"):
+            await resolve("10.1.2.3", port, reach)
 
 
-@pytest.mark.parametrize("text", ["name", "fe80::1%eth0", "1.2.3"])
-def test_canonical_takes_only_plain_literals(text: str) -> None:
-    with pytest.raises(AddressNotAllowedError):
-        canonical(text)
+async def test_our_own_ports_are_nobodys_on_this_machine_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    everything = Reach((ip_network("0.0.0.0/0"),), own_ports=frozenset({4059}))
+    for host in ("127.0.0.1", "127.16.0.1"):
+        with pytest.raises(AddressNotAllowedError, match="own"):
+            await resolve(host, 4059, everything)
+    assert await resolve("127.16.0.1", 4159, everything)
+    asked = []
+
+    class Probe:
+        """A machine with the address 10.1.0.1."""
+
+        def __init__(self, *_: object) -> None: ...
+        def __enter__(self) -> Probe:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def connect(self, address: object) -> None:
+            asked.append(address)
+
+        def getsockname(self) -> tuple[str, int]:
+            return "10.1.0.1", 5353
+
+    monkeypatch.setattr(addresses.socket, "socket", Probe)
+    with pytest.raises(AddressNotAllowedError, match="own"):
+        await resolve("10.1.0.1", 4059, everything)
+    assert await resolve("10.1.0.2", 4059, everything)
+    assert asked == [("10.1.0.1", 9), ("10.1.0.2", 9)]
 
 
 async def test_connects_to_the_first_that_answers() -> None:
@@ -235,12 +306,21 @@ async def test_nobody_answers() -> None:
 
 
 async def test_a_canary_sees_no_connection() -> None:
+    """Whatever way an address is written, nobody connects to what listens on the loopback."""
     [canary] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = canary.socket.getsockname()[1]
-    for host in OUTSIDE:
+    for host in (*OUTSIDE, *MALFORMED):
         with pytest.raises((AddressNotAllowedError, OSError)):
             await connect(await resolve(host, port, METERS))
-    # The first connection that the canary sees is the one that we make now.
+    own = Reach((ip_network("127.0.0.0/8"), ip_network("::/0")), own_ports=frozenset({port}))
+    for host in ("127.0.0.1", "::1", "2130706433", "::ffff:127.0.0.1"):
+        with pytest.raises((AddressNotAllowedError, OSError)):
+            await connect(await resolve(host, port, own))
+    await _sees_only_us(canary, port)
+
+
+async def _sees_only_us(canary: trio.SocketListener, port: int) -> None:
+    """The first connection that the canary sees is the one that we make now."""
     async with (
         canary,
         await trio.open_tcp_stream("127.0.0.1", port) as ours,
