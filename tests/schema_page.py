@@ -31,15 +31,15 @@ PICTURE: Final = DOCS / "pictures" / "schema.svg"
 AREAS: Final = {
     "Who and where": (
         "tenant", "feeder", "transformer", "site", "usage_point", "installation", "occupancy",
-        "meter_group", "meter_group_member", "meter_place",
+        "meter_group", "meter_group_member", "meter_tag", "meter_place", "meter_exchange",
     ),
     "Meters and their keys": (
-        "meter", "association", "meter_knowledge", "kek", "own_counter", "replaced_counter",
-        "own_identity",
+        "meter", "meter_life", "mbus_attachment", "mbus_channel", "association",
+        "meter_knowledge", "kek", "own_counter", "replaced_counter", "own_identity",
     ),
     "Readings": (
         "channel", "series", "reading", "reading_float", "reading_text", "reading_revision",
-        "batch", "mark", "expectation", "judged_run", "completeness", "interval_loss",
+        "batch", "mark", "expectation", "expectation_basis", "judged_run", "completeness", "interval_loss",
         "clock_change", "event",
     ),
     "Roll-ups": (

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 
+from hes.storage import losses
 from hes.storage.database import Connection
 from hes_protocol.cosem import Obis
 
@@ -20,15 +21,20 @@ ON CONFLICT (meter_id, source) DO UPDATE SET captured_at = excluded.captured_at
 WHERE excluded.captured_at > mark.captured_at
 """
 
+# What was lost and comes after all is lost no more. Returned is where anything ever was lost.
 _COMPLETE = """
-INSERT INTO completeness (meter_id, source, capture_period_s, day, bits)
-SELECT meter_id, source, capture_period_s, day, bits::varbit
-FROM unnest(%s::uuid[], %s::bytea[], %s::int4[], %s::date[], %s::text[])
-    AS new (meter_id, source, capture_period_s, day, bits)
-ORDER BY meter_id, source, capture_period_s, day
-ON CONFLICT (meter_id, source, capture_period_s, day) DO UPDATE
-SET bits = completeness.bits | excluded.bits
-WHERE completeness.bits | excluded.bits <> completeness.bits
+WITH noted AS (
+    INSERT INTO completeness AS held (meter_id, source, capture_period_s, day, bits)
+    SELECT meter_id, source, capture_period_s, day, bits::varbit
+    FROM unnest(%s::uuid[], %s::bytea[], %s::int4[], %s::date[], %s::text[])
+        AS new (meter_id, source, capture_period_s, day, bits)
+    ORDER BY meter_id, source, capture_period_s, day
+    ON CONFLICT (meter_id, source, capture_period_s, day) DO UPDATE
+    SET bits = held.bits | excluded.bits, lost = held.lost & ~excluded.bits
+    WHERE held.bits | excluded.bits <> held.bits
+    RETURNING meter_id, source, capture_period_s, day, lost
+)
+SELECT meter_id, source, capture_period_s, day FROM noted WHERE lost IS NOT NULL
 """
 
 
@@ -81,17 +87,20 @@ def select(connection: Connection, meter_ids: Collection[UUID]) -> Sequence[Mark
 
 def add_intervals(connection: Connection, days: Sequence[DayOfIntervals]) -> None:
     """Note intervals as held, beside those already noted; one entry per profile and day."""
-    if days:
-        connection.execute(
-            _COMPLETE,
-            (
-                [day.meter_id for day in days],
-                [day.source.octets for day in days],
-                [day.capture_period_s for day in days],
-                [day.day for day in days],
-                [day.bits for day in days],
-            ),
-        )
+    if not days:
+        return
+    of_losses = connection.execute(
+        _COMPLETE,
+        (
+            [day.meter_id for day in days],
+            [day.source.octets for day in days],
+            [day.capture_period_s for day in days],
+            [day.day for day in days],
+            [day.bits for day in days],
+        ),
+    ).fetchall()
+    if of_losses:
+        losses.end(connection, of_losses)
 
 
 def intervals(

@@ -760,6 +760,14 @@ CREATE TABLE mark (
     CONSTRAINT mark_source_check CHECK (octet_length(source) = 6)
 ) WITH (fillfactor = 70);
 
+-- From what a meter's expectations follow: the plans that select it in their order, each with its
+-- revision and zone, and when the meter was learnt. Where this is as it was, nothing is to be done.
+CREATE TABLE expectation_basis (
+    meter_id uuid NOT NULL REFERENCES meter,
+    basis text NOT NULL,
+    CONSTRAINT expectation_basis_pkey PRIMARY KEY (meter_id)
+);
+
 -- Up to which run of a plan in a zone it is noted what was not held at the deadline.
 CREATE TABLE judged_run (
     plan_id int4 NOT NULL,
