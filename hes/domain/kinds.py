@@ -2,8 +2,9 @@
 What a profile or register is for, told from its OBIS code. Pure.
 
 Source: IEC 62056-6-1, data profile objects: billing (value group C 98), load and power quality
-profiles (C 99), event logs (C 99, D 98); value group C of electricity for voltages, currents,
-power factors and frequency. What manufacturers put into value group E is not looked at.
+profiles (C 99), logs of events (C 99, D 98) and of power failures (D 97); value group C of
+electricity for voltages, currents, power factors and frequency. What manufacturers put into value
+group E is not looked at.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hes_protocol.cosem import Obis
 
 _PROFILES: Final = 99
 _BILLING: Final = 98
-_EVENTS: Final = 98
+_LOGS: Final = (97, 98)
 _QUALITY_PROFILES: Final = range(10, 20)  # dips, swells, cuts, harmonics, unbalance …
 _ELECTRICITY: Final = 1
 # Of all phases together, then of L1, L2, L3: current 11 and 31.., voltage 12 and 32.., power factor
@@ -34,7 +35,7 @@ def profile_kind(obis: Obis, capture_period_s: int) -> ReadKind | None:
     a, _, c, d, _, _ = obis.octets
     if c == _BILLING:
         return ReadKind.BILLING
-    if c == _PROFILES and d == _EVENTS:
+    if c == _PROFILES and d in _LOGS:
         return ReadKind.EVENTS
     if a == _ELECTRICITY and c == _PROFILES and d in _QUALITY_PROFILES:
         return ReadKind.POWER_QUALITY

@@ -24,6 +24,7 @@ from typing import Final
 
 import attrs
 
+from hes_collectors.dlms.ranges import SPACING_S
 from hes_collectors.dlms.unread import Unread
 from hes_protocol.cosem.objects import EntrySelection
 
@@ -44,7 +45,7 @@ class EntrySearch:
     Finds the last place whose row is certainly committed.
 
     Args: count: entries in use. new: what is not committed; it has a mark. now: when was asked.
-        period_s: capture period. near: how far from the mark a piece may begin.
+        period_s: capture period, 0 without. near: how far from the mark a piece may begin.
     """
 
     def __init__(self, count: int, new: Unread, now: datetime, period_s: int, *, near: int) -> None:
@@ -55,7 +56,8 @@ class EntrySearch:
         self._old = 0  # the highest place that is known to be old; 0: none
         self._new = count + 1  # the lowest one that is not
         # One row more for what is captured meanwhile and one for a capture off the grid.
-        missing = math.ceil(max((now - new.mark).total_seconds(), 0) / period_s) + 2
+        elapsed_s = max((now - new.mark).total_seconds(), 0)
+        missing = math.ceil(elapsed_s / (period_s or SPACING_S)) + 2
         self._step = missing
         self.known: datetime | None = None
         """When the row at `start` was captured; None where nothing is known of it."""
@@ -89,7 +91,7 @@ class EntryPieces:
     Cuts the entries from `start` on into pieces, oldest first, that overlap by a row.
 
     Args: start, known: what the search has found. count: entries in use. rows: new ones a piece.
-        period_s: capture period.
+        period_s: capture period, 0 without.
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class EntryPieces:
         self._known = known
         self._count = count
         self._rows = rows
-        self._period_s = period_s
+        self._period_s = period_s or SPACING_S
         self._moves = 0
         self._done = count == 0
 

@@ -23,6 +23,8 @@ from hes_protocol.cosem.objects import CaptureObject, RangeSelection
 
 _SECOND: Final = timedelta(seconds=1)
 _GROWTH: Final = 4
+SPACING_S: Final = 3600
+"""How far apart rows are taken to be that are captured when something happens."""
 _TIME: Final = (8, 2)  # class_id and attribute_index of a clock's time
 
 
@@ -36,8 +38,12 @@ class Pieces:
     more than one wants to be answered; the caller then breaks off, and the pieces shrink by half
     until the beginning of the rows is found.
 
+    A profile without a period is asked for in one piece, as much as its buffer can hold: it says
+    nothing for months, or hundreds of rows in an hour.
+
     Args: mark: the last committed instant, None for nothing yet. now: the end of the last range.
-        period_s: the profile's capture period. first_days: how far back to go without a mark.
+        period_s: the profile's capture period, 0 without. first_days: how far back to go without
+        a mark.
     """
 
     def __init__(
@@ -45,8 +51,9 @@ class Pieces:
     ) -> None:
         self._now = now.replace(microsecond=0)
         self._start = (mark or first_mark(now, period_s, first_days=first_days)) + _SECOND
-        self._unit = timedelta(seconds=rows * period_s)
-        self._units = 1
+        self._unit = timedelta(seconds=rows * (period_s or SPACING_S))
+        everything = math.ceil((self._now - self._start) / self._unit)
+        self._units = 1 if period_s else max(1, everything)
         self._shrinking = False
 
     @property
@@ -81,9 +88,13 @@ class Pieces:
 
 
 def first_mark(now: datetime, period_s: int, *, first_days: float) -> datetime:
-    """The mark of a profile of which nothing is committed: right before a point of its grid."""
+    """
+    The mark of a profile of which nothing is committed: right before a point of its grid.
+
+    Args: period_s: 0 for a profile without a grid.
+    """
     start = now.replace(microsecond=0) - timedelta(days=first_days)
-    return start - timedelta(seconds=start.timestamp() % period_s) - _SECOND
+    return start - timedelta(seconds=start.timestamp() % (period_s or 1)) - _SECOND
 
 
 def selection(

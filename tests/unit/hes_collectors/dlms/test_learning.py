@@ -10,7 +10,6 @@ import pytest
 from hes.domain.meters import MeterKnowledge
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.learning import learn
-from hes_collectors.dlms.outcomes import MeterRefusedError
 from hes_protocol.axdr import Data, DataTag, array, encode
 from hes_protocol.client import Get, GetCompleted
 from hes_protocol.cosem import CaptureObject, Obis, ObjectListEntry, ScalerUnit, Unit
@@ -60,11 +59,14 @@ EVERYTHING: Mapping[Attribute, Data] = {
         CaptureObject(8, CLOCK, 2, 0).to_data(), CaptureObject(3, ENERGY, 2, 0).to_data()
     ),
     SCALE: ScalerUnit(0, Unit.of(30)).to_data(),
+    Attribute(7, FIRST, 8): Data(DataTag.DOUBLE_LONG_UNSIGNED, 960),
 }
 
 
 class TalkingMeter:
     """Answers what it has; refuses what it is told to refuse; has nothing else."""
+
+    agreed = None
 
     def __init__(self, refused: Mapping[Attribute, DataAccessResult]) -> None:
         self._refused = refused
@@ -95,7 +97,8 @@ async def test_what_a_meter_says_wins() -> None:
     """The model says kWh each half hour, and a second profile: the meter does not."""
     knowledge = await explored()
     assert first(knowledge) == (FIRST, 900, ENERGY, WH)
-    assert len(knowledge.profiles) == 1
+    [profile] = knowledge.profiles
+    assert (profile.entries, profile.depth_s) == (960, 10 * 86_400)
     assert knowledge == await explored(model=None)
 
 
@@ -122,8 +125,7 @@ async def test_the_model_stands_in_for_what_it_refuses_to_say(
 async def test_nothing_stands_in_for_a_profile_that_is_not_there(
     refused: Attribute, answer: DataAccessResult, model: Model | None
 ) -> None:
-    with pytest.raises(MeterRefusedError):
-        await explored({refused: answer}, model)
+    assert (await explored({refused: answer}, model)).profiles == ()
 
 
 async def test_profiles_of_a_meter_that_hides_its_objects_are_asked_for_by_the_model() -> None:
