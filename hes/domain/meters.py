@@ -63,15 +63,32 @@ class Secrets:
         return "Secrets(…)"
 
 
+class Role(StrEnum):
+    """What an association is for."""
+
+    MANAGEMENT = "management"
+    READER = "reader"
+    PUBLIC = "public"  # tells who the meter is and what it counts, and no values
+    PRE_ESTABLISHED = "pre_established"  # stands without being opened (IEC 62056-5-3)
+
+
 @attrs.frozen
 class Association:
-    """How one client of ours talks to one meter; secrets are kept apart, see `KeyPort`."""
+    """
+    How one client of ours talks to one meter; secrets are kept apart, see `KeyPort`.
+
+    `transport` None: as its meter says. `counter_object` is that from which the counter is learnt
+    that the meter expects of this client, None: as its model says.
+    """
 
     client_sap: int = 1
     server_sap: int = 1
     mechanism: Mechanism = Mechanism.NONE
     suite: int = 0
     policy: Policy = Policy.PLAIN
+    role: Role = Role.MANAGEMENT
+    transport: Transport | None = None
+    counter_object: Obis | None = None
 
 
 @attrs.frozen
@@ -82,7 +99,8 @@ class Meter:
     `address` and `port` are None for meters that only push. `peer` names the configured line, an
     address or network, by which a push without any identity in its frame is known. `id_object`
     is the object whose value in a push names this meter (its `serial`, unless the model says
-    otherwise). `timezone` is an IANA name.
+    otherwise). `timezone` is an IANA name. `association` is the one that a collector reads by.
+    `model` is what an operator said, else what the meter was recognised as.
     """
 
     meter_id: UUID

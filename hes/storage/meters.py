@@ -20,6 +20,7 @@ from hes.domain.meters import (
     Meter,
     Policy,
     ProfileKnowledge,
+    Role,
     Transport,
 )
 from hes.domain.ports import SessionOutcome, SessionReport
@@ -32,26 +33,26 @@ from hes_protocol.cosem import Obis
 
 COUNTED_EXACTLY: Final = 10_000
 
-# A meter is talked to as its lowest client that is not the public one (client SAP 16), which can
-# read a meter's name and counters but no values; as the public one only if there is no other.
-METER_SOURCE: Final = """meter m CROSS JOIN LATERAL (
-    SELECT client_sap, server_sap, mechanism, suite, policy FROM association
-    WHERE association.meter_id = m.meter_id ORDER BY client_sap = 16, client_sap LIMIT 1
-) a"""
+# A meter is talked to as management, else as reader, else as the public client, which can read a
+# meter's name and counters but no values; by an association that nobody opens if all else is missing.
+_ASSOCIATION: Final = """SELECT client_sap, server_sap, mechanism, suite, policy, role,
+        association.transport, counter_object
+    FROM association WHERE association.meter_id = m.meter_id
+    ORDER BY array_position(ARRAY['management', 'reader', 'public'], role), client_sap LIMIT 1"""
+
+METER_SOURCE: Final = f"meter m CROSS JOIN LATERAL ({_ASSOCIATION}) a"
 
 METER_COLUMNS: Final = """m.meter_id, m.serial, m.timezone, m.transport, m.commissioned_at,
-    m.system_title, m.address, m.port, m.model, m.id_object, abbrev(m.peer),
-    a.client_sap, a.server_sap, a.mechanism, a.suite, a.policy"""
+    m.system_title, m.address, m.port, coalesce(m.model, m.recognised_model), m.id_object,
+    abbrev(m.peer), a.client_sap, a.server_sap, a.mechanism, a.suite, a.policy, a.role,
+    a.transport, a.counter_object"""
 
 _ROW_COLUMNS: Final = """m.meter_id, m.serial, m.system_title, m.model, m.transport, m.address,
     m.port, m.timezone, m.state, m.commissioned_at, a.mechanism, s.ended_at, s.outcome, s.cause,
     greatest(r.captured_at, p.captured_at)"""
 
-_ROW_JOINS: Final = """
-LEFT JOIN LATERAL (
-    SELECT mechanism FROM association
-    WHERE association.meter_id = m.meter_id ORDER BY client_sap = 16, client_sap LIMIT 1
-) a ON true
+_ROW_JOINS: Final = f"""
+LEFT JOIN LATERAL ({_ASSOCIATION}) a ON true
 LEFT JOIN LATERAL (
     SELECT ended_at, outcome, cause FROM session
     WHERE session.meter_id = m.meter_id ORDER BY ended_at DESC LIMIT 1
@@ -68,7 +69,7 @@ LEFT JOIN LATERAL (
     ) latest
     WHERE channel.meter_id = m.meter_id AND channel.source IS NULL
 ) p ON true
-"""
+"""  # noqa: S608 - constants only
 
 _AFTER: Final = "(m.serial, m.meter_id) > (%(serial)s, %(meter_id)s)"
 
@@ -293,6 +294,9 @@ def meter_from_row(row: Sequence[Any]) -> Meter:
             mechanism=Mechanism(row[13]),
             suite=row[14],
             policy=Policy(row[15]),
+            role=Role(row[16]),
+            transport=None if row[17] is None else Transport(row[17]),
+            counter_object=None if row[18] is None else Obis(row[18]),
         ),
     )
 

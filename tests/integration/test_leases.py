@@ -216,20 +216,28 @@ def test_only_meters_in_service_are_called(bench: Bench, database: Database) -> 
     assert bench.take() == []
 
 
-def test_a_meter_is_called_as_its_lowest_client_but_the_public_one(
+def test_a_meter_is_called_as_management_then_as_reader_then_as_the_public_client(
     bench: Bench, database: Database
 ) -> None:
     add = (
-        "INSERT INTO association (meter_id, client_sap, server_sap, mechanism, suite, policy)"
-        " VALUES (%s, %s, 1, 0, 0, 0)"
+        "INSERT INTO association (meter_id, client_sap, server_sap, mechanism, suite, policy, role)"
+        " VALUES (%s, %s, 1, 0, 0, 0, %s)"
     )
-    meter_id = bench.add_meter("S1", client_sap=48)
-    only_public = bench.add_meter("S2", client_sap=16)
+    managed = bench.add_meter("S1", client_sap=48)
+    read = bench.add_meter("S2", client_sap=16)
+    public = bench.add_meter("S3", client_sap=16)
     with database.connection() as connection:
-        connection.execute(add, (meter_id, 16))
-        connection.execute(add, (meter_id, 32))
+        for meter_id, sap, role in [
+            (managed, 16, "public"),
+            (managed, 32, "management"),
+            (managed, 2, "reader"),
+            (read, 2, "reader"),
+            (public, 102, "pre_established"),
+        ]:
+            connection.execute(add, (meter_id, sap, role))
+        connection.execute("UPDATE association SET role = 'public' WHERE client_sap = 16")
     saps = {lease.meter.meter_id: lease.meter.association.client_sap for lease in bench.take()}
-    assert saps == {meter_id: 32, only_public: 16}
+    assert saps == {managed: 32, read: 2, public: 16}
 
 
 def test_a_taker_passes_over_what_another_one_is_just_taking(
