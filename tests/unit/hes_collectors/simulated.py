@@ -196,6 +196,8 @@ class SimulatedMeter:
             await self._say(stream, said)
 
     async def _say(self, stream: trio.abc.Stream, answer: bytes) -> None:
+        if not answer:
+            return  # of a list, before its last element
         octets = self.fault.tamper(self.answers, answer)
         self.answers += 1
         if octets:
