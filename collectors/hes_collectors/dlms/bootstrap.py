@@ -26,6 +26,7 @@ from hes_collectors.dlms.counters import OwnCounters
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.gate import LeaseGuard
 from hes_collectors.dlms.learning import read
+from hes_collectors.dlms.lines import Line
 from hes_collectors.dlms.links import link_for
 from hes_collectors.dlms.outcomes import ConnectionLostError, MeterRefusedError
 from hes_protocol.client import Associate, AssociationAccepted
@@ -61,34 +62,30 @@ def counter_objects(quirks: Quirks, client_sap: int) -> tuple[Obis, ...]:
 
 
 async def ask_counter(
-    context: Context, meter: Meter, guard: LeaseGuard, on_push: Callable[[bytes, bytes], None]
+    context: Context,
+    meter: Meter,
+    line: Line,
+    guard: LeaseGuard,
+    on_push: Callable[[bytes, bytes], None],
 ) -> int | None:
     """
     Ask a meter's public client for the highest counter that it has taken from us.
 
-    Opens a connection of its own, within the deadlines of the settings.
+    Opens the line for itself, within the deadlines of the settings.
 
     Returns: the hint, None where there is none. Raises: OSError, AddressNotAllowedError,
         trio.TooSlowError: no connection. LeaseLostError, StorageUnavailableError: nothing more may
         be sent.
     """
-    assert meter.address is not None, "only meters with an address are leased"
-    assert meter.port is not None
-    deadlines = context.settings.deadlines
-    with trio.fail_after(deadlines.connect_s):
-        stream = await context.connect(meter.address, meter.port, context.settings)
-    try:
+    async with line.opened() as stream:
         exchange = _exchange(context, meter, guard, stream, on_push)
         try:
-            with trio.fail_after(deadlines.associate_s):
+            with trio.fail_after(context.settings.deadlines.associate_s):
                 return await _ask(context, meter, exchange)
+        except _NO_ANSWER:
+            return None
         finally:
             await exchange.hang_up()
-    except _NO_ANSWER:
-        return None
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(stream)
 
 
 def _exchange(

@@ -16,6 +16,7 @@ from typing import Final
 
 from hes.domain.errors import KeyUnavailableError, PermanentError
 from hes.domain.meters import Meter
+from hes.domain.ports import CounterBlock as ReservedBlock
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.outcomes import CounterExhaustedError
 from hes_protocol.security.counters import BlockCounters, CounterBlock
@@ -31,6 +32,7 @@ class OwnCounters:
     Args: context: ports and threads. meter: whose association counts.
         needed: False for an association that ciphers nothing and so counts nothing.
         key_fingerprint: of the key that the session has loaded; no other key's counters are taken.
+        block: reserved for this lease already.
     """
 
     def __init__(
@@ -40,12 +42,15 @@ class OwnCounters:
         *,
         needed: bool,
         key_fingerprint: bytes | None = None,
+        block: ReservedBlock | None = None,
     ) -> None:
         self._context = context
         self._meter = meter
         self._needed = needed
         self._key_fingerprint = key_fingerprint
         self._drawn = BlockCounters()
+        if block is not None:
+            self._drawn.add(CounterBlock(block.first, block.last + 1))
         self._above: int | None = None
 
     @property

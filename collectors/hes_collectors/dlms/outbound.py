@@ -20,11 +20,11 @@ import trio
 from structlog.contextvars import bound_contextvars
 
 from hes.domain.errors import HesError, LeaseLostError, StorageUnavailableError
-from hes.domain.ports import Lease, SessionOutcome
+from hes.domain.ports import Lease, SecurityFinding, SessionOutcome
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.due import Due, next_due
 from hes_collectors.dlms.outcomes import log_crash
-from hes_collectors.dlms.session import OutboundSession, SessionResult
+from hes_collectors.dlms.session import Session, SessionResult
 
 _MOST_DOUBLINGS: Final = 10
 _log = structlog.get_logger(__name__)
@@ -109,7 +109,7 @@ class _Outbound:
                 return leases, until
 
     async def _serve(self, lease: Lease, until: float) -> None:
-        session = OutboundSession(self._context, lease, until)
+        session = Session(self._context, lease, until)
         try:
             with bound_contextvars(
                 meter_id=str(lease.meter.meter_id), session_id=str(session.session_id)
@@ -161,18 +161,21 @@ class _Outbound:
         steps: deque[Callable[[], None]] = deque()
         if result.pushes:
             steps.append(result.pushes.store)
+        findings = result.findings
         if result.verdict.outcome is SessionOutcome.SECURITY:
             code = result.verdict.cause or "security"
             context.metrics.security_events.labels(code).inc()
-            steps.append(
-                partial(
-                    context.ports.sessions.security_event,
-                    lease.meter.meter_id,
-                    code,
-                    result.detail,
-                    lease.meter.address,
-                )
+            findings += (SecurityFinding(code, result.detail, lease.meter.address),)
+        steps.extend(
+            partial(
+                context.ports.sessions.security_event,
+                lease.meter.meter_id,
+                finding.code,
+                finding.detail,
+                finding.peer,
             )
+            for finding in findings
+        )
         steps.append(partial(context.ports.sessions.record, result.report))
         steps.append(
             partial(

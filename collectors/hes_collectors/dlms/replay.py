@@ -124,6 +124,7 @@ class _Counters:
     def __init__(self, inner: CounterPort, dry_run: bool) -> None:
         self._inner = inner
         self._dry_run = dry_run
+        self.counting = inner.counting
         self.reserve = inner.reserve
         self.keep = inner.keep
         self.highest_reserved = inner.highest_reserved

@@ -1,5 +1,5 @@
 """
-One outbound session: connect, associate, request and store, release.
+One session: a stream, associate, request and store, release.
 
 Rule 1: each phase has its own deadline and the session one above them, on the monotonic clock.
 Rule 2: nothing is sent without a look at the lease (`exchange`). Rule 3: the release has a
@@ -8,32 +8,33 @@ error ends here, in a `SessionResult`; only cancellation passes through. Rule 5:
 pushes between its answers is handed over before the answer that it came with is stored, since the
 answer's counter is the higher one, and at the very end however that comes about.
 
-Does not own what comes of a session: keeping the report and giving back the lease are
-`outbound`'s.
+Does not own where the stream comes from (`lines`), what is read (`work`, `steps`), nor what comes
+of it for the meter and what is due on it (`retries`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 from uuid import uuid4
 
 import attrs
 import trio
 
-from hes.domain.errors import AddressNotAllowedError, StorageUnavailableError
-from hes.domain.meters import Mechanism, MeterKnowledge, Secrets
-from hes.domain.ports import Lease, SessionPhase, SessionReport
-from hes_collectors.dlms.addresses import canonical
+from hes.domain.errors import StorageUnavailableError
+from hes.domain.meters import Mechanism, MeterKnowledge
+from hes.domain.ports import Lease, SecurityFinding, SessionPhase, SessionReport
+from hes.domain.readings import VerifiedCounter
+from hes.domain.work import DueItem, WorkKind
 from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
 from hes_collectors.dlms.bootstrap import ask_counter
+from hes_collectors.dlms.briefing import Brief, brief
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.gate import LeaseGuard
+from hes_collectors.dlms.lines import Dialling, Line
 from hes_collectors.dlms.links import HeardHdlcLink, HeardWrapperLink, link_for
 from hes_collectors.dlms.outcomes import (
     DONE,
@@ -44,9 +45,11 @@ from hes_collectors.dlms.outcomes import (
     rejection,
     verdict,
 )
-from hes_collectors.dlms.profiles import ProfileReader, Progress
 from hes_collectors.dlms.reading import AnswerStore, look_at_clock
 from hes_collectors.dlms.session_pushes import SessionPushes
+from hes_collectors.dlms.steps import RUNNERS, UNSUPPORTED
+from hes_collectors.dlms.talk import Progress, Talk
+from hes_collectors.dlms.work import Step, StepOutcome, steps
 from hes_protocol.client import (
     Associate,
     AssociationAccepted,
@@ -55,11 +58,10 @@ from hes_protocol.client import (
 )
 from hes_protocol.errors import RemoteProtocolError, SecurityError
 
-P = ParamSpec("P")
-T = TypeVar("T")
 # Frames and protection around the smallest blocks double an answer; pushes come in between.
 _ARRIVING_PER_RESULT: Final = 2
 _ARRIVING_BESIDE: Final = 0x20000
+_NOTHING_KNOWN: Final = MeterKnowledge((), ())
 
 
 @attrs.frozen
@@ -67,10 +69,12 @@ class SessionResult:
     """
     How a session ended and what is to be done about it.
 
-    `read` tells that all that was due is committed, even if the meter then did not answer the
-    release; `backlog` that more is waiting than one session may take; without any, `read_at` is
-    when the reading began. `detail` explains a security verdict without secrets. `pushes` are what
-    storage has not taken yet.
+    `served` are the steps to which the meter has answered, `broke` is the one at which the session
+    ended, None: before, between or after the steps. `read` tells that all that was due is
+    committed, even if the meter then did not answer the release; `backlog` that more is waiting
+    than one session may take; without any, `read_at` is when the reading began. `counter` is the
+    meter's last verified one. `findings` are for who looks after security, `detail` explains a
+    security verdict; neither holds secrets. `pushes` are what storage has not taken yet.
     """
 
     report: SessionReport
@@ -81,29 +85,33 @@ class SessionResult:
     detail: str = ""
     pushes: SessionPushes | None = None
     read_at: datetime | None = None
+    served: tuple[tuple[Step, StepOutcome], ...] = ()
+    broke: Step | None = None
+    counter: VerifiedCounter | None = None
+    findings: tuple[SecurityFinding, ...] = ()
 
 
-@attrs.frozen
-class _Known:
-    """What storage knows of the meter when a session begins."""
-
-    secrets: Secrets
-    own_counter: int | None
-    server_counter: int | None
-    knowledge: MeterKnowledge | None
-
-
-class OutboundSession:
+class Session:
     """
     One meter, once.
 
-    Args: context: surroundings. lease: whose turn it is.
-        until: when the lease ends, on trio's clock.
+    Args: context: surroundings. lease: whose turn it is. until: when the lease ends, on trio's
+        clock. line: where the meter is heard; None: we dial its address. known: what storage knows
+        of the meter; None: the session asks.
     """
 
-    def __init__(self, context: Context, lease: Lease, until: float) -> None:
+    def __init__(
+        self,
+        context: Context,
+        lease: Lease,
+        until: float,
+        line: Line | None = None,
+        known: Brief | None = None,
+    ) -> None:
         self._context = context
         self._lease = lease
+        self._line: Line = line or Dialling(context, lease.meter)
+        self._known = known
         self._guard = LeaseGuard(until, context.gate)
         self.session_id = uuid4()
         self._progress = Progress()
@@ -119,13 +127,13 @@ class OutboundSession:
             standard_time=quirks.standard_time,
         )
         self._pushes = SessionPushes(context, lease.meter, self.session_id)
-        self._profiles = ProfileReader(
-            context, lease, self._guard, self._progress, self._answers, self._store_pushes
-        )
         self._began_at: datetime | None = None
         self._drift_s: float | None = None
         self._read = False
         self._hinted = False
+        self._served: list[tuple[Step, StepOutcome]] = []
+        self._at: Step | None = None
+        self._findings: list[SecurityFinding] = []
 
     async def run(self) -> SessionResult:
         """
@@ -157,6 +165,9 @@ class OutboundSession:
             stored=self._progress.stored,
             detail=detail,
             pushes=self._pushes,
+            served=tuple(self._served),
+            broke=self._at,
+            findings=tuple(self._findings),
         )
 
     def _report(self, started_at: datetime, judged: Verdict) -> SessionReport:
@@ -164,7 +175,7 @@ class OutboundSession:
         return SessionReport(
             session_id=self.session_id,
             meter_id=self._lease.meter.meter_id,
-            inbound=False,
+            inbound=self._line.inbound,
             started_at=started_at,
             ended_at=self._context.now(),
             phase=self._progress.phase,
@@ -176,13 +187,21 @@ class OutboundSession:
         )
 
     async def _converse(self) -> None:
-        meter = self._lease.meter
-        known = await self._context.outbound_threads.run(self._recall)
+        context, meter = self._context, self._lease.meter
+        known = self._known
+        if known is None:
+            known = await context.outbound_threads.run(brief, context.ports, meter)
         fingerprint = self._answers.key_fingerprint = known.secrets.key_fingerprint
         ciphered = is_ciphered(meter)
-        counters = OwnCounters(self._context, meter, needed=ciphered, key_fingerprint=fingerprint)
+        counters = OwnCounters(
+            context,
+            meter,
+            needed=ciphered,
+            key_fingerprint=fingerprint,
+            block=known.counting.block,
+        )
         link, client = self._client(known, counters)
-        if ciphered and known.own_counter is None:
+        if ciphered and known.counting.own is None:
             await self._ask_counter(known, counters)
         try:
             await self._talk(link, client, known.knowledge, counters)
@@ -197,30 +216,33 @@ class OutboundSession:
             await self._talk(link, client, known.knowledge, counters)
 
     def _client(
-        self, known: _Known, counters: OwnCounters
+        self, known: Brief, counters: OwnCounters
     ) -> tuple[HeardWrapperLink | HeardHdlcLink, Client]:
         context, meter = self._context, self._lease.meter
         link = link_for(meter, context.quirks_of(meter))
-        return link, client_for(context, meter, known.secrets, known.server_counter, counters, link)
+        client = client_for(context, meter, known.secrets, known.counting.accepted, counters, link)
+        return link, client
 
-    async def _ask_counter(self, known: _Known, counters: OwnCounters) -> bool:
+    async def _ask_counter(self, known: Brief, counters: OwnCounters) -> bool:
         """Ask for a hint and follow it, within the cap; returns whether it leads anywhere."""
         context, meter = self._context, self._lease.meter
         self._hinted = True
-        hint = await ask_counter(context, meter, self._guard, self._pushes.keep)
-        ours = max(known.own_counter or 0, counters.highest)
+        hint = await ask_counter(context, meter, self._line, self._guard, self._pushes.keep)
+        ours = max(known.counting.own or 0, counters.highest)
         if hint is None or hint <= ours:
             return False
         most = context.settings.max_counter_jump
         if hint - ours > most:
-            code = "counter-hint-beyond-cap"
-            detail = f"{hint} after {ours}, the most is {most} more"
-            context.metrics.security_events.labels(code).inc()
-            tell = context.ports.sessions.security_event
-            await self._hop(tell, meter.meter_id, code, detail, meter.address)
+            self._finding(
+                "counter-hint-beyond-cap", f"{hint} after {ours}, the most is {most} more"
+            )
             return False
         counters.leap(hint)
         return True
+
+    def _finding(self, code: str, detail: str) -> None:
+        self._context.metrics.security_events.labels(code).inc()
+        self._findings.append(SecurityFinding(code, detail, self._lease.meter.address))
 
     async def _talk(
         self,
@@ -229,32 +251,30 @@ class OutboundSession:
         knowledge: MeterKnowledge | None,
         counters: OwnCounters,
     ) -> None:
-        context, meter = self._context, self._lease.meter
-        assert meter.address is not None, "only meters with an address are leased"
-        assert meter.port is not None
-        with trio.fail_after(context.settings.deadlines.connect_s):
-            stream = await context.connect(meter.address, meter.port, context.settings)
-        self._pushes.connected(_peer(stream, meter.address))
-        exchange = self._exchange = Exchange(
-            stream,
-            link,
-            client,
-            counters,
-            self._guard,
-            context.settings.deadlines.request_s,
-            _ARRIVING_BESIDE + _ARRIVING_PER_RESULT * context.settings.max_result_octets,
-            self._pushes.keep,
-        )
+        context = self._context
         try:
-            await self._associate(exchange, counters)
-            await self._read_and_release(exchange, knowledge)
+            async with self._line.opened() as stream:
+                self._pushes.connected(self._line.peer(stream))
+                exchange = self._exchange = Exchange(
+                    stream,
+                    link,
+                    client,
+                    counters,
+                    self._guard,
+                    context.settings.deadlines.request_s,
+                    _ARRIVING_BESIDE + _ARRIVING_PER_RESULT * context.settings.max_result_octets,
+                    self._pushes.keep,
+                )
+                try:
+                    accepted = await self._associate(exchange, counters)
+                    await self._read_and_release(exchange, accepted, knowledge)
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await exchange.hang_up()
         finally:
-            with trio.CancelScope(shield=True):
-                await exchange.hang_up()
-                await trio.aclose_forcefully(stream)
-                # What storage does not take now, `outbound` hands over once it is back.
-                with suppress(StorageUnavailableError):
-                    await self._hand_over_pushes()
+            # What storage does not take now is handed over once it is back, by whoever settles.
+            with trio.CancelScope(shield=True), suppress(StorageUnavailableError):
+                await self._hand_over_pushes()
 
     async def _store_pushes(self) -> None:
         """Hand over what the meter has pushed so far, and confirm to it what is kept."""
@@ -272,23 +292,7 @@ class OutboundSession:
                 self._context.gate.report(error)
                 raise
 
-    def _recall(self) -> _Known:
-        """What the session needs of storage, in one hop."""
-        ports, meter = self._context.ports, self._lease.meter
-        client_sap = meter.association.client_sap
-        secrets = ports.keys.secrets(meter.meter_id, client_sap)
-        return _Known(
-            secrets=secrets,
-            own_counter=ports.counters.highest_reserved(
-                meter.meter_id, client_sap, key_fingerprint=secrets.key_fingerprint
-            ),
-            server_counter=ports.counters.last_accepted(
-                meter.meter_id, client_sap, key_fingerprint=secrets.key_fingerprint
-            ),
-            knowledge=ports.knowledge.load(meter.meter_id),
-        )
-
-    async def _associate(self, exchange: Exchange, counters: OwnCounters) -> None:
+    async def _associate(self, exchange: Exchange, counters: OwnCounters) -> AssociationAccepted:
         self._progress.phase = SessionPhase.ASSOCIATE
         with trio.fail_after(self._context.settings.deadlines.associate_s):
             answer = await exchange.ask(Associate())
@@ -302,6 +306,7 @@ class OutboundSession:
             await self._pin(answer.server_system_title)
             await counters.keep()
         self._pushes.believe()
+        return answer
 
     async def _pin(self, title: bytes | None) -> None:
         """
@@ -313,14 +318,17 @@ class OutboundSession:
         meter = self._lease.meter
         if meter.system_title is not None or title is None:
             return
+        self._guard.check_lease()
         pin = self._context.ports.knowledge.pin_system_title
-        if not await self._hop(pin, meter.meter_id, title):
+        if not await self._context.outbound_threads.run(pin, meter.meter_id, title):
             self._pushes.doubt("system-title-mismatch")
             raise SecurityError("system-title-mismatch", f"{title.hex()} is not this meter's")
 
-    async def _read_and_release(self, exchange: Exchange, knowledge: MeterKnowledge | None) -> None:
+    async def _read_and_release(
+        self, exchange: Exchange, accepted: AssociationAccepted, knowledge: MeterKnowledge | None
+    ) -> None:
         try:
-            await self._read_all(exchange, knowledge)
+            await self._read_all(exchange, accepted, knowledge)
         except BaseException as error:
             if allows_release(error):
                 # What went wrong is told already; that the release fails as well adds nothing.
@@ -335,7 +343,9 @@ class OutboundSession:
         with trio.fail_after(self._context.settings.deadlines.release_s, shield=True):
             await exchange.release()
 
-    async def _read_all(self, exchange: Exchange, knowledge: MeterKnowledge | None) -> None:
+    async def _read_all(
+        self, exchange: Exchange, accepted: AssociationAccepted, knowledge: MeterKnowledge | None
+    ) -> None:
         self._progress.phase = SessionPhase.REQUEST
         self._began_at = self._context.now()
         clock = await look_at_clock(
@@ -343,24 +353,33 @@ class OutboundSession:
         )
         self._drift_s = None if clock is None else clock.drift_s
         await self._store_pushes()
-        refusals = await self._profiles.read_all(exchange, knowledge, clock)
+        talk = Talk(
+            self._context,
+            self._lease,
+            exchange,
+            accepted,
+            self._guard,
+            self._progress,
+            self._answers,
+            self._store_pushes,
+            clock,
+            knowledge or _NOTHING_KNOWN,
+        )
+        if knowledge is None:
+            await talk.explore()
+        # Until all leases come with items: what is not said is everything.
+        items = self._lease.items or (_everything(self._began_at),)
+        for step in steps(items, talk.knowledge):
+            self._at = step
+            runner = RUNNERS.get(step.kind)
+            self._served.append((step, UNSUPPORTED if runner is None else await runner(talk, step)))
+        self._at = None
         if self._answers.accepted != exchange.server_counter:
-            await self._hop(self._answers.accept, exchange.server_counter)
+            await talk.hop(self._answers.accept, exchange.server_counter)
+        refusals = [outcome.refused for _, outcome in self._served if outcome.refused]
         if refusals:
             raise MeterRefusedError(refusals[0])
 
-    async def _hop(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Write to storage in a worker thread, if the lease is still ours to write for."""
-        self._guard.check_lease()
-        return await self._context.outbound_threads.run(call, *args, **kwargs)
 
-
-def _peer(stream: trio.abc.Stream, address: str) -> IPv4Address | IPv6Address:
-    """Who is at the other end, as far as anybody can tell; `address` may be a name."""
-    if isinstance(stream, trio.SocketStream):
-        with suppress(OSError):
-            address = str(stream.socket.getpeername()[0]).partition("%")[0]
-    try:
-        return canonical(address)
-    except AddressNotAllowedError:
-        return IPv4Address(0)
+def _everything(now: datetime) -> DueItem:
+    return DueItem(0, WorkKind.FIRST, now, now, now, now)

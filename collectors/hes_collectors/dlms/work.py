@@ -51,7 +51,7 @@ class Step:
     """
     One thing to ask of a meter, committed before the next one begins.
 
-    `source` is the profile or log; None for registers, or where nothing of the kind is known.
+    `source` is the profile or log; None for registers and power quality.
     `attributes`: the registers, empty: all. `deadline_at`, `priority`: the earliest, the most
     urgent of the items that it serves, `item_ids`.
     """
@@ -86,7 +86,7 @@ SERVED: Final = StepOutcome()
 
 def steps(items: Sequence[DueItem], knowledge: MeterKnowledge) -> tuple[Step, ...]:
     """
-    What to ask of a meter, in order.
+    What to ask of a meter, in order; nothing for an item that wants what the meter does not have.
 
     Args: items: due on it. knowledge: what is known of it, once it was explored.
     """
@@ -124,7 +124,7 @@ def _of(item: DueItem, knowledge: MeterKnowledge) -> Iterator[Step]:
 def _sources(read: Read, knowledge: MeterKnowledge) -> Iterable[Obis | None]:
     if read.source is not None or read.attributes or read.kind not in _BY_SOURCE:
         return (read.source,)
-    return sources(knowledge, read.kind) or (None,)
+    return sources(knowledge, read.kind)
 
 
 def _joined(one: Step, other: Step) -> Step:

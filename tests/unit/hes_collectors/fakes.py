@@ -8,7 +8,8 @@ and `trouble` makes single ones fail. Nothing here sleeps, and time is injected.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from hes.domain.errors import (
     StorageUnavailableError,
 )
 from hes.domain.meters import Meter, MeterKnowledge, Secrets
-from hes.domain.ports import CounterBlock, Lease, Sender, SessionReport
+from hes.domain.ports import CounterBlock, Counting, Lease, Sender, SessionReport
 from hes.domain.readings import ChannelKey, ReadingBatch, Receipt, SourceKind
 from hes.storage.repeats import unsaid
 from hes_collectors.dlms import Ports
@@ -236,6 +237,13 @@ class FakeKeys:
 
     storage: FakeStorage
 
+    def secrets_of(
+        self, associations: Collection[tuple[UUID, int]]
+    ) -> Mapping[tuple[UUID, int], Secrets]:
+        self.storage.enter("secrets_of")
+        kept = self.storage.secrets
+        return {key: kept[key[0]] for key in associations if key[0] in kept}
+
     def secrets(self, meter_id: UUID, client_sap: int) -> Secrets:
         self.storage.enter("secrets")
         try:
@@ -250,6 +258,24 @@ class FakeCounters:
 
     storage: FakeStorage
 
+    def counting(
+        self, associations: Collection[tuple[UUID, int, bytes | None]], *, size: int
+    ) -> Mapping[tuple[UUID, int], Counting]:
+        self.storage.enter("counting")
+        found = {}
+        for meter_id, client_sap, fingerprint in associations:
+            kept = self.storage.secrets.get(meter_id, Secrets()).key_fingerprint
+            if fingerprint not in (None, kept):
+                continue
+            own = self.storage.own_counters.get(meter_id)
+            block = None
+            if size and fingerprint is not None and own is not None:
+                with suppress(PermanentError):
+                    block = self._next(meter_id, size, None)
+            accepted = self.storage.accepted.get(meter_id)
+            found[meter_id, client_sap] = Counting(own, accepted, block)
+        return found
+
     def reserve(
         self,
         meter_id: UUID,
@@ -260,6 +286,9 @@ class FakeCounters:
         above: int | None = None,
     ) -> CounterBlock:
         self._enter("reserve", meter_id, key_fingerprint)
+        return self._next(meter_id, size, above)
+
+    def _next(self, meter_id: UUID, size: int, above: int | None) -> CounterBlock:
         own, hinted = self.storage.own_counters, self.storage.hinted
         last = own.get(meter_id, 0)
         first_hinted, last_hinted = hinted.get(meter_id, (None, 0))
@@ -337,6 +366,11 @@ class FakeKnowledge:
     def load(self, meter_id: UUID) -> MeterKnowledge | None:
         self.storage.enter("load")
         return self.storage.knowledge.get(meter_id)
+
+    def load_many(self, meter_ids: Collection[UUID]) -> Mapping[UUID, MeterKnowledge]:
+        self.storage.enter("load_many")
+        kept = self.storage.knowledge
+        return {meter_id: kept[meter_id] for meter_id in meter_ids if meter_id in kept}
 
     def save(self, meter_id: UUID, knowledge: MeterKnowledge) -> None:
         self.storage.enter("save")

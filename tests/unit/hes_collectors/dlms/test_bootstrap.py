@@ -13,7 +13,7 @@ from trio.testing import MockClock
 import hes_simulators as sim
 from hes.domain.ports import SessionOutcome
 from hes_collectors.dlms.bootstrap import counter_objects
-from hes_collectors.dlms.session import OutboundSession, SessionResult
+from hes_collectors.dlms.session import Session, SessionResult
 from hes_protocol.cosem import Obis
 from hes_protocol.events import ServerEvent
 from hes_protocol.models import Model
@@ -54,15 +54,11 @@ async def session(
             context(storage, reached.connect, **changes),
             models={"m": Model("m", "maker", "source", quirks=quirks)},
         )
-        result = await OutboundSession(surroundings, lease, trio.current_time() + 180).run()
+        result = await Session(surroundings, lease, trio.current_time() + 180).run()
         assert await reached.all_closed()
     work = storage.work[meter.meter_id]
     work.token, work.leased_until = None, None
     return result
-
-
-def codes(storage: FakeStorage) -> list[str]:
-    return [event.code for event in storage.events]
 
 
 @pytest.mark.conformance("counter-bootstrap", "client", "server")
@@ -116,9 +112,9 @@ async def test_a_hint_beyond_the_cap_is_an_event_and_never_used(
     storage = storage_with(meter, own_counter)
     result = await session(storage, meter, max_counter_jump=4000)
     assert result.report.outcome is SessionOutcome.SECURITY
-    assert codes(storage) == ["counter-hint-beyond-cap"]
-    assert storage.events[0].peer == meter.inventory().address
-    assert "5000" in storage.events[0].detail
+    [finding] = result.findings
+    assert (finding.code, finding.peer) == ("counter-hint-beyond-cap", meter.inventory().address)
+    assert "5000" in finding.detail
     assert storage.hinted == {}
     assert storage.own_counters[meter.meter_id] < 200
     assert meter.meter.state.counters[CLIENT] == 5000
@@ -162,7 +158,11 @@ async def test_a_refusal_for_another_reason_stays_what_it_is(autojump_clock: Moc
     "fault",
     [
         lambda event: getattr(event, "client_sap", None) == PUBLIC,
-        lambda event: isinstance(event, GetRequested) and event.attribute.class_id == CLASS_DATA,
+        lambda event: (
+            isinstance(event, GetRequested)
+            and event.attribute.class_id == CLASS_DATA
+            and event.client_sap == PUBLIC
+        ),
     ],
 )
 async def test_a_public_client_that_is_not_answered_gives_no_hint(

@@ -18,7 +18,7 @@ from hes_collectors.dlms.counters import OwnCounters
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.gate import LeaseGuard, StorageGate
 from hes_collectors.dlms.links import link_for
-from hes_collectors.dlms.session import OutboundSession
+from hes_collectors.dlms.session import Session
 from hes_protocol.client import Associate
 from hes_protocol.hdlc import Control, ControlKind, HdlcAddress, HdlcFrame, HdlcReceiver
 from hes_protocol.quirks import STANDARD
@@ -181,7 +181,7 @@ async def test_however_a_session_ends_its_links_are_given_up(
             return Tapped(await reached.connect(host, port, settings), sent[-1])
 
         with trio.move_on_after(1 if ending == "cancelled" else 1000):
-            await OutboundSession(context(storage, connect), lease, 180).run()
+            await Session(context(storage, connect), lease, 180).run()
     # The public client's, then the session's.
     assert len(sent) == (1 if ending == "cancelled" else 2)
     for octets in sent:

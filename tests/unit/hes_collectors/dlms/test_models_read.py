@@ -8,9 +8,10 @@ import trio
 from trio.testing import MockClock
 
 import hes_simulators as sim
+from hes.domain.kinds import profile_kind
 from hes.domain.ports import SessionOutcome
 from hes.models import models
-from hes_collectors.dlms.session import OutboundSession
+from hes_collectors.dlms.session import Session
 from hes_protocol.cosem import CaptureObject
 from hes_protocol.models import CaptureOn, Model
 from tests.unit.hes_collectors.fakes import FakeStorage
@@ -43,15 +44,20 @@ async def test_a_meter_of_it_is_read_and_tells_what_its_file_says(
         surroundings = attrs.evolve(
             context(storage, reached.connect), models={one.name: one for one in models()}
         )
-        result = await OutboundSession(surroundings, lease, trio.current_time() + 180).run()
+        result = await Session(surroundings, lease, trio.current_time() + 180).run()
     assert result.report.outcome is SessionOutcome.OK
     assert result.stored > 0
     told = {profile.obis: profile for profile in storage.knowledge[asked.meter_id].profiles}
-    regular = {one.obis for one in model.profiles.values() if one.on is CaptureOn.PERIOD}
-    assert told.keys() == regular
+    of_use = {
+        one.obis
+        for one in model.profiles.values()
+        if profile_kind(one.obis, one.capture_period_s if one.on is CaptureOn.PERIOD else 0)
+    }
+    assert told.keys() == of_use
     for obis, profile in told.items():
         file = model.profiles[obis]
         assert profile.capture_period_s == file.capture_period_s
+        assert profile.entries == kind.entries(file)
         columns = [
             CaptureObject(c.class_id, c.obis, c.attribute_index, c.data_index)
             for c in profile.columns

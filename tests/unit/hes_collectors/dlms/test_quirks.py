@@ -15,7 +15,7 @@ from hes.domain.meters import ProfileAccess
 from hes.domain.ports import SessionOutcome
 from hes.domain.quality import Quality
 from hes_collectors.dlms.profiles import ways
-from hes_collectors.dlms.session import OutboundSession, SessionResult
+from hes_collectors.dlms.session import Session, SessionResult
 from hes_protocol.cosem import CosemDateTime, EntrySelection, Obis, RangeSelection
 from hes_protocol.cosem.date_time import DEVIATION_UNSPECIFIED
 from hes_protocol.models import Model
@@ -56,7 +56,7 @@ async def session(
             context(storage, reached.connect, **changes),
             models={"m": Model("m", "maker", "source", quirks=quirks)},
         )
-        result = await OutboundSession(surroundings, lease, trio.current_time() + 180).run()
+        result = await Session(surroundings, lease, trio.current_time() + 180).run()
     work = storage.work[meter.meter_id]
     work.token, work.leased_until = None, None
     return result

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 import hes_simulators as sim
 from hes.domain.ports import SessionOutcome
-from hes_collectors.dlms.session import OutboundSession, SessionResult
+from hes_collectors.dlms.session import Session, SessionResult
 from hes_protocol.models import Model, parse_models
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.simulated import SimulatedMeter, meter_kind, network
@@ -65,7 +65,7 @@ async def session(
             context(storage, reached.connect),
             models={} if model is None else {"secretive": model},
         )
-        return await OutboundSession(surroundings, lease, trio.current_time() + 180).run()
+        return await Session(surroundings, lease, trio.current_time() + 180).run()
 
 
 async def test_its_model_tells_what_it_refuses(autojump_clock: MockClock) -> None:

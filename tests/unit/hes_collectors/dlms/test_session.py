@@ -25,7 +25,7 @@ from hes.domain.meters import Mechanism, Policy, Secrets
 from hes.domain.ports import Lease, SessionOutcome, SessionPhase
 from hes.domain.quality import Quality
 from hes_collectors.dlms import Deadlines
-from hes_collectors.dlms.session import OutboundSession, SessionResult
+from hes_collectors.dlms.session import Session, SessionResult
 from hes_protocol.axdr.data import Data, DataTag, array
 from hes_protocol.errors import EncodingError
 from hes_protocol.server import (
@@ -72,7 +72,7 @@ async def converse(
 ) -> SessionResult:
     async with network(meter) as reached:
         surroundings = context(storage, reached.connect, **changes)
-        result = await OutboundSession(surroundings, lease, until).run()
+        result = await Session(surroundings, lease, until).run()
         assert await reached.all_closed()
     return result
 
@@ -611,7 +611,7 @@ async def test_a_connect_that_hangs_is_given_up(autojump_clock: MockClock) -> No
         raise AssertionError
 
     [lease] = storage.ports().leases.take(holder="test", limit=1, lease_s=180)
-    result = await OutboundSession(context(storage, black_hole), lease, 180).run()
+    result = await Session(context(storage, black_hole), lease, 180).run()
     assert trio.current_time() == 5
     assert (result.report.phase, result.report.cause) == (
         SessionPhase.CONNECT,
@@ -951,7 +951,7 @@ async def test_storage_that_goes_away_ends_the_session_and_shuts_the_gate(
     storage.trouble[step] = [StorageUnavailableError("away")]
     async with network(meter) as reached:
         surroundings = context(storage, reached.connect)
-        result = await OutboundSession(surroundings, lease, 180).run()
+        result = await Session(surroundings, lease, 180).run()
         assert not surroundings.gate.is_open
     assert result.report.outcome is SessionOutcome.STORAGE
     assert result.report.cause == "storage-unavailable"
@@ -971,7 +971,7 @@ async def test_a_batch_that_is_shed_ends_its_session_and_no_other(
     storage.trouble["publish"] = [OverloadedError("profile of 100 rows not taken for 15.0 s")]
     async with network(meter) as reached:
         surroundings = context(storage, reached.connect)
-        result = await OutboundSession(surroundings, lease, 180).run()
+        result = await Session(surroundings, lease, 180).run()
         assert surroundings.gate.is_open
     assert result.report.outcome is SessionOutcome.STORAGE
     assert result.report.cause == "storage-overloaded"
@@ -992,7 +992,7 @@ async def test_nobody_is_asked_on_while_storage_is_away(autojump_clock: MockCloc
             return False
 
         meter.fault.hangs_before = shut
-        result = await OutboundSession(surroundings, lease, 180).run()
+        result = await Session(surroundings, lease, 180).run()
     assert result.report.outcome is SessionOutcome.STORAGE
     assert len(meter.gets(REGISTER_CLASS)) == 1
     assert meter.gets(PROFILE_CLASS)[-1].attribute.index != 2
@@ -1080,7 +1080,7 @@ async def test_a_cancelled_session_still_releases_its_meter(autojump_clock: Mock
                 return False
 
             meter.fault.hangs_before = cancel
-            await OutboundSession(context(storage, reached.connect), lease, 180).run()
+            await Session(context(storage, reached.connect), lease, 180).run()
         assert scope.cancelled_caught
         assert meter.released
         assert await reached.all_closed()
@@ -1095,7 +1095,7 @@ async def test_a_cancelled_session_waits_no_longer_than_its_release(
     [lease] = storage.ports().leases.take(holder="test", limit=1, lease_s=180)
     async with network(meter) as reached:
         with trio.move_on_after(1):
-            await OutboundSession(context(storage, reached.connect), lease, 180).run()
+            await Session(context(storage, reached.connect), lease, 180).run()
         assert trio.current_time() == 1 + 3
 
 
