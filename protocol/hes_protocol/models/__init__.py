@@ -29,10 +29,12 @@ from hes_protocol.models.objects import (
     Transport,
 )
 from hes_protocol.models.parsing import parse_model, parse_model_files, parse_models
+from hes_protocol.models.recognition import Candidate, certain, recognise
 
 __all__ = [
     "EVENTS",
     "METER_SOURCES",
+    "Candidate",
     "CaptureOn",
     "LockOut",
     "MeterChannel",
@@ -52,8 +54,10 @@ __all__ = [
     "Sort",
     "Statistic",
     "Transport",
+    "certain",
     "parse_model",
     "parse_model_files",
     "parse_models",
     "push_layouts",
+    "recognise",
 ]

@@ -26,7 +26,8 @@ class Model:
 
     `about` is one line for people; `push` are layouts, with which received pushes are read,
     `pushes` what a simulated meter sends; `clients` by SAP; `objects` by (class_id, logical_name),
-    profiles and push setups included.
+    profiles and push setups included. `device_name` is how its logical device names begin, "" where
+    nobody knows.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Model:
     objects: Mapping[tuple[int, Obis], ModelObject] = attrs.field(factory=dict)
     events: ModelEvents = attrs.field(factory=ModelEvents)
     pushes: tuple[ModelPush, ...] = ()
+    device_name: str = ""
 
     @property
     def simulated(self) -> bool:

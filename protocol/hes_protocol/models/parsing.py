@@ -6,6 +6,7 @@ Model files: TOML in, `Model` out.
     about = "three phases, HAN"          # optional: one line for people
     inherits = "kaifa"                   # optional: everything of another model
     source = "where this is published"
+    device_name = "KFM"                  # optional: how its logical device names begin
 
     [quirks]                             # flags, see `quirks`
     [[push]]                             # how to read its pushes, see `layouts`
@@ -30,9 +31,11 @@ from hes_protocol.models.heirs import Rows, merged
 from hes_protocol.models.inside import read_inside
 from hes_protocol.models.layouts import parse_layout
 from hes_protocol.models.model import Model
+from hes_protocol.models.objects import MeterTable
 from hes_protocol.models.tables import Table, shown
 from hes_protocol.quirks import STANDARD, parse_quirks
 
+_DEVICE_NAME_LENGTH = 16
 _INSIDE = ("meter", "client", "object", "profile", "event_log", "alarm", "push_setup")
 
 
@@ -110,6 +113,18 @@ def _document(text: str) -> dict[str, Any]:
         raise LocalProtocolError(f"model: {error}") from None
 
 
+def _device_name(table: Table, meter: MeterTable | None, inherited: Model | None) -> str:
+    """What the file says, else the maker of its simulated meters, else what it inherits."""
+    said: str = table.text("device_name", "")
+    if len(said) > _DEVICE_NAME_LENGTH:
+        table.refuse("device_name", f"{shown(said)} is longer than {_DEVICE_NAME_LENGTH} octets")
+    if said:
+        return said
+    if meter is not None:
+        return meter.maker_code
+    return inherited.device_name if inherited else ""
+
+
 def _line(name: str, documents: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A model and those that it inherits from, nearest first."""
     line = [name]
@@ -153,6 +168,7 @@ def _model(document: Mapping[str, Any], parent: _Parsed | None) -> _Parsed:
         objects=inside.objects,
         events=inside.events,
         pushes=inside.pushes,
+        device_name=_device_name(table, inside.meter, inherited),
     )
     table.done()
     return _Parsed(model, rows)
