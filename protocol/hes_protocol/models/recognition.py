@@ -3,8 +3,8 @@ Which model a meter is, by what it says of itself: logical device name and objec
 
 A logical device name begins with its maker's three letters (IEC 62056-6-2, class_id 1,
 0.0.42.0.0.255), so a name that begins otherwise than a model's rules that model out; one that fits
-says who made the meter and not what it is. The object list says that: how much of it a model's table
-has, and the other way round. Neither is proof; what an operator says stands above both.
+says who made the meter and not what it is. The object list says that: how much of it a model's
+table has, and the other way round. Neither is proof; what an operator says stands above both.
 """
 
 from __future__ import annotations
