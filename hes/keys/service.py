@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -12,7 +13,7 @@ from hes.domain.errors import KeyUnavailableError
 from hes.domain.meters import Mechanism, Policy, Secrets
 from hes.keys.kek import Kek, KekError, SecretKind
 from hes.keys.kek_file import KekFile
-from hes.storage.associations import AssociationStore, KekRegister, WrappedSecrets
+from hes.storage.associations import AssociationStore, KekRegister, KeptAssociation, WrappedSecrets
 from hes.storage.database import Database
 
 
@@ -94,7 +95,24 @@ class KeyService:
         kept = self._associations.get(meter_id, client_sap)
         if kept is None:
             raise KeyUnavailableError(f"meter {meter_id} has no association as {client_sap}")
+        return self._opened(meter_id, client_sap, kept)
 
+    def secrets_of(
+        self, associations: Collection[tuple[UUID, int]]
+    ) -> Mapping[tuple[UUID, int], Secrets]:
+        """
+        Unwrap the secrets of many associations; those that `secrets` would refuse are missing.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        found = {}
+        for (meter_id, client_sap), kept in self._associations.many(associations).items():
+            with suppress(KeyUnavailableError):
+                found[meter_id, client_sap] = self._opened(meter_id, client_sap, kept)
+        return found
+
+    def _opened(self, meter_id: UUID, client_sap: int, kept: KeptAssociation) -> Secrets:
         def unseal(sealed: bytes | None, kind: SecretKind) -> bytes | None:
             if sealed is None:
                 return None

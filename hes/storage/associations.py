@@ -7,6 +7,7 @@ stored here is opaque, see `hes.keys`.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from uuid import UUID
 
 import attrs
@@ -53,16 +54,31 @@ class AssociationStore:
         Raises:
             StorageUnavailableError: the database is away.
         """
+        return self.many([(meter_id, client_sap)]).get((meter_id, client_sap))
+
+    def many(
+        self, associations: Collection[tuple[UUID, int]]
+    ) -> Mapping[tuple[UUID, int], KeptAssociation]:
+        """
+        Those of these associations (meter_id, client_sap) that there are.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
         with self._database.connection() as connection:
-            row = connection.execute(
-                "SELECT mechanism, policy, secret_wrapped, ek_wrapped, ak_wrapped, kek_id,"
-                "       key_fingerprint"
-                " FROM association WHERE meter_id = %s AND client_sap = %s",
-                (meter_id, client_sap),
-            ).fetchone()
-        if row is None:
-            return None
-        return KeptAssociation(Mechanism(row[0]), Policy(row[1]), WrappedSecrets(*row[2:]))
+            rows = connection.execute(
+                "SELECT meter_id, client_sap, mechanism, policy,"
+                "       secret_wrapped, ek_wrapped, ak_wrapped, kek_id, key_fingerprint"
+                " FROM unnest(%s::uuid[], %s::int4[]) AS asked (meter_id, client_sap)"
+                " JOIN association USING (meter_id, client_sap)",
+                ([one for one, _ in associations], [sap for _, sap in associations]),
+            ).fetchall()
+        return {
+            (row[0], row[1]): KeptAssociation(
+                Mechanism(row[2]), Policy(row[3]), WrappedSecrets(*row[4:])
+            )
+            for row in rows
+        }
 
 
 class KekRegister:

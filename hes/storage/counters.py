@@ -22,7 +22,8 @@ were accepted since are accepted once more, and are what the meter has sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -33,7 +34,8 @@ from hes.domain.errors import (
     StorageUnavailableError,
     UnknownMeterError,
 )
-from hes.domain.ports import CounterBlock
+from hes.domain.ports import CounterBlock, Counting
+from hes.domain.readings import VerifiedCounter
 from hes.storage import epochs
 from hes.storage.database import Connection, Database
 from hes.storage.epochs import BURST, COUNTER_MAX, RATE_PER_S
@@ -73,6 +75,37 @@ SET reserved_to = {_FROM} + %(size)s,
 WHERE {_FROM} + %(size)s <= %(maximum)s AND {_SPENT} <= %(burst)s
 RETURNING own.reserved_to
 """  # noqa: S608 - constants only
+
+# Many keys at once, in one order: two processes that want some of the same wait for each other but
+# not in a ring. What others have reserved meanwhile is seen: the rows are locked first.
+_RESERVE_MANY: Final = f"""
+{_EPOCH},
+wanted AS MATERIALIZED (
+    SELECT own.key_fingerprint, blocks.size, own.reserved_to AS before
+    FROM unnest(%(fingerprints)s::bytea[], %(sizes)s::int8[]) AS blocks (key_fingerprint, size)
+    JOIN own_counter AS own USING (key_fingerprint)
+    ORDER BY own.key_fingerprint FOR UPDATE OF own
+),
+reserved AS (
+    UPDATE own_counter AS own
+    SET reserved_to = {_FROM} + wanted.size,
+        hinted_from = CASE WHEN NOT {_MEETS_HINTED} THEN own.hinted_from END,
+        hinted_to = CASE WHEN NOT {_MEETS_HINTED} THEN own.hinted_to END,
+        spent = {_SPENT}, counted_at = {_COUNTED_AT}
+    FROM wanted CROSS JOIN epoch
+    WHERE own.key_fingerprint = wanted.key_fingerprint AND wanted.before > 0 AND wanted.size > 0
+      AND {_FROM} + wanted.size <= %(maximum)s AND {_SPENT} <= %(burst)s
+    RETURNING own.key_fingerprint, own.reserved_to
+)
+SELECT wanted.key_fingerprint, wanted.before, reserved.reserved_to
+FROM wanted LEFT JOIN reserved USING (key_fingerprint)
+""".replace("%(size)s", "wanted.size")  # noqa: S608 - constants only
+
+_STAND: Final = """
+SELECT meter_id, client_sap, key_fingerprint, accepted_counter
+FROM unnest(%s::uuid[], %s::int4[]) AS asked (meter_id, client_sap)
+JOIN association USING (meter_id, client_sap)
+"""
 
 _ABOVE: Final = f"greatest({_TOP}, %(above)s)"
 _SPENT_ABOVE: Final = f"({_DRAINED} + {_ABOVE} + %(size)s - {_TOP})"
@@ -210,6 +243,37 @@ class CounterStore:
             " second in the long run, so that after a restore it is known how far it came"
         )
 
+    def counting(
+        self, associations: Collection[tuple[UUID, int, bytes | None]], *, size: int
+    ) -> Mapping[tuple[UUID, int], Counting]:
+        """
+        Where many associations stand, and a block of `size` for each that has counted before.
+
+        Raises:
+            StorageUnavailableError: the database is away; blocks that were given out are lost.
+        """
+        if not associations:
+            return {}
+        asked = {(meter_id, client_sap): key for meter_id, client_sap, key in associations}
+        meter_ids, saps = [key[0] for key in asked], [key[1] for key in asked]
+        with self._database.connection() as connection:
+            stand = {
+                (meter_id, client_sap): (key, accepted)
+                for meter_id, client_sap, key, accepted in connection.execute(
+                    _STAND, (meter_ids, saps)
+                )
+                if asked[meter_id, client_sap] in (None, key)
+            }
+            wanted = Counter(asked[one] for one in stand)
+            del wanted[None]
+            blocks = _reserve_many(connection, wanted, size) if wanted else {}
+        found = {}
+        for one, (_, accepted) in stand.items():
+            own, free = blocks.get(asked[one], (None, None))
+            block = None if free is None else CounterBlock(first := next(free), first + size - 1)
+            found[one] = Counting(own, accepted, block)
+        return found
+
     def keep(
         self,
         meter_id: UUID,
@@ -312,6 +376,53 @@ class CounterStore:
         raise CounterReplayedError(
             f"meter {meter_id}, client {client_sap}: counter {counter} after {highest}",
             seen=highest is not None and highest - counter < WINDOW,
+        )
+
+
+def _reserve_many(
+    connection: Connection, wanted: Mapping[bytes | None, int], size: int
+) -> dict[bytes | None, tuple[int | None, Iterator[int] | None]]:
+    """
+    Blocks of `size` for each key as often as it is wanted.
+
+    Returns: by fingerprint, what was given out last before, and the first counter of each block.
+    """
+    rows = connection.execute(
+        _RESERVE_MANY,
+        {
+            "fingerprints": list(wanted),
+            "sizes": [times * size for times in wanted.values()],
+            "maximum": COUNTER_MAX,
+            "burst": BURST,
+        },
+    )
+    return {
+        key: (
+            before or None,
+            None if last is None else iter(range(last - wanted[key] * size + 1, last + 1, size)),
+        )
+        for key, before, last in rows
+    }
+
+
+def raise_accepted(
+    connection: Connection, verified: Sequence[tuple[UUID, VerifiedCounter]]
+) -> None:
+    """
+    Remember counters from verified frames; that a higher one, or another key, is known is no fault.
+    """
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            _ACCEPT,
+            [
+                {
+                    "meter_id": meter_id,
+                    "client_sap": each.client_sap,
+                    "counter": each.counter,
+                    "key_fingerprint": each.key_fingerprint,
+                }
+                for meter_id, each in sorted(verified, key=lambda one: one[0])
+            ],
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -49,6 +51,25 @@ class KnowledgeStore:
             ).fetchone()
         return None if row is None else from_document(row[0])
 
+    def load_many(self, meter_ids: Collection[UUID]) -> Mapping[UUID, MeterKnowledge]:
+        """
+        What is known of many meters; those are missing of which `load` knows nothing.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            rows = connection.execute(
+                "SELECT meter_id, (knowledge - 'device_name')::text, knowledge->>'device_name'"
+                " FROM meter_knowledge WHERE meter_id = ANY(%s)",
+                (list(meter_ids),),
+            ).fetchall()
+        return {
+            meter_id: attrs.evolve(knowledge, device_name=device_name)
+            for meter_id, text, device_name in rows
+            if (knowledge := _of_kind(text)) is not None
+        }
+
     def save(self, meter_id: UUID, knowledge: MeterKnowledge) -> None:
         """
         Keep it, in place of what was known before.
@@ -81,6 +102,12 @@ class KnowledgeStore:
         """
         with self._database.connection() as connection:
             return pin_system_title(connection, meter_id, system_title)
+
+
+@lru_cache(maxsize=1024)
+def _of_kind(text: str) -> MeterKnowledge | None:
+    """A document without the meter's own name: meters of one kind share it, and are many."""
+    return from_document(json.loads(text))
 
 
 def to_document(knowledge: MeterKnowledge) -> Mapping[str, Any]:
@@ -155,5 +182,5 @@ def from_document(document: Mapping[str, Any]) -> MeterKnowledge | None:
             for class_id, obis, index, *rest in document["scales"]
         ),
         link=LinkKnowledge(**document["link"]),
-        device_name=document["device_name"],
+        device_name=document.get("device_name"),
     )

@@ -267,9 +267,9 @@ class FakeCounters:
             kept = self.storage.secrets.get(meter_id, Secrets()).key_fingerprint
             if fingerprint not in (None, kept):
                 continue
-            own = self.storage.own_counters.get(meter_id)
-            block = None
-            if size and fingerprint is not None and own is not None:
+            counted = None if fingerprint is None else self.storage.own_counters.get(meter_id)
+            own, block = counted or None, None
+            if size and own is not None:
                 with suppress(PermanentError):
                     block = self._next(meter_id, size, None)
             accepted = self.storage.accepted.get(meter_id)

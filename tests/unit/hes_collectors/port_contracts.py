@@ -17,7 +17,14 @@ import pytest
 
 from hes.domain.errors import CounterReplayedError, KeyUnavailableError, LeaseLostError
 from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
-from hes.domain.ports import CounterBlock, Sender, SessionOutcome, SessionPhase, SessionReport
+from hes.domain.ports import (
+    CounterBlock,
+    Counting,
+    Sender,
+    SessionOutcome,
+    SessionPhase,
+    SessionReport,
+)
 from hes.domain.readings import (
     ChannelKey,
     IntegerRows,
@@ -154,6 +161,32 @@ def leaps_are_kept_once_they_are_right(
         counters.accept(meter_id, 1, 1, key_fingerprint=b"another")
 
 
+def many_meters_at_once_are_as_one_by_one(
+    ports: Ports, meter_id: UUID, now: Callable[[], datetime]
+) -> None:
+    """What sessions need is brought for a batch of meters; who has none of it is missing."""
+    stranger, association = uuid4(), (meter_id, 1)
+    secrets = ports.keys.secrets(meter_id, 1)
+    assert ports.keys.secrets_of([association, (stranger, 1)]) == {association: secrets}
+    key = secrets.key_fingerprint
+    counters = ports.counters
+    asked = [(meter_id, 1, key), (stranger, 1, key)]
+    # A key that never counted: whoever is first asks the meter before it takes any.
+    assert counters.counting(asked, size=8) == {association: Counting()}
+    assert counters.highest_reserved(meter_id, 1) is None
+    one = counters.reserve(meter_id, 1, size=4)
+    counters.accept(meter_id, 1, 17)
+    block = CounterBlock(one.last + 1, one.last + 8)
+    assert counters.counting(asked, size=8) == {association: Counting(one.last, 17, block)}
+    assert counters.reserve(meter_id, 1, size=1).first > block.last
+    assert counters.counting([(meter_id, 1, None)], size=8) == {association: Counting(None, 17)}
+    assert counters.counting([(meter_id, 1, b"another")], size=8) == {}
+    assert ports.knowledge.load_many([meter_id, stranger]) == {}
+    known = MeterKnowledge((), (ProfileKnowledge(PROFILE, 900, ()),), device_name="a name")
+    ports.knowledge.save(meter_id, known)
+    assert ports.knowledge.load_many([meter_id, stranger]) == {meter_id: known}
+
+
 def knowledge_is_kept(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
     """What was learnt comes back as it was, and is replaced as a whole."""
     assert ports.knowledge.load(meter_id) is None
@@ -226,6 +259,7 @@ CONTRACTS = (
     batches_are_stored_once,
     counters_are_used_once,
     leaps_are_kept_once_they_are_right,
+    many_meters_at_once_are_as_one_by_one,
     knowledge_is_kept,
     a_system_title_is_pinned_once,
     sessions_are_recorded,

@@ -154,7 +154,11 @@ class SimulatedMeter:
     def secrets(self) -> Secrets:
         identity = self.meter.identity
         if self.meter.kind.security is sim.Security.GMAC:
-            return Secrets(ek=identity.encryption_key, ak=identity.authentication_key)
+            return Secrets(
+                ek=identity.encryption_key,
+                ak=identity.authentication_key,
+                key_fingerprint=b"of %d" % identity.index,
+            )
         return Secrets(secret=self.meter.kind.security.secret(identity))
 
     def truth(self) -> list[sim.TruthRow]:

@@ -110,4 +110,4 @@ def meter(**changes: Any) -> Meter:
     return attrs.evolve(made, association=attrs.evolve(made.association, **association), **changes)
 
 
-SECRETS = Secrets(ek=EK, ak=AK)
+SECRETS = Secrets(ek=EK, ak=AK, key_fingerprint=b"its key")
