@@ -123,11 +123,17 @@ class CollectorSettings:
     """
     The DLMS collector; times in seconds.
 
-    An empty system title means: the database's own, random and made once.
+    An empty system title means: the database's own, random and made once. With a certificate
+    (PEM files) whoever connects to the listening port must speak TLS, with a client CA by a
+    certificate that it has signed.
     """
 
     listen_host: str = "127.0.0.1"
     listen_port: Port = 4059
+    listen_udp: bool = True
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
     system_title: str = attrs.field(default="", validator=_title)
     allowed_networks: tuple[str, ...] = attrs.field(
         default=("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"),
@@ -146,6 +152,10 @@ class CollectorSettings:
     max_inbound_per_source: Count = 100
 
     def __attrs_post_init__(self) -> None:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate: it takes both a certificate and its key")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ValueError("tls_client_ca: without a certificate of our own there is no TLS")
         if self.session_s < self.connect_s + self.associate_s + self.request_s:
             raise ValueError("session_s: has no room for connect_s, associate_s and request_s")
         # While a session may still talk, nobody else may take its meter.

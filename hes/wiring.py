@@ -61,6 +61,7 @@ from hes_collectors.dlms import (
     FrameReplays,
     InboundLimits,
     Ports,
+    TlsFiles,
     make_context,
 )
 
@@ -297,6 +298,8 @@ def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSetti
         own_ports=_own_ports(chosen),
         listen_host=told.listen_host,
         listen_port=told.listen_port,
+        listen_udp=told.listen_udp,
+        tls=_tls(chosen),
         max_sessions=told.max_sessions,
         worker_threads=threads,
         lease_s=told.lease_s,
@@ -313,6 +316,14 @@ def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSetti
             max_connections_per_source=told.max_inbound_per_source,
         ),
     )
+
+
+def _tls(chosen: Settings) -> TlsFiles | None:
+    told = chosen.collector
+    if not told.tls_certificate:
+        return None
+    client_ca = Path(told.tls_client_ca) if told.tls_client_ca else None
+    return TlsFiles(Path(told.tls_certificate), Path(told.tls_key), client_ca)
 
 
 def _own_ports(chosen: Settings) -> frozenset[int]:

@@ -11,6 +11,7 @@ from hes_collectors.dlms.metrics import CollectorMetrics
 from hes_collectors.dlms.replay import FrameReplays
 from hes_collectors.dlms.run import make_context, run
 from hes_collectors.dlms.settings import Backoff, CollectorSettings, Deadlines, InboundLimits
+from hes_collectors.dlms.tls import TlsFiles, TlsFilesError
 
 __all__ = [
     "Backoff",
@@ -22,6 +23,8 @@ __all__ = [
     "InboundLimits",
     "Ports",
     "StorageGate",
+    "TlsFiles",
+    "TlsFilesError",
     "WorkerThreads",
     "make_context",
     "run",

@@ -87,6 +87,7 @@ class PushResult:
     `cause` is the reason of quarantine or the code of the security event; `REFUSED` means that
     the quarantine is full. `believed` tells that the push has proved to be the meter's as far as
     the meter's policy asks for proof; without that, `meter_id` is only who it says it is.
+    `verified`: it carries the meter's tag and a counter that was not seen before.
     """
 
     outcome: PushOutcome
@@ -95,6 +96,8 @@ class PushResult:
     receipt: Receipt | None = None
     unnamed: int = 0
     believed: bool = False
+    verified: bool = False
+    meter: Meter | None = None
 
 
 @attrs.frozen
@@ -141,6 +144,7 @@ class Intake:
         self._repeated: int | None = None
         self._believed = False
         self._verified = False
+        self._meter: Meter | None = None
 
     def run(self) -> PushResult:
         """
@@ -149,6 +153,11 @@ class Intake:
         Raises: RemoteProtocolError: it is no push at all. StorageUnavailableError: call again
             once storage is back.
         """
+        result = self._run()
+        fresh = self._verified and self._repeated is None and result.believed
+        return attrs.evolve(result, verified=fresh, meter=self._meter)
+
+    def _run(self) -> PushResult:
         octets = self._arrival.message.apdu
         if octets and octets[0] in _LATER:
             return self._quarantine(self._by_line(), Sender(self._arrival.peer), "unsupported-apdu")
@@ -180,6 +189,7 @@ class Intake:
         meter = self._ports.inbound.by_sender(sender)
         if meter is None:
             return self._quarantine(None, sender, "unknown-meter")
+        self._meter = meter
         if meter.association.policy is not Policy.PLAIN:
             return self._security(meter, "policy-violated", "plain push under a stricter policy")
         self._believed = True
@@ -192,6 +202,7 @@ class Intake:
         sender = Sender(self._arrival.peer, title)
         if meter is None:
             return self._quarantine(None, sender, "unknown-meter")
+        self._meter = meter
         policy = meter.association.policy
         protection = apdu.control.protection
         if not protection.covers(Protection(policy)):

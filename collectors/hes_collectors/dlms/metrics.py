@@ -39,6 +39,12 @@ class CollectorMetrics:
         self.inbound_connections_open = Gauge(
             "hes_dlms_inbound_connections_open", "Inbound connections now.", registry=registry
         )
+        self.inbound_datagrams = Counter(
+            "hes_dlms_inbound_datagrams_total",
+            "Datagrams by whether they were held until they are stored, or dropped.",
+            ("result",),
+            registry=registry,
+        )
         self.inbound_frames = Counter(
             "hes_dlms_inbound_frames_total",
             "Inbound messages by what became of them.",

@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from hes_collectors.dlms.context import Context, Ports, WorkerThreads
+from hes_collectors.dlms.datagrams import run_datagrams
 from hes_collectors.dlms.gate import StorageGate
 from hes_collectors.dlms.inbound import run_inbound
 from hes_collectors.dlms.metrics import CollectorMetrics
@@ -70,5 +71,8 @@ async def run(
     """
     async with trio.open_nursery() as nursery:
         listening = await nursery.start(run_inbound, context)
+        if context.settings.listen_udp:
+            host, port = await nursery.start(run_datagrams, context)
+            _log.info("datagrams_listening", host=host, port=port)
         nursery.start_soon(run_outbound, context)
         task_status.started(listening)

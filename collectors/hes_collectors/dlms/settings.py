@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from hes.domain.reach import PortRange, Reach
+from hes_collectors.dlms.tls import TlsFiles
 
 SYSTEM_TITLE_OCTETS: Final = 8
 DLMS_PORT: Final = 4059  # IANA dlms/cosem
@@ -61,7 +62,14 @@ class InboundLimits:
     What a connection from outside may cost us.
 
     `frame_s` is for a whole message (all its segments) and for the first one to begin, `idle_s`
-    for the time between messages. A source is an IPv4 address or a /64 of IPv6.
+    for the time between messages. A source is an IPv4 address or a /64 of IPv6. So many
+    connections are taken each second in all, others wait; of one source those that come faster
+    than `connections_per_s_per_source` for long are closed. `max_handshakes` of TLS go side by
+    side, `handshake_s` is for each.
+
+    A connection on which nothing was said for `greeting_s` is asked who it is. A meter that was
+    identified on its own connection may be silent for `line_idle_s`; that it has gone without a
+    word is for the keep-alive of TCP to find out, within some two minutes.
     After `bad_frames` refused frames in a row a connection is closed, which leaves room for noise
     on a line behind a gateway; on the wrapper it is 1, which cannot find the next frame after a
     bad one.
@@ -74,6 +82,13 @@ class InboundLimits:
     max_apdu_octets: int = 65535
     max_frame_octets: int = 2047
     bad_frames: int = 3
+    connections_per_s: float = 300.0
+    connections_per_s_per_source: float = 20.0
+    datagrams_per_s_per_source: float = 20.0
+    max_handshakes: int = 500
+    handshake_s: float = 10.0
+    greeting_s: float = 5.0
+    line_idle_s: float = 21_600.0
 
 
 @attrs.frozen
@@ -96,6 +111,8 @@ class CollectorSettings:
     own_ports: frozenset[int] = frozenset()
     listen_host: str = "127.0.0.1"
     listen_port: int = DLMS_PORT
+    listen_udp: bool = True
+    tls: TlsFiles | None = None
     max_sessions: int = 200
     worker_threads: int = 8
     lease_s: float = 180.0
