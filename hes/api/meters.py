@@ -146,7 +146,7 @@ def _session(report: SessionReport) -> schemas.Session:
 def _next_read(due: DueWork, now: datetime) -> schemas.NextRead:
     return schemas.NextRead(
         due_at=due.due_at.astimezone(UTC),
-        failed_attempts=due.attempts,
+        failed_attempts=due.failures,
         reading=due.leased_until is not None and due.leased_until > now,
     )
 

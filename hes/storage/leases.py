@@ -1,52 +1,89 @@
 """
-Due work and its leases (table `due_work`).
+Leases on meters that are due (table `due_work`).
 
 A lease is fenced twice: by its token here, and by a deadline on the holder's monotonic clock that
 must begin *before* `take` is called, so that it ends before `leased_until` does, which the
-database's clock decides (architecture.md section 5).
+database's clock decides (architecture.md section 5). What becomes of a lease's items is decided in
+`hes.storage.finishing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from hes.domain.errors import LeaseLostError, StorageUnavailableError
 from hes.domain.ports import NO_LIMITS, Finished, Lease, Limits
-from hes.storage import epochs
+from hes.domain.work import DueItem, Priority
+from hes.storage import due_items, epochs
+from hes.storage.clock_watch import ClockWatch
 from hes.storage.database import Connection, Database
+from hes.storage.due_floor import SLACK, Floor
+from hes.storage.finishing import finish
+from hes.storage.lease_choice import Candidate, Room
 from hes.storage.meters import METER_COLUMNS, METER_SOURCE, meter_from_row
 from hes_protocol.cosem import Obis
 
 _FREED_AT_A_TIME: Final = 1000
+_LEAST_LOOKED_AT: Final = 100
+# Whoever takes under limits waits for it, so that segments are counted exactly; see the other
+# advisory locks in `hes.storage.features.partitions`.
+_ADVISORY_LOCK: Final = 0x4845_5304
 
-# A lease that ran out becomes free work again, one attempt older and as overdue as it was.
+# A lease that ran out becomes free work again, and counts as a failure: perhaps it is the meter
+# that brings collectors down.
 _FREE_EXPIRED: Final = """
 WITH expired AS MATERIALIZED (
-    SELECT meter_id FROM due_work WHERE leased_until <= now()
-    ORDER BY leased_until LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT meter_id FROM due_work
+    WHERE leased_until <= now()
+      AND leased_until >= least(coalesce(%(floor)s::timestamptz, '-infinity'), now() - %(slack)s)
+    ORDER BY leased_until LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 UPDATE due_work d
-SET token = NULL, holder = NULL, leased_until = NULL, attempts = attempts + 1
+SET token = NULL, holder = NULL, leased_until = NULL, failures = failures + 1,
+    due_at = CASE WHEN due_at IS NOT NULL THEN greatest(due_at, now()) END
 FROM expired WHERE d.meter_id = expired.meter_id
 """
 
-# Materialized: joined as a subquery, the planner might run it, and its LIMIT, more than once.
-_TAKE: Final = """
-WITH due AS MATERIALIZED (
-    SELECT w.meter_id FROM due_work w JOIN meter m ON m.meter_id = w.meter_id
-    WHERE w.leased_until IS NULL AND w.due_at <= now()
-      AND m.state = 'in_service' AND m.address IS NOT NULL
-      AND EXISTS (SELECT FROM association a WHERE a.meter_id = w.meter_id)
-    ORDER BY w.due_at LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED
-)
+_MAXIMA: Final = "SELECT name, max_sessions FROM segment WHERE max_sessions IS NOT NULL"
+_RUNNING: Final = """
+SELECT segment, count(*) FROM due_work
+WHERE leased_until > now() AND segment IS NOT NULL GROUP BY segment
+"""
+
+_SERVED: Final = """
+m.state = 'in_service' AND EXISTS (SELECT FROM association a WHERE a.meter_id = w.meter_id)
+"""
+_DUE: Final = f"""
+SELECT w.meter_id, w.segment, w.due_at FROM due_work w JOIN meter m ON m.meter_id = w.meter_id
+WHERE w.leased_until IS NULL AND w.priority = %(priority)s AND w.due_at <= now()
+  AND w.due_at >= least(coalesce(%(floor)s::timestamptz, '-infinity'), now() - %(slack)s)
+  AND (w.segment IS NULL OR w.segment <> ALL(%(full)s))
+  AND m.address IS NOT NULL AND {_SERVED}
+ORDER BY w.due_at LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED
+"""  # noqa: S608 - constants only
+_DIALLED: Final = f"""
+SELECT w.meter_id, w.segment, coalesce(w.due_at, now())
+FROM due_work w JOIN meter m ON m.meter_id = w.meter_id
+WHERE w.meter_id = ANY(%(meter_ids)s) AND w.leased_until IS NULL
+  AND coalesce(w.rests_until <= now(), true)
+  AND w.priority = ANY(%(priorities)s) AND {_SERVED}
+  AND EXISTS (SELECT FROM due_item AS item WHERE item.meter_id = w.meter_id
+              AND {due_items.DIALLED_TURN})
+ORDER BY w.priority, w.due_at NULLS LAST FOR UPDATE OF w SKIP LOCKED
+"""  # noqa: S608 - constants only
+
+_LEASE: Final = """
 UPDATE due_work d
 SET token = nextval('lease_token'), holder = %(holder)s,
     leased_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
-FROM due WHERE d.meter_id = due.meter_id
-RETURNING d.meter_id, d.token, d.due_at, d.attempts, d.read_at
+WHERE d.meter_id = ANY(%(meter_ids)s)
+RETURNING d.meter_id, d.token, d.failures, d.rests_why, d.read_at
 """
 
 _METERS: Final = f"""
@@ -55,59 +92,51 @@ SELECT {METER_COLUMNS} FROM {METER_SOURCE} WHERE m.meter_id = ANY(%s)
 
 _MARKS: Final = "SELECT meter_id, source, captured_at FROM mark WHERE meter_id = ANY(%s)"
 
+_RELEASE: Final = """
+UPDATE due_work AS w
+SET token = NULL, holder = NULL, leased_until = NULL,
+    rests_until = coalesce(%(until)s, rests_until)
+FROM unnest(%(meter_id)s::uuid[], %(token)s::int8[]) AS ended (meter_id, token)
+WHERE w.meter_id = ended.meter_id AND w.token = ended.token
+  AND leased_until > clock_timestamp()
+"""
+
 
 class LeaseStore:
-    """`LeasePort` on PostgreSQL. Thread-safe, and safe between processes."""
+    """
+    `LeasePort` on PostgreSQL. Thread-safe, and safe between processes.
 
-    def __init__(self, database: Database) -> None:
+    Args: monotonic: our clock, in seconds; only differences count.
+    """
+
+    def __init__(
+        self, database: Database, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._database = database
+        self._monotonic = monotonic
+        self._remembering = threading.Lock()
+        self._floors = {priority: Floor() for priority in Priority}
+        self._lease_floor = Floor()
+        self._watch = ClockWatch()
 
     def take(
-        self,
-        *,
-        holder: str,
-        limit: int,
-        lease_s: float,
-        limits: Limits = NO_LIMITS,  # noqa: ARG002 - until L
+        self, *, holder: str, limit: int, lease_s: float, limits: Limits = NO_LIMITS
     ) -> Sequence[Lease]:
         """
-        Lease up to `limit` meters that are due, most overdue first.
+        Lease up to `limit` meters that are due: the most urgent first, then the most overdue.
 
         Only meters that are in service and have an address are ever due.
 
         Args:
             holder: who takes them, for people who look at the table.
             lease_s: how long, by the database's clock.
+            limits: `max_sessions` of segments count beside them.
 
         Raises:
             StorageUnavailableError: the database is away; nothing was taken, or what was taken
                 becomes due again when the lease runs out.
         """
-        if lease_s <= 0:
-            raise ValueError(f"a lease of {lease_s} s")
-        # A token that somebody holds from before a restore must not be given out again: seen on the
-        # connection that gives out.
-        leases = self._take(holder, limit, lease_s)
-        if leases is None:
-            epochs.settle(self._database)
-            leases = self._take(holder, limit, lease_s)
-        if leases is None:
-            raise StorageUnavailableError("the database is on the move: nothing was taken")
-        return leases
-
-    def _take(self, holder: str, limit: int, lease_s: float) -> list[Lease] | None:
-        """What was taken; None if a new epoch must begin first."""
-        with self._database.connection() as connection:
-            if not epochs.is_current(connection):
-                return None
-            connection.execute(_FREE_EXPIRED, (max(limit, _FREED_AT_A_TIME),))
-            taken = connection.execute(
-                _TAKE, {"holder": holder, "limit": limit, "lease_s": lease_s}
-            ).fetchall()
-            if not taken:
-                return []
-            leases = _leases(connection, taken, lease_s)
-        return sorted(leases, key=lambda lease: lease.due_at)
+        return self._take(partial(self._due, limits=limits, limit=limit), holder, limit, lease_s)
 
     def take_dialled(
         self,
@@ -118,16 +147,49 @@ class LeaseStore:
         lease_s: float,
         limits: Limits = NO_LIMITS,
     ) -> Sequence[Lease]:
-        """See `LeasePort`."""
-        raise NotImplementedError
+        """
+        As `take`, of these meters alone, which have dialled in and need no address.
+
+        A plan's run that has begun is enough, see `LeasePort`.
+
+        Raises: StorageUnavailableError: as `take`.
+        """
+        wanted = list(meter_ids)
+        if not wanted:
+            return []
+        choose = partial(_dialled, meter_ids=wanted, limits=limits, limit=limit)
+        return self._take(choose, holder, limit, lease_s, dialled=True)
 
     def finish(self, ended: Sequence[Finished]) -> Collection[int]:
-        """See `LeasePort`."""
-        raise NotImplementedError
+        """
+        End the leases of many sessions, with all that came of them, in one transaction.
 
-    def release(self, leases: Sequence[Lease]) -> None:
-        """See `LeasePort`."""
-        raise NotImplementedError
+        May be called again with the same if nobody knows whether it was committed. Instants that a
+        session tells (`retry_at`, `rests_until`) count from its end: its host's clock may be wrong.
+
+        Returns: the tokens of leases that were over already: nothing of these sessions is kept but
+            their reports, marked by the cause `lease-lost`.
+        Raises: StorageUnavailableError: the database is away; nothing is kept.
+        """
+        return finish(self._database, ended)
+
+    def release(self, leases: Sequence[Lease], *, until: datetime | None = None) -> None:
+        """
+        End leases under which nothing was asked: all is due as it was. Those that ran out stay so.
+
+        Args: until: the meters rest until then, for no fault of theirs.
+        Raises: StorageUnavailableError: the database is away.
+        """
+        meter_ids = [lease.meter.meter_id for lease in leases]
+        values = {
+            "meter_id": meter_ids,
+            "token": [lease.token for lease in leases],
+            "until": until,
+        }
+        with self._database.connection() as connection:
+            due_items.lock(connection, meter_ids)
+            connection.execute(_RELEASE, values)
+            due_items.refresh(connection, meter_ids)
 
     def give_back(
         self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
@@ -145,14 +207,94 @@ class LeaseStore:
         """
         with self._database.connection() as connection:
             ended = connection.execute(
-                "UPDATE due_work SET due_at = %s, token = NULL, holder = NULL, leased_until = NULL,"
-                " attempts = CASE WHEN %s THEN attempts + 1 ELSE 0 END,"
+                "UPDATE due_work SET due_at = greatest(%s, now()), token = NULL, holder = NULL,"
+                " leased_until = NULL,"
+                " failures = CASE WHEN %s THEN failures + 1 ELSE 0 END,"
                 " read_at = coalesce(%s, read_at)"
                 " WHERE meter_id = %s AND token = %s AND leased_until > clock_timestamp()",
                 (due_at, failed, read_at, lease.meter.meter_id, lease.token),
             ).rowcount
         if not ended:
             raise LeaseLostError(f"meter {lease.meter.meter_id}, lease {lease.token}")
+
+    def _take(
+        self,
+        choose: Callable[[Connection, datetime], Sequence[Candidate]],
+        holder: str,
+        limit: int,
+        lease_s: float,
+        *,
+        dialled: bool = False,
+    ) -> Sequence[Lease]:
+        if lease_s <= 0:
+            raise ValueError(f"a lease of {lease_s} s")
+        attempt = partial(self._take_once, choose, holder, limit, lease_s, dialled=dialled)
+        # A token that somebody holds from before a restore must not be given out again: seen on the
+        # connection that gives out.
+        leases = attempt()
+        if leases is None:
+            epochs.settle(self._database)
+            leases = attempt()
+        if leases is None:
+            raise StorageUnavailableError("the database is on the move: nothing was taken")
+        return leases
+
+    def _take_once(
+        self,
+        choose: Callable[[Connection, datetime], Sequence[Candidate]],
+        holder: str,
+        limit: int,
+        lease_s: float,
+        *,
+        dialled: bool,
+    ) -> list[Lease] | None:
+        """What was taken; None if a new epoch must begin first."""
+        with self._database.connection() as connection:
+            if not epochs.is_current(connection):
+                return None
+            now = _now(connection)
+            self._free_expired(connection, now, limit, lease_s)
+            chosen = choose(connection, now)
+            if not chosen:
+                return []
+            values = {
+                "holder": holder,
+                "lease_s": lease_s,
+                "meter_ids": [candidate.meter_id for candidate in chosen],
+            }
+            taken = {row[0]: row[1:] for row in connection.execute(_LEASE, values)}
+            return _leases(connection, chosen, taken, lease_s, dialled=dialled)
+
+    def _free_expired(
+        self, connection: Connection, now: datetime, limit: int, lease_s: float
+    ) -> None:
+        monotonic = self._monotonic()
+        with self._remembering:
+            if not self._watch.trusted(now, monotonic, lease_s):
+                return
+            floor = self._lease_floor.ask(monotonic, ())
+        most = max(limit, _FREED_AT_A_TIME)
+        values = {"limit": most, "floor": floor, "slack": SLACK}
+        freed = connection.execute(_FREE_EXPIRED, values).rowcount
+        with self._remembering:
+            self._lease_floor.found(floor, floor if freed == most else None, now, ())
+
+    def _due(
+        self, connection: Connection, now: datetime, *, limits: Limits, limit: int
+    ) -> Sequence[Candidate]:
+        room = _room(connection, limits)
+        chosen: list[Candidate] = []
+        for priority in _priorities(limits):
+            if len(chosen) == limit:
+                break
+            monotonic = self._monotonic()
+            with self._remembering:
+                floor = self._floors[priority].ask(monotonic, room.full)
+            found, last = _choose(connection, priority, floor, room, limit - len(chosen))
+            chosen += found
+            with self._remembering:
+                self._floors[priority].found(floor, last, now, room.full)
+        return chosen
 
 
 def held(connection: Connection, leases: Collection[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
@@ -166,23 +308,103 @@ def held(connection: Connection, leases: Collection[tuple[UUID, int]]) -> set[tu
     return set(rows.fetchall())
 
 
+def _priorities(limits: Limits) -> Sequence[Priority]:
+    return (Priority.URGENT,) if limits.urgent_only else tuple(Priority)
+
+
+def _room(connection: Connection, limits: Limits) -> Room:
+    """How many leases segments take; those who ask wait for each other where any is limited."""
+    maxima: Mapping[str, int | None] = dict(connection.execute(_MAXIMA).fetchall())
+    if not maxima and limits.per_segment is None and not limits.segments:
+        return Room.of(limits, {}, {})
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
+    return Room.of(limits, maxima, dict(connection.execute(_RUNNING).fetchall()))
+
+
+def _choose(
+    connection: Connection, priority: Priority, floor: datetime | None, room: Room, limit: int
+) -> tuple[list[Candidate], datetime | None]:
+    """
+    The most overdue meters of a priority for which there is room.
+
+    Returns: them, and the `due_at` up to which all was looked at; None: there is no more.
+    """
+    chosen: list[Candidate] = []
+    while len(chosen) < limit:
+        # More than are wanted where some may have to be left: each look fills up segments.
+        most = limit - len(chosen) if room.unlimited else max(4 * limit, _LEAST_LOOKED_AT)
+        rows = connection.execute(
+            _DUE,
+            {
+                "priority": int(priority),
+                "floor": floor,
+                "slack": SLACK,
+                "full": room.full,
+                "limit": most,
+            },
+        ).fetchall()
+        taken = {candidate.meter_id for candidate in chosen}
+        candidates = [Candidate(*row) for row in rows if row[0] not in taken]
+        chosen += room.choose(candidates, limit - len(chosen))
+        if len(rows) < most:
+            return chosen, chosen[-1].due_at if len(chosen) == limit else None
+    return chosen, chosen[-1].due_at if chosen else None
+
+
+def _dialled(
+    connection: Connection,
+    now: datetime,  # noqa: ARG001 - as `LeaseStore._due`
+    *,
+    meter_ids: Sequence[UUID],
+    limits: Limits,
+    limit: int,
+) -> Sequence[Candidate]:
+    room = _room(connection, limits)
+    values = {
+        "meter_ids": meter_ids,
+        "priorities": [int(priority) for priority in _priorities(limits)],
+    }
+    rows = connection.execute(_DIALLED, values).fetchall()
+    return room.choose([Candidate(*row) for row in rows], limit)
+
+
 def _leases(
-    connection: Connection, taken: Sequence[tuple[Any, ...]], lease_s: float
+    connection: Connection,
+    chosen: Sequence[Candidate],
+    taken: Mapping[UUID, Sequence[Any]],
+    lease_s: float,
+    *,
+    dialled: bool,
 ) -> list[Lease]:
-    meter_ids = [row[0] for row in taken]
+    meter_ids = list(taken)
     meters = {row[0]: meter_from_row(row) for row in connection.execute(_METERS, (meter_ids,))}
+    items = due_items.of_meters(connection, meter_ids, dialled=dialled)
     marks: dict[UUID, list[tuple[Obis, datetime]]] = {}
     for meter_id, source, captured_at in connection.execute(_MARKS, (meter_ids,)):
         marks.setdefault(meter_id, []).append((Obis(source), captured_at))
-    return [
-        Lease(
-            meter=meters[meter_id],
+
+    def lease(candidate: Candidate) -> Lease:
+        token, failures, rests_why, read_at = taken[candidate.meter_id]
+        due: tuple[DueItem, ...] = items.get(candidate.meter_id, ())
+        return Lease(
+            meter=meters[candidate.meter_id],
             token=token,
-            due_at=due_at,
+            due_at=min((item.due_at for item in due), default=candidate.due_at),
             lease_s=lease_s,
-            attempts=attempts,
-            marks=tuple(sorted(marks.get(meter_id, ()))),
+            attempts=failures,
+            marks=tuple(sorted(marks.get(candidate.meter_id, ()))),
             read_at=read_at,
+            items=due,
+            failures=failures,
+            segment=candidate.segment,
+            rests_why=rests_why,
         )
-        for meter_id, token, due_at, attempts, read_at in taken
-    ]
+
+    return [lease(candidate) for candidate in chosen]
+
+
+def _now(connection: Connection) -> datetime:
+    row = connection.execute("SELECT now()").fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now

@@ -18,6 +18,7 @@ import psycopg
 
 from hes.domain.errors import KeyUnavailableError, UnknownMeterError
 from hes.domain.meters import Meter
+from hes.storage import due_items
 from hes.storage.associations import WrappedSecrets
 from hes.storage.database import Connection, Database
 from hes.storage.place_changes import PlaceChanges
@@ -272,22 +273,12 @@ class MeterChanges:
         return {meter_id: _Accepted(counter, window) for meter_id, counter, window, _ in rows}
 
     def _set_due_work(self, changes: Sequence[MeterChange]) -> None:
-        self._connection.execute(
-            # Whoever corrects a meter wants to see it read: a rest after failures ends.
-            "INSERT INTO due_work (meter_id, due_at) SELECT meter_id, now()"
-            " FROM unnest(%s::uuid[]) AS n (meter_id) ORDER BY meter_id"
-            " ON CONFLICT (meter_id) DO UPDATE SET due_at = excluded.due_at, attempts = 0"
-            " WHERE due_work.leased_until IS NULL"
-            "    OR due_work.leased_until <= clock_timestamp()",
-            ([change.meter.meter_id for change in changes if change.meter.address is not None],),
-        )
-        self._connection.execute(
-            # Not while a lease is held: without its row the next change would take the meter for
-            # one that nobody reads. Without an address it is not leased again.
-            "DELETE FROM due_work WHERE meter_id = ANY(%s)"
-            " AND (leased_until IS NULL OR leased_until <= clock_timestamp())",
-            ([change.meter.meter_id for change in changes if change.meter.address is None],),
-        )
+        rows = self._connection.execute(
+            "SELECT meter_id, state = 'in_service' FROM meter WHERE meter_id = ANY(%s)",
+            ([change.meter.meter_id for change in changes],),
+        ).fetchall()
+        due_items.put_in_service(self._connection, [row[0] for row in rows if row[1]])
+        due_items.refresh(self._connection, [row[0] for row in rows if not row[1]])
 
 
 class MeterChangeStore:

@@ -126,10 +126,15 @@ class AssociationRow:
 
 @attrs.frozen
 class DueWork:
-    """When a meter is read next; `leased_until` and `holder` are None while nobody reads it."""
+    """
+    When a meter is read next, of which something is due.
+
+    `failures`: sessions in a row that came to nothing; `leased_until` and `holder` are None while
+    nobody reads it.
+    """
 
     due_at: datetime
-    attempts: int
+    failures: int
     holder: str | None
     leased_until: datetime | None
 
@@ -337,7 +342,8 @@ def _associations(connection: Connection, meter_id: UUID) -> tuple[AssociationRo
 
 def _due(connection: Connection, meter_id: UUID) -> DueWork | None:
     row = connection.execute(
-        "SELECT due_at, attempts, holder, leased_until FROM due_work WHERE meter_id = %s",
+        "SELECT coalesce(due_at, now()), failures, holder, leased_until FROM due_work"
+        " WHERE meter_id = %s AND (due_at IS NOT NULL OR leased_until > now())",
         (meter_id,),
     ).fetchone()
     return None if row is None else DueWork(*row)

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from hes.domain.errors import UnknownMeterError
-from hes.domain.ports import SessionOutcome, SessionPhase, SessionReport
+from hes.domain.ports import SecurityFinding, SessionOutcome, SessionPhase, SessionReport
 from hes.storage.database import Connection, Database
 from hes.storage.features import chunks, partitions
 
@@ -21,6 +21,14 @@ _RECORD: Final = """
 INSERT INTO session (session_id, meter_id, inbound, started_at, ended_at, phase, outcome, cause,
                      octets_in, octets_out, clock_drift_s)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (session_id, ended_at) DO NOTHING
+"""
+
+_INSERT: Final = """
+INSERT INTO session (session_id, meter_id, inbound, started_at, ended_at, phase, outcome, cause,
+                     octets_in, octets_out, clock_drift_s)
+SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::bool[], %s::timestamptz[], %s::timestamptz[],
+                     %s::text[], %s::text[], %s::text[], %s::int8[], %s::int8[], %s::float8[])
 ON CONFLICT (session_id, ended_at) DO NOTHING
 """
 
@@ -46,19 +54,7 @@ class SessionStore:
             UnknownMeterError: no such meter.
             StorageUnavailableError: the database is away.
         """
-        values = (
-            report.session_id,
-            report.meter_id,
-            report.inbound,
-            report.started_at,
-            report.ended_at,
-            report.phase.value,
-            report.outcome.value,
-            None if report.cause is None else _text(report.cause, _CODE_LENGTH),
-            report.octets_in,
-            report.octets_out,
-            report.clock_drift_s,
-        )
+        values = _row(report)
         try:
             try:
                 self._record(values)
@@ -87,12 +83,7 @@ class SessionStore:
             UnknownMeterError: no such meter.
             StorageUnavailableError: the database is away.
         """
-        values = (
-            meter_id,
-            _text(code, _CODE_LENGTH),
-            _text(detail, _DETAIL_LENGTH),
-            None if peer is None else _text(peer, _CODE_LENGTH),
-        )
+        values = _event_row(meter_id, SecurityFinding(code, detail, peer))
         try:
             with self._database.connection() as connection:
                 connection.execute(_EVENT, values)
@@ -136,6 +127,47 @@ def select_sessions(
         )
         for row in rows
     ]
+
+
+def insert(connection: Connection, reports: Sequence[SessionReport]) -> None:
+    """Keep finished sessions; those that are there already stay as they are."""
+    if reports:
+        rows = [_row(report) for report in reports]
+        connection.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+
+
+def insert_events(
+    connection: Connection, findings: Sequence[tuple[UUID | None, SecurityFinding]]
+) -> None:
+    """Keep security events; equal ones (meter, code, peer) of one minute share a row."""
+    rows = sorted((_event_row(meter_id, finding) for meter_id, finding in findings), key=str)
+    with connection.cursor() as cursor:
+        cursor.executemany(_EVENT, rows)
+
+
+def _row(report: SessionReport) -> tuple[object, ...]:
+    return (
+        report.session_id,
+        report.meter_id,
+        report.inbound,
+        report.started_at,
+        report.ended_at,
+        report.phase.value,
+        report.outcome.value,
+        None if report.cause is None else _text(report.cause, _CODE_LENGTH),
+        report.octets_in,
+        report.octets_out,
+        report.clock_drift_s,
+    )
+
+
+def _event_row(meter_id: UUID | None, finding: SecurityFinding) -> tuple[object, ...]:
+    return (
+        meter_id,
+        _text(finding.code, _CODE_LENGTH),
+        _text(finding.detail, _DETAIL_LENGTH),
+        None if finding.peer is None else _text(finding.peer, _CODE_LENGTH),
+    )
 
 
 def _text(text: str, length: int) -> str:

@@ -254,7 +254,7 @@ def test_a_meter_that_loses_its_address_while_it_is_read_is_still_read(
     assert leases.take(holder="test", limit=1, lease_s=60) == []
     add_meter("S1", ek=OTHER_EK, ak=AK)
     with database.connection() as connection:
-        assert connection.execute("SELECT count(*) FROM due_work").fetchone() == (0,)
+        assert connection.execute("SELECT due_at FROM due_work").fetchone() == (None,)
 
 
 def test_a_system_title_that_was_seen_is_pinned(
@@ -505,7 +505,7 @@ def test_a_meter_is_told_of_whole_but_for_its_secrets(
     assert (association.has_ek, association.has_ak, association.has_secret) == (True, True, False)
     assert (association.accepted_counter, association.reserved_to) == (42, 100)
     assert detail.due is not None
-    assert (detail.due.attempts, detail.due.holder) == (0, None)
+    assert (detail.due.failures, detail.due.holder) == (0, None)
     assert detail.knowledge is not None
     assert (detail.knowledge.objects, detail.knowledge.profiles) == (0, (profile,))
     assert len(detail.sessions) == 20
@@ -527,17 +527,19 @@ def test_a_corrected_meter_is_due_at_once_whatever_rest_it_was_given(
 ) -> None:
     fields = {"address": "10.0.0.1", "port": 4059, "transport": "wrapper"}
     meter_id = add_meter("HES1", **fields)
+    look = "SELECT due_at <= now(), failures, token FROM due_work"
     with database.connection() as connection:
-        connection.execute("UPDATE due_work SET due_at = now() + interval '1 day', attempts = 7")
+        connection.execute(
+            "UPDATE due_work SET due_at = now() + interval '1 day', failures = 7,"
+            " rests_until = now() + interval '1 day'"
+        )
     assert add_meter("HES1", **fields) == meter_id
     with database.connection() as connection:
-        row = connection.execute("SELECT due_at <= now(), attempts FROM due_work").fetchone()
-        assert row == (True, 0)
+        assert connection.execute(look).fetchone() == (True, 0, None)
         connection.execute(
-            "UPDATE due_work SET due_at = now() + interval '1 day', attempts = 1, token = 5,"
-            " holder = 'x', leased_until = now() + interval '1 hour'"
+            "UPDATE due_work SET token = 5, holder = 'x', leased_until = now() + interval '1 hour'"
         )
     add_meter("HES1", **fields)
     with database.connection() as connection:
-        row = connection.execute("SELECT due_at > now(), attempts FROM due_work").fetchone()
-    assert row == (True, 1)  # somebody talks to it: the lease is theirs to end
+        # Somebody talks to it: the lease is theirs to end.
+        assert connection.execute(look).fetchone() == (True, 0, 5)
