@@ -80,6 +80,7 @@ def priority(batch: ReadingBatch) -> Priority:
     latest = max(
         int(batch.integers.captured_at.max(initial=-(2**63))),
         max((row.captured_at for row in batch.others), default=-(2**63)),
+        max((microseconds(line.occurred_at) for line in batch.events), default=-(2**63)),
     )
     is_old = latest < microseconds(batch.provenance.received_at) - _BACKFILL_AGE_US
     return Priority.BACKFILL if is_old else Priority.PROFILE

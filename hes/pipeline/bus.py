@@ -111,4 +111,4 @@ class DirectBus:
 
 def _hash(batch: ReadingBatch) -> int:
     """The same for all batches of a meter, in every process."""
-    return (batch.series[0].channel.meter_id if batch.series else batch.batch_key).int
+    return min(batch.meter_ids, default=batch.batch_key).int

@@ -189,7 +189,7 @@ def _culprit(batch: ReadingBatch) -> Hashable:
     """
     if batch.provenance.kind is SourceKind.PUSH:
         return batch.batch_key
-    return frozenset(series.channel.meter_id for series in batch.series)
+    return batch.meter_ids
 
 
 def _fail(group: Sequence[Published], exc: StorageUnavailableError) -> None:

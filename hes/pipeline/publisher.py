@@ -115,9 +115,8 @@ class Publisher:
         self._learn(set(committed.channel_id.tolist()))
         entries = {}
         for batch, receipt in committed.receipts:
-            meter_ids = {one.channel.meter_id for one in batch.series}
             told = batch.provenance
-            entries[receipt.batch_id] = entry(receipt, told.kind, told.received_at, meter_ids)
+            entries[receipt.batch_id] = entry(receipt, told.kind, told.received_at, batch.meter_ids)
         self._ledger.publish(entries, newest(committed, self._meter_of))
 
     def _learn(self, channel_ids: set[int]) -> None:

@@ -2,8 +2,8 @@
 One transaction of the writer: fresh batches -> rows, marks, roll-up notes, quarantine, batch rows.
 
 In order: the leases under which they were read; the window; channels and series; staging and
-merge; marks, completeness, dirty buckets; quarantine; the batch rows. Every writer keeps this order
-and sorts within each step, so that two of them never wait for each other.
+merge; events; marks, completeness, dirty buckets; quarantine; the batch rows. Every writer keeps
+this order and sorts within each step, so that two of them never wait for each other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from hes.domain.errors import LeaseLostError
 from hes.domain.readings import Int32Array, ReadingBatch, Receipt, SourceKind, ValueStore
-from hes.pipeline import progress, series, window
+from hes.pipeline import logbook, progress, series, window
 from hes.pipeline.committed import Committed
 from hes.pipeline.group import Group, group
 from hes.pipeline.series import Channels, Resolved, SeriesCache
@@ -77,24 +77,45 @@ class Transaction:
         """
         _check_leases(connection, batches)
         everything = group(batches)
-        meters = {one.channel.meter_id for one in everything.series}
+        meters = set().union(*(batch.meter_ids for batch in batches))
         commissioned = channels.commissioned(connection, meters)
         verdicts, known = self._judge(connection, everything, commissioned)
         accepted = everything.select(verdicts == Verdict.ACCEPTED)
-        if unknown := set(chunks.numbers(accepted.captured_at)) - self.chunks:
+        logs = logbook.judge(batches, commissioned, self.policy, self.now, self.condemned)
+        needed = {*chunks.numbers(accepted.captured_at), *logs.chunks}
+        if unknown := needed - self.chunks:
             raise ChunksUnknownError(unknown)
 
         resolved = series.resolve(connection, accepted, known)
         batch_ids = batch_rows.next_ids(connection, len(batches))
         merged = _merge(connection, accepted, resolved.series_id, batch_ids)
-        receipts = _receipts(everything, accepted, merged, batch_ids)
+        new_events = logbook.store(connection, logs, batch_ids)
+        receipts = [
+            attrs.evolve(
+                receipt,
+                stored=receipt.stored + new,
+                duplicates=receipt.duplicates + len(lines) - new,
+                quarantined=receipt.quarantined + len(batch.events) - len(lines),
+            )
+            for receipt, new, lines, batch in zip(
+                _receipts(everything, accepted, merged, batch_ids),
+                new_events,
+                logs.accepted,
+                batches,
+                strict=True,
+            )
+        ]
         limit = self.policy.max_quarantined_octets
-        marks.raise_marks(connection, progress.marks(accepted, self.now))
+        reached = [*progress.marks(accepted, self.now), *logbook.marks(batches, logs, self.now)]
+        marks.raise_marks(connection, reached)
         marks.add_intervals(connection, progress.intervals(accepted))
         rollups.mark_dirty(connection, resolved.series_id, accepted.captured_at)
         refused = [
             (entry, quarantine.insert_within(connection, entry, max_octets=limit))
-            for entry in window.refusals(everything, verdicts, commissioned, self.condemned)
+            for entry in (
+                *window.refusals(everything, verdicts, commissioned, self.condemned),
+                *logs.refused,
+            )
         ]
         # Not in psycopg's pipeline mode, and last: after a pipeline (executemany is one) the server
         # does not end a transaction whose client has vanished.
@@ -126,10 +147,10 @@ def _check_leases(connection: Connection, batches: Sequence[ReadingBatch]) -> No
         LeaseLostError: some lease is over, or somebody else's.
     """
     under = {
-        (one.channel.meter_id, batch.provenance.lease_token)
+        (meter_id, batch.provenance.lease_token)
         for batch in batches
         if batch.provenance.lease_token is not None and batch.provenance.kind is not SourceKind.PUSH
-        for one in batch.series
+        for meter_id in batch.meter_ids
     }
     lost = under - leases.held(connection, under) if under else under
     if lost:
@@ -210,7 +231,7 @@ def _finished(accepted: Group, receipts: Sequence[Receipt]) -> Sequence[Finished
             batch.batch_key,
             batch.provenance,
             receipt,
-            {one.channel.meter_id for one in batch.series},
+            batch.meter_ids,
             *(span or (None, None)),
         )
         for batch, receipt, span in zip(

@@ -25,10 +25,11 @@ from hes.pipeline.transaction import ChunksUnknownError, Stored, Transaction
 from hes.pipeline.window import WindowPolicy
 from hes.storage import batches as batch_rows
 from hes.storage.database import Database, OutcomeUnknownError
-from hes.storage.features import partitions
+from hes.storage.features import chunks, partitions
 
 _log = structlog.get_logger(__name__)
 
+_TABLES: Final = (*chunks.READINGS, "event")
 _ATTEMPTS: Final = 5
 _PAUSE_S: Final = 0.2
 
@@ -150,7 +151,7 @@ class Writer:
                 break
             except ChunksUnknownError as exc:
                 # Again and again, if what is known is forgotten meanwhile.
-                partitions.ensure(self._database, exc.numbers)
+                partitions.ensure(self._database, exc.numbers, _TABLES)
                 self._chunks |= exc.numbers
         if stored is not None:
             self._cache.keep(stored.channels)

@@ -14,7 +14,7 @@ from uuid import UUID
 import attrs
 from psycopg.types.json import Jsonb
 
-from hes.domain.readings import LogEntry
+from hes.domain.readings import LogEntry, LogGap
 from hes.storage.database import Connection
 from hes.storage.features import chunks
 from hes_protocol.cosem import Obis
@@ -58,6 +58,33 @@ def insert(connection: Connection, batch_id: int, entries: Iterable[LogEntry]) -
         (batch_id, *columns),
     )
     return inserted.rowcount
+
+
+def insert_gaps(connection: Connection, batch_id: int, gaps: Iterable[LogGap]) -> None:
+    """Note what is gone from logs; a gap that is known already stays as it is."""
+    rows = sorted(
+        ((gap.meter_id, gap.source.octets, gap.since, gap.until, gap.reason) for gap in gaps),
+        key=lambda row: row[:3],
+    )
+    if rows:
+        connection.execute(
+            "INSERT INTO log_gap (meter_id, source, since, until, reason, batch_id)"
+            " SELECT meter_id, source, since, until, reason, %s FROM unnest("
+            "   %s::uuid[], %s::bytea[], %s::timestamptz[], %s::timestamptz[], %s::text[]"
+            " ) AS n (meter_id, source, since, until, reason)"
+            " ON CONFLICT (meter_id, source, since) DO NOTHING",
+            (batch_id, *(list(column) for column in zip(*rows, strict=True))),
+        )
+
+
+def gaps_of(connection: Connection, meter_id: UUID) -> Sequence[LogGap]:
+    """What is gone from a meter's logs, oldest first."""
+    rows = connection.execute(
+        "SELECT source, since, until, reason FROM log_gap WHERE meter_id = %s"
+        " ORDER BY since, source",
+        (meter_id,),
+    )
+    return [LogGap(meter_id, Obis(source), *rest) for source, *rest in rows]
 
 
 def of_meter(

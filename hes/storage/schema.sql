@@ -726,6 +726,22 @@ CREATE TABLE event (
 );
 CREATE INDEX event_at ON event (occurred_at DESC, meter_id);
 
+-- Lines of event logs that were gone from the meter before they were read: after `since`, which is
+-- held, and before `until`, the oldest that the meter still had (null: it had none). Noticed each
+-- time the log is read, kept once.
+CREATE TABLE log_gap (
+    meter_id uuid NOT NULL,
+    source bytea NOT NULL,
+    since timestamptz NOT NULL,
+    until timestamptz,
+    reason text NOT NULL,
+    batch_id int8 NOT NULL,
+    noticed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT log_gap_pkey PRIMARY KEY (meter_id, source, since),
+    CONSTRAINT log_gap_source_check CHECK (octet_length(source) = 6),
+    CONSTRAINT log_gap_reason_check CHECK (reason IN ('overwritten', 'cleared'))
+);
+
 -- Where rows come from and what became of them. `batch_key` is the sender's: by it a COMMIT whose
 -- outcome is unknown is settled. `xid` orders batches by commit for readers that must miss nothing.
 -- `meter_ids`: which meters it names; `captured_from`, `captured_to`: from when to when its accepted

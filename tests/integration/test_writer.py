@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -566,8 +566,8 @@ def test_connections_that_others_make_while_chunks_are_made_do_no_harm(
     """The writer forgets what it knows when there are new ones; it must ask again, not fail."""
     ensure = partitions.ensure
 
-    def beside_others(of: Database, numbers: Set[int]) -> None:
-        ensure(of, numbers)
+    def beside_others(of: Database, numbers: Set[int], tables: Sequence[str]) -> None:
+        ensure(of, numbers, tables)
         with of.connection(), of.connection(), of.connection():
             pass
 
