@@ -471,6 +471,88 @@ CREATE TABLE due_work (
 CREATE INDEX due_work_free ON due_work (priority, due_at, segment) WHERE leased_until IS NULL;
 CREATE INDEX due_work_leased ON due_work (leased_until) WHERE leased_until IS NOT NULL;
 
+-- What is to be read regularly, of whom, when and by when. A meter is selected if it is in one of the
+-- groups (plan_group) where there are any, has one of the tags where there are any, and is of one of
+-- the models where there are any; `all_meters` says that none of these is meant to limit. Runs before
+-- `since` are not made up for. Times within a run are seconds after its nominal instant: turns are
+-- spread over `spread_s`, what comes by `deadline_s` is in time, until `window_s` it is tried.
+CREATE TABLE plan (
+    plan_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id int4 NOT NULL REFERENCES tenant,
+    name text COLLATE "C" NOT NULL,
+    enabled boolean NOT NULL,
+    priority int2 NOT NULL,
+    reads jsonb NOT NULL,
+    all_meters boolean NOT NULL,
+    tags text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    models text[] NOT NULL DEFAULT '{}',
+    recurrence text NOT NULL,
+    zone text NOT NULL,
+    window_s int4 NOT NULL,
+    spread_s int4 NOT NULL,
+    deadline_s int4 NOT NULL,
+    target numeric(4, 1) NOT NULL DEFAULT 98.0,
+    revision int4 NOT NULL DEFAULT 1,
+    since timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT plan_name_key UNIQUE (tenant_id, name),
+    CONSTRAINT plan_name_check CHECK (char_length(name) BETWEEN 1 AND 64),
+    CONSTRAINT plan_priority_check CHECK (priority IN (10, 20, 30)),
+    CONSTRAINT plan_reads_check CHECK (jsonb_typeof(reads) = 'array' AND reads <> '[]'),
+    CONSTRAINT plan_all_check CHECK (NOT all_meters OR (tags = '{}' AND models = '{}')),
+    CONSTRAINT plan_zone_check CHECK (
+        zone = 'site' OR (timestamptz '2000-01-01 00:00:00+00' AT TIME ZONE zone) IS NOT NULL
+    ),
+    CONSTRAINT plan_times_check CHECK (
+        0 <= spread_s AND spread_s < deadline_s AND deadline_s <= window_s AND window_s <= 2678400
+    ),
+    CONSTRAINT plan_target_check CHECK (target > 0 AND target <= 100)
+);
+
+-- Groups that a plan names: a group stays while a plan names it.
+CREATE TABLE plan_group (
+    plan_id int4 NOT NULL REFERENCES plan ON DELETE CASCADE,
+    group_id int4 NOT NULL REFERENCES meter_group,
+    CONSTRAINT plan_group_pkey PRIMARY KEY (plan_id, group_id)
+);
+CREATE INDEX plan_group_of_group ON plan_group (group_id);
+
+-- Which meters a plan selects now, the zone that its runs are counted in there, and how many seconds
+-- after a run begins a meter has its turn: the same each time. hes.domain.plans.turn_s is its twin.
+-- (Multiplied by the golden ratio, neighbouring ids come to lie far from each other.)
+CREATE VIEW plan_member AS
+SELECT p.plan_id, m.meter_id,
+       CASE WHEN p.zone = 'site' THEN coalesce(place.timezone, m.timezone) ELSE p.zone END AS zone,
+       p.spread_s::float8 * (
+           (('x' || right(m.meter_id::text, 8))::bit(32)::int8 * 1327217885
+            + p.plan_id::int8 * 1013904223) & 4294967295
+       ) / 4294967296.0::float8 AS turn_s
+FROM plan AS p
+JOIN meter AS m ON m.tenant_id = p.tenant_id AND m.state = 'in_service'
+LEFT JOIN (
+    SELECT i.meter_id, s.timezone
+    FROM installation AS i
+    JOIN usage_point AS u ON u.usage_point_id = i.usage_point_id
+    JOIN site AS s ON s.site_id = u.site_id
+    WHERE i.since <= now() AND (i.until IS NULL OR i.until > now())
+) AS place ON place.meter_id = m.meter_id
+WHERE p.all_meters
+   OR (p.models = '{}' OR coalesce(m.model, m.recognised_model) = ANY (p.models))
+  AND (p.tags = '{}' OR EXISTS (
+          SELECT FROM meter_tag AS t WHERE t.meter_id = m.meter_id AND t.tag = ANY (p.tags)))
+  AND (NOT EXISTS (SELECT FROM plan_group AS g WHERE g.plan_id = p.plan_id) OR EXISTS (
+          SELECT FROM plan_group AS g JOIN meter_group_member AS gm ON gm.group_id = g.group_id
+          WHERE g.plan_id = p.plan_id AND gm.meter_id = m.meter_id));
+
+-- Whoever puts meters in service sees them read without having made a plan.
+INSERT INTO plan (tenant_id, name, enabled, priority, reads, all_meters, recurrence, zone,
+                  window_s, spread_s, deadline_s)
+VALUES (1, 'everything', true, 20,
+        '[{"kind": "profile"}, {"kind": "registers"}, {"kind": "billing"}, {"kind": "events"},
+          {"kind": "power_quality"}]',
+        true, 'every 900s', 'site', 900, 300, 900);
+
 -- What is to be done on meters: one row per thing, until it has ended; then it stands in due_result.
 -- `what` tells what it is about where its kind needs that (a gap: source, from, to). `zone` is that
 -- of its plan's run.
