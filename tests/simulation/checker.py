@@ -1,0 +1,251 @@
+"""
+Judges a simulation from outside: what meters captured, what went over the wire, what is stored.
+
+Each rule reads the history and what is left, and yields what is wrong as text. No rule asks the
+engine anything. That the rules can see is shown by planted faults (`test_planted`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from hes_simulators import TruthRow
+from hes_simulators.truth.rows import LOAD_PROFILE
+from tests.simulation.history import Event
+from tests.simulation.meters import ENTRIES
+from tests.simulation.world import CALM_S, Outcome
+from tests.unit.hes_collectors.fakes import moment
+from tests.unit.hes_collectors.support import START
+
+_SECOND: Final = timedelta(seconds=1)
+Value = tuple[int, str, datetime, int | None]
+"""Meter, OBIS, time of capture as the meter showed it, raw value."""
+
+
+def violations(outcome: Outcome) -> list[str]:
+    """All that is wrong with a run; nothing where all is well."""
+    return [f"{rule.__name__}: {text}" for rule in RULES for text in rule(outcome)]
+
+
+# --- what is stored ---------------------------------------------------------------------------
+
+
+def stored(outcome: Outcome) -> Counter[Value]:
+    """All that the model of the database says of load profiles, revisions included."""
+    storage = outcome.storage
+    said = [(key, at, value) for (key, at), value in storage.values.items()]
+    said += storage.revisions
+    return Counter(
+        (key.meter_id.int, str(key.obis), at, value.value)
+        for key, at, value in said
+        if key.source == LOAD_PROFILE and not isinstance(value.value, float | str)
+    )
+
+
+def captured(outcome: Outcome) -> set[Value]:
+    """All that meters have captured."""
+    return {
+        (meter, obis, row.captured_at, value)
+        for meter, rows in outcome.captured.items()
+        for row in rows
+        for obis, value in row.values.items()
+    }
+
+
+def nothing_unexpected(outcome: Outcome) -> Iterator[str]:
+    """What is stored was captured by that meter at that time."""
+    known = captured(outcome)
+    for value in stored(outcome):
+        if value not in known:
+            yield f"{value} was never captured"
+
+
+def nothing_acked_is_lost(outcome: Outcome) -> Iterator[str]:
+    """What there is a receipt for is stored."""
+    there = stored(outcome)
+    for event in outcome.history.of("sink.publish"):
+        if event.facts["said"] == "ok":
+            for value in _values(event):
+                if value not in there:
+                    yield f"{value}, acknowledged at {event.at_s:.0f} s, is not there"
+
+
+def nothing_is_doubled(outcome: Outcome) -> Iterator[str]:
+    """No value is said twice of one instant, unless the meter's clock showed it twice."""
+    shown = Counter(
+        (meter, row.captured_at) for meter, rows in outcome.captured.items() for row in rows
+    )
+    for value, times in stored(outcome).items():
+        if times > max(1, shown[value[0], value[2]]):
+            yield f"{value} is there {times} times"
+
+
+def done_means_held(outcome: Outcome) -> Iterator[str]:
+    """
+    What was in the buffer when a session began that said it has read all is stored when it ends.
+
+    Rows that showed a time later than that machine's clock had nobody asked for yet.
+    """
+    stored_at = _first_stored(outcome)
+    begun: dict[int, Event] = {}
+    for event in outcome.history.of("connected", "leases.finish", "leases.give_back"):
+        if event.what == "connected":
+            begun[event.facts["token"]] = event
+        elif _has_read_all(event):
+            start = begun.get(event.facts["token"])
+            if start is None:
+                yield f"token {event.facts['token']} is done, and nobody was connected"
+                continue
+            meter = event.facts["meter"]
+            for row in _readable(outcome.captured[meter], start):
+                if any(
+                    stored_at.get((meter, obis, row.captured_at), event.at_s + 1) > event.at_s
+                    for obis in row.values
+                ):
+                    yield (
+                        f"meter {meter}: {row.captured_at:%H:%M} is not stored when "
+                        f"lease {event.facts['token']} ends at {event.at_s:.0f} s as done"
+                    )
+
+
+def all_is_held_in_the_end(outcome: Outcome) -> Iterator[str]:
+    """Liveness: each meter was read to the end after the faults, and not too long ago."""
+    last: dict[int, float] = {}
+    end_s = 0.0
+    for event in outcome.history.events:
+        if event.what in ("leases.finish", "leases.give_back") and _has_read_all(event):
+            last[event.facts["meter"]] = event.at_s
+        if event.actor == "world" and event.what == "ends":
+            end_s = event.at_s
+    for meter in outcome.captured:
+        if last.get(meter, 0.0) < end_s - CALM_S / 2:
+            yield f"meter {meter} was read to the end {last.get(meter)} s after the start last"
+
+
+# --- who talks to whom ------------------------------------------------------------------------
+
+
+def leases_are_exclusive(outcome: Outcome) -> Iterator[str]:
+    """No meter is leased while it is leased."""
+    until: dict[int, tuple[int, float]] = {}
+    for event in outcome.history.events:
+        if event.what in _TAKEN:
+            meter, token = event.facts["meter"], event.facts["token"]
+            held, end_s = until.get(meter, (0, 0.0))
+            if event.at_s < end_s:
+                yield f"meter {meter} is leased by {token} while {held} holds it"
+            if token <= held:
+                yield f"meter {meter}: token {token} after {held}"
+            until[meter] = token, event.at_s + event.facts["lease_s"]
+        elif event.what in _ENDED and event.facts["said"] in ("ok", "unknown"):
+            meter = event.facts["meter"]
+            if until.get(meter, (0, 0.0))[0] == event.facts["token"]:
+                until[meter] = event.facts["token"], 0.0
+
+
+def nothing_leaves_without_a_lease(outcome: Outcome) -> Iterator[str]:
+    """Octets leave only under a lease that holds, but for what a stopped process had in hand."""
+    until: dict[int, float] = {}
+    for event in outcome.history.events:
+        if event.what in _TAKEN:
+            until[event.facts["token"]] = event.at_s + event.facts["lease_s"]
+        elif event.what in _ENDED and event.facts["said"] in ("ok", "unknown"):
+            until[event.facts["token"]] = 0.0
+        elif event.what == "sent" and not event.facts["held"]:
+            if event.at_s > until.get(event.facts["token"], 0.0):
+                yield f"{event.actor} sends to meter {event.facts['meter']} at {event.at_s:.1f} s"
+
+
+def one_conversation_at_a_time(outcome: Outcome) -> Iterator[str]:
+    """A meter has one connection, and carries nothing out for a lease after a later one's."""
+    open_: dict[int, tuple[str, int]] = {}
+    stopped: set[str] = set()
+    tokens: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for event in outcome.history.events:
+        facts = event.facts
+        match event.what:
+            case "connected":
+                other = open_.get(facts["meter"])
+                if other is not None and other[0] not in stopped:
+                    yield f"meter {facts['meter']}: {event.actor} connects beside {other[0]}"
+                open_[facts["meter"]] = event.actor, facts["connection"]
+                tokens[facts["connection"]] = facts["token"]
+            case "closed":
+                if open_.get(facts["meter"]) == (event.actor, facts["connection"]):
+                    del open_[facts["meter"]]
+            case "killed":
+                open_ = {m: held for m, held in open_.items() if held[0] != event.actor}
+            case "stopped":
+                stopped.add(event.actor)
+            case "goes-on":
+                stopped.discard(event.actor)
+            case "carried-out":
+                token = tokens[facts["connection"]]
+                if token < last.get(facts["meter"], 0):
+                    yield f"meter {facts['meter']} works for {token} after {last[facts['meter']]}"
+                last[facts["meter"]] = token
+
+
+def no_counter_twice(outcome: Outcome) -> Iterator[str]:
+    """Each of our counters goes over the wire once per key; each meter has its own."""
+    seen: dict[tuple[int, int], float] = {}
+    for event in outcome.history.of("sent"):
+        for counter in event.facts["counters"]:
+            key = event.facts["meter"], counter
+            if key in seen:
+                yield f"counter {counter} of meter {key[0]} at {seen[key]:.1f} and {event.at_s:.1f}"
+            seen[key] = event.at_s
+
+
+def no_task_crashed(outcome: Outcome) -> Iterator[str]:
+    """No error of our own came to light."""
+    for line in outcome.logs:
+        if line["event"] in ("collector_task_crashed", "lease_take_failed"):
+            yield f"{line['event']}: {line.get('error')} {line.get('where')}"
+
+
+RULES: Final[tuple[Callable[[Outcome], Iterator[str]], ...]] = (
+    nothing_unexpected,
+    nothing_acked_is_lost,
+    nothing_is_doubled,
+    done_means_held,
+    all_is_held_in_the_end,
+    leases_are_exclusive,
+    nothing_leaves_without_a_lease,
+    one_conversation_at_a_time,
+    no_counter_twice,
+    no_task_crashed,
+)
+_TAKEN: Final = ("leases.take", "leases.take_meter")
+_ENDED: Final = ("leases.finish", "leases.give_back", "leases.release")
+
+
+def _values(event: Event) -> Iterator[Value]:
+    for meter, obis, at_us, value in event.facts["rows"]:
+        yield meter, obis, moment(at_us), value
+
+
+def _first_stored(outcome: Outcome) -> dict[tuple[int, str, datetime], float]:
+    """When a value of that instant was stored for the first time."""
+    found: dict[tuple[int, str, datetime], float] = {}
+    for event in outcome.history.of("sink.publish"):
+        if event.facts["said"] in ("ok", "unknown"):
+            for meter, obis, at, _ in _values(event):
+                found.setdefault((meter, obis, at), event.at_s)
+    return found
+
+
+def _readable(rows: list[TruthRow], start: Event) -> list[TruthRow]:
+    """The rows that stood in the buffer when a connection was made, and had come to pass."""
+    begun_at = START + timedelta(seconds=start.at_s)
+    held = [row for row in rows if (row.true_at or row.captured_at) <= begun_at][-ENTRIES:]
+    shown = begun_at + timedelta(seconds=start.facts["skew_s"]) - 2 * _SECOND
+    return [row for row in held if row.captured_at <= shown]
+
+
+def _has_read_all(event: Event) -> bool:
+    return bool(event.facts.get("read_all"))
