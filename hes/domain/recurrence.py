@@ -154,13 +154,14 @@ class Cron:
 
     def _elapsed(self, after: datetime, zone: ZoneInfo) -> datetime:
         """The next instant whose local time fulfils the fields."""
-        offset = _offset(after, zone)
+        since, offset = after, _offset(after, zone)
         while True:
             local = self._first((after + offset).replace(tzinfo=None))
             run = local.replace(tzinfo=UTC) - offset
-            if (change := _change(zone, after, run)) is None:
+            if (change := _change(zone, since, run)) is None:
                 return run
-            after, offset = change - _SECOND, _offset(change, zone)
+            # A run at the very instant of the change counts.
+            after, since, offset = change - _SECOND, change, _offset(change, zone)
 
     def _first(self, local: datetime) -> datetime:
         """
