@@ -16,33 +16,12 @@ from typing import Final
 import trio
 
 from hes.domain.reach import IPAddress
+from hes_collectors.dlms.bucket import Bucket
 from hes_collectors.dlms.settings import InboundLimits
 
 Source = IPv4Address | IPv6Network
 
 _MOST_SOURCES: Final = 20_000
-
-
-class Bucket:
-    """A token bucket on trio's clock: `per_s` come in each second, `burst` are there at most."""
-
-    __slots__ = ("_at", "_burst", "_per_s", "_tokens")
-
-    def __init__(self, per_s: float, burst: float, now: float) -> None:
-        self._per_s = per_s
-        self._burst = burst
-        self._tokens = burst
-        self._at = now
-
-    def wait_s(self, now: float) -> float:
-        """How long until there is a token; 0: there is one."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
-        self._at = now
-        return max(0.0, (1 - self._tokens) / self._per_s)
-
-    def take(self) -> None:
-        """Take a token, which `wait_s` has said to be there."""
-        self._tokens -= 1
 
 
 class SourceRates:
