@@ -43,6 +43,7 @@ from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
 from hes.storage import epochs, migrations
 from hes.storage.cache import Cache, LatestCache, Ledger
+from hes.storage.clock_changes import ClockStore
 from hes.storage.counters import CounterStore
 from hes.storage.database import Database
 from hes.storage.features import reconcile
@@ -275,6 +276,7 @@ def _ports(database: Database, chosen: Settings) -> Callable[[BatchSink], Ports]
             keys=secrets,
             counters=CounterStore(database),
             knowledge=KnowledgeStore(database),
+            clocks=ClockStore(database),
             inbound=InboundStore(
                 database,
                 max_unknown_senders=chosen.intake.max_unknown_senders,

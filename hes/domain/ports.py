@@ -394,6 +394,9 @@ class ClockPort(Protocol):
     def changed(self, change_id: int, outcome: ClockOutcome, drift_s: float | None) -> None:
         """Note what came of it, and how far the clock was off afterwards, read back."""
 
+    def ordered(self, meter_id: UUID) -> bool:
+        """Whether an operator wants this clock set however far it is off; the order holds once."""
+
 
 class BatchSink(Protocol):
     """Takes batches; the bus `direct` writes them in this process."""

@@ -26,6 +26,7 @@ from hes.keys import KeyService
 from hes.meters import Inventory
 from hes.models import models
 from hes.pipeline import DirectBus
+from hes.storage.clock_changes import ClockStore
 from hes.storage.counters import CounterStore
 from hes.storage.database import Database
 from hes.storage.inbound import InboundStore
@@ -73,6 +74,7 @@ def ports_on(database: Database, keys: KeyService, sink: DirectBus) -> Ports:
         counters=CounterStore(database),
         knowledge=KnowledgeStore(database),
         inbound=InboundStore(database),
+        clocks=ClockStore(database),
         sink=sink,
     )
 

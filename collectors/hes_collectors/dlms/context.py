@@ -21,6 +21,7 @@ import trio.abc
 from hes.domain.meters import Meter
 from hes.domain.ports import (
     BatchSink,
+    ClockPort,
     CounterPort,
     InboundPort,
     KeyPort,
@@ -49,6 +50,7 @@ class Ports:
     counters: CounterPort
     knowledge: KnowledgePort
     inbound: InboundPort
+    clocks: ClockPort
     sink: BatchSink
 
 

@@ -7,7 +7,7 @@ worker thread, so that a large buffer never holds up the loop. Does not own phas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -22,6 +22,7 @@ from hes.domain.ports import Lease
 from hes.domain.quality import Quality
 from hes.domain.readings import IntegerRows, Provenance, ReadingBatch, Receipt, SourceKind
 from hes.ingest.profile import profile_batch
+from hes.ingest.push import push_batch
 from hes.ingest.time import to_utc
 from hes_collectors.dlms.context import Ports
 from hes_collectors.dlms.entries import RowTime
@@ -32,6 +33,7 @@ from hes_collectors.dlms.unread import ClockSeen
 from hes_protocol.axdr.data import Data, DataTag
 from hes_protocol.cosem import CosemDateTime, Obis
 from hes_protocol.profile import NullMeaning, decode_profile
+from hes_protocol.push import Push, PushValue
 
 _CLASS_CLOCK: Final = 8
 _CLOCK: Final = Obis.parse("0.0.1.0.0.255")
@@ -49,7 +51,7 @@ async def look_at_clock(
     asked_at = now()
     data = await read(exchange, _CLASS_CLOCK, _CLOCK, 2)
     answered_at = now()
-    shown = None if data is None else _instant(data, meter, standard_time=standard_time)
+    shown = None if data is None else instant(data, meter, standard_time=standard_time)
     return None if shown is None else ClockSeen(shown, asked_at, answered_at)
 
 
@@ -86,6 +88,11 @@ class AnswerStore:
         self._accepted: int | None = None
         self.key_fingerprint: bytes | None = None
         """Of the key under which the meter's counters are verified; the session says it."""
+
+    @property
+    def session_id(self) -> UUID:
+        """Whose answers these are."""
+        return self._session_id
 
     @property
     def accepted(self) -> int | None:
@@ -162,6 +169,35 @@ class AnswerStore:
         )
         return self._ports.sink.publish(batch if fresh is None else _only(batch, fresh))
 
+    def store_values(
+        self,
+        values: Sequence[PushValue],
+        evidence: bytes,
+        received_at: datetime,
+        server_counter: int | None,
+    ) -> Receipt:
+        """
+        Commit values of single attributes, each at its own time or at that of receipt.
+
+        Args: as of `store`. Raises: StorageUnavailableError: nothing of it is stored.
+        """
+        self.accept(server_counter)
+        batch = push_batch(
+            Push(tuple(values), (), None),
+            self._lease.meter,
+            Provenance(
+                kind=SourceKind.SPOT,
+                received_at=received_at,
+                session_id=self._session_id,
+                lease_token=self._lease.token,
+                evidence=evidence,
+            ),
+            uuid4(),
+            self._quality,
+            standard_time=self._standard_time,
+        )
+        return self._ports.sink.publish(batch)
+
 
 def _only(batch: ReadingBatch, fresh: tuple[bool, ...]) -> ReadingBatch:
     """The rows of a profile's batch that are fresh; its columns stand one behind the other."""
@@ -214,7 +250,8 @@ def row_times(
     )
 
 
-def _instant(data: Data, meter: Meter, *, standard_time: bool) -> datetime | None:
+def instant(data: Data, meter: Meter, *, standard_time: bool) -> datetime | None:
+    """The instant that a meter's date-time says; None where it says none."""
     if data.tag not in (DataTag.OCTET_STRING, DataTag.DATE_TIME) or len(data.value) != 12:
         return None
     moment = CosemDateTime.from_octets(data.value)

@@ -121,6 +121,7 @@ class CollectorSettings:
     deadlines: Deadlines = Deadlines()
     backoff: Backoff = Backoff()
     inbound: InboundLimits = InboundLimits()
+    clock: ClockRules = ClockRules()
     max_receive_pdu_size: int = 65535
     max_result_octets: int = 2 * 1024 * 1024
     first_read_days: float = 14.0

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import attrs
 
+from hes.domain.clock import ClockChange, ClockOutcome
 from hes.domain.errors import (
     CounterReplayedError,
     KeyUnavailableError,
@@ -24,25 +25,31 @@ from hes.domain.errors import (
     StorageUnavailableError,
 )
 from hes.domain.meters import Meter, MeterKnowledge, Secrets
-from hes.domain.ports import CounterBlock, Counting, Lease, Sender, SessionReport
-from hes.domain.readings import ChannelKey, ReadingBatch, Receipt, SourceKind
+from hes.domain.ports import (
+    NO_LIMITS,
+    CounterBlock,
+    Counting,
+    Finished,
+    Lease,
+    Limits,
+    Sender,
+    SessionReport,
+)
+from hes.domain.readings import (
+    ChannelKey,
+    ReadingBatch,
+    Receipt,
+    SourceKind,
+    VerifiedCounter,
+)
+from hes.storage.finishing import LEASE_LOST
 from hes.storage.repeats import unsaid
 from hes_collectors.dlms import Ports
 from hes_protocol.cosem import Obis
+from tests.unit.hes_collectors.memory_due import MemoryDue, Work, with_marks
 
 _COUNTER_MAX = 2**32 - 1
 _WINDOW = 1024
-
-
-@attrs.define
-class Work:
-    """A row of due work."""
-
-    due_at: datetime
-    attempts: int = 0
-    token: int | None = None
-    leased_until: datetime | None = None
-    read_at: datetime | None = None
 
 
 @attrs.frozen
@@ -79,6 +86,15 @@ class StoredValue:
 
 
 @attrs.define
+class ClockChanged:
+    """A change of a clock, and what came of it."""
+
+    change: ClockChange
+    outcome: ClockOutcome = ClockOutcome.SENT
+    drift_s: float | None = None
+
+
+@attrs.define
 class FakeStorage:
     """
     The database.
@@ -94,7 +110,6 @@ class FakeStorage:
     everybody_by_line: bool = False
     meters: dict[UUID, Meter] = attrs.field(factory=dict)
     secrets: dict[UUID, Secrets] = attrs.field(factory=dict)
-    work: dict[UUID, Work] = attrs.field(factory=dict)
     own_counters: dict[UUID, int] = attrs.field(factory=dict)
     hinted: dict[UUID, tuple[int, int]] = attrs.field(factory=dict)
     accepted: dict[UUID, int] = attrs.field(factory=dict)
@@ -110,13 +125,21 @@ class FakeStorage:
     calls: Counter[str] = attrs.field(factory=Counter)
     trouble: dict[str, list[Exception]] = attrs.field(factory=dict)
     done: list[str] = attrs.field(factory=list)
-    _tokens: int = 0
+    due: MemoryDue = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.due = MemoryDue(lambda: self.now(), self.meters)
+
+    @property
+    def work(self) -> dict[UUID, Work]:
+        """Due work, by meter."""
+        return self.due.work
 
     def add_meter(self, meter: Meter, secrets: Secrets) -> None:
-        """Put a meter into the inventory, due now."""
+        """Put a meter into the inventory, in service: it is read for the first time."""
         self.meters[meter.meter_id] = meter
         self.secrets[meter.meter_id] = secrets
-        self.work[meter.meter_id] = Work(self.now())
+        self.due.put_in_service([meter.meter_id])
 
     def ports(self) -> Ports:
         """What a collector is given."""
@@ -127,6 +150,7 @@ class FakeStorage:
             counters=FakeCounters(self),
             knowledge=FakeKnowledge(self),
             inbound=FakeInbound(self),
+            clocks=FakeClocks(self),
             sink=FakeSink(self),
         )
 
@@ -145,11 +169,6 @@ class FakeStorage:
         others = [value for one, moment, value in self.revisions if (one, moment) == (key, at)]
         return others if first is None else [first, *others]
 
-    def next_token(self) -> int:
-        """A fencing token, ever higher."""
-        self._tokens += 1
-        return self._tokens
-
 
 @attrs.frozen
 class FakeLeases:
@@ -157,59 +176,62 @@ class FakeLeases:
 
     storage: FakeStorage
 
-    def take(self, *, holder: str, limit: int, lease_s: float) -> Sequence[Lease]:
+    def take(
+        self, *, holder: str, limit: int, lease_s: float, limits: Limits = NO_LIMITS
+    ) -> Sequence[Lease]:
+        self.storage.enter("take")
+        return self._told(self.storage.due.take(limit=limit, lease_s=lease_s, limits=limits))
+
+    def take_dialled(
+        self,
+        meter_ids: Collection[UUID],
+        *,
+        holder: str,
+        limit: int,
+        lease_s: float,
+        limits: Limits = NO_LIMITS,
+    ) -> Sequence[Lease]:
+        self.storage.enter("take_dialled")
+        due = self.storage.due
+        return self._told(due.take_dialled(meter_ids, limit=limit, lease_s=lease_s, limits=limits))
+
+    def _told(self, leases: Sequence[Lease]) -> Sequence[Lease]:
+        return [with_marks(lease, self.storage.marks) for lease in leases]
+
+    def finish(self, ended: Sequence[Finished]) -> Collection[int]:
         storage = self.storage
-        storage.enter("take")
-        now = storage.now()
-        for work in storage.work.values():
-            if work.leased_until is not None and work.leased_until <= now:
-                work.token, work.leased_until = None, None
-                work.attempts += 1
-        due = sorted(
-            (work.due_at, str(meter_id), meter_id)
-            for meter_id, work in storage.work.items()
-            if work.token is None
-            and work.due_at <= now
-            and storage.meters[meter_id].address is not None
-        )
-        leases = []
-        for due_at, _, meter_id in due[:limit]:
-            work = storage.work[meter_id]
-            work.token = storage.next_token()
-            work.leased_until = now + timedelta(seconds=lease_s)
-            marks = tuple(
-                (source, mark)
-                for (owner, source), mark in storage.marks.items()
-                if owner == meter_id
-            )
-            leases.append(
-                Lease(
-                    storage.meters[meter_id],
-                    work.token,
-                    due_at,
-                    lease_s,
-                    work.attempts,
-                    marks,
-                    work.read_at,
-                )
-            )
-        return leases
+        storage.enter("finish")
+        reported = {report.session_id: report.cause for report in storage.reports}
+        lost = set()
+        for each in ended:
+            report = each.report
+            if storage.due.finish(each):
+                storage.events += [
+                    SecurityEvent(report.meter_id, found.code, found.detail, found.peer)
+                    for found in each.findings
+                ]
+                if each.counter is not None:
+                    with suppress(CounterReplayedError, KeyUnavailableError):
+                        _accept(storage, report.meter_id, each.counter)
+            elif reported.get(report.session_id, LEASE_LOST) == LEASE_LOST:
+                lost.add(each.lease.token)
+                report = attrs.evolve(report, cause=LEASE_LOST)
+            if report.session_id not in reported:
+                storage.reports.append(report)
+        return lost
+
+    def release(self, leases: Sequence[Lease], *, until: datetime | None = None) -> None:
+        self.storage.enter("release")
+        for lease in leases:
+            self.storage.due.release(lease, until)
 
     def give_back(
         self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
     ) -> None:
-        storage = self.storage
-        storage.enter("give_back")
-        work = storage.work[lease.meter.meter_id]
-        if (
-            work.token != lease.token
-            or work.leased_until is None
-            or work.leased_until <= storage.now()
-        ):
+        self.storage.enter("give_back")
+        due = self.storage.due
+        if not due.give_back(lease, due_at=due_at, failed=failed, read_at=read_at):
             raise LeaseLostError(str(lease.token))
-        work.token, work.leased_until, work.due_at = None, None, due_at
-        work.attempts = work.attempts + 1 if failed else 0
-        work.read_at = read_at or work.read_at
 
 
 @attrs.frozen
@@ -342,19 +364,29 @@ class FakeCounters:
         *,
         key_fingerprint: bytes | None = None,
     ) -> None:
-        self._enter("accept", meter_id, key_fingerprint)
-        last = self.storage.accepted.get(meter_id, -1)
-        seen = self.storage.seen.setdefault(meter_id, set()) | {last}
-        if counter in seen or counter <= last - _WINDOW:
-            raise CounterReplayedError(str(counter), seen=counter > last - _WINDOW)
-        self.storage.seen[meter_id] = seen | {counter}
-        self.storage.accepted[meter_id] = max(counter, last)
+        self.storage.enter("accept")
+        _accept(self.storage, meter_id, VerifiedCounter(client_sap, counter, key_fingerprint))
 
     def _enter(self, method: str, meter_id: UUID, key_fingerprint: bytes | None) -> None:
         self.storage.enter(method)
-        kept = self.storage.secrets.get(meter_id, Secrets()).key_fingerprint
-        if key_fingerprint not in (None, kept):
-            raise KeyUnavailableError("the key was changed")
+        _check_key(self.storage, meter_id, key_fingerprint)
+
+
+def _check_key(storage: FakeStorage, meter_id: UUID, key_fingerprint: bytes | None) -> None:
+    kept = storage.secrets.get(meter_id, Secrets()).key_fingerprint
+    if key_fingerprint not in (None, kept):
+        raise KeyUnavailableError("the key was changed")
+
+
+def _accept(storage: FakeStorage, meter_id: UUID, verified: VerifiedCounter) -> None:
+    _check_key(storage, meter_id, verified.key_fingerprint)
+    counter = verified.counter
+    last = storage.accepted.get(meter_id, -1)
+    seen = storage.seen.setdefault(meter_id, set()) | {last}
+    if counter in seen or counter <= last - _WINDOW:
+        raise CounterReplayedError(str(counter), seen=counter > last - _WINDOW)
+    storage.seen[meter_id] = seen | {counter}
+    storage.accepted[meter_id] = max(counter, last)
 
 
 @attrs.frozen
@@ -496,3 +528,26 @@ def _rows(batch: ReadingBatch) -> list[tuple[ChannelKey, datetime, StoredValue]]
 def moment(microseconds: int) -> datetime:
     """A `captured_at` as a datetime."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+@attrs.frozen
+class FakeClocks:
+    """`ClockPort`."""
+
+    storage: FakeStorage
+
+    def changing(self, change: ClockChange) -> int:
+        self.storage.enter("changing")
+        self.storage.clock_changes.append(ClockChanged(change))
+        return len(self.storage.clock_changes) - 1
+
+    def changed(self, change_id: int, outcome: ClockOutcome, drift_s: float | None) -> None:
+        self.storage.enter("changed")
+        kept = self.storage.clock_changes[change_id]
+        kept.outcome, kept.drift_s = outcome, drift_s
+        if outcome is not ClockOutcome.REFUSED:
+            self.storage.clock_orders.discard(kept.change.meter_id)
+
+    def ordered(self, meter_id: UUID) -> bool:
+        self.storage.enter("ordered")
+        return meter_id in self.storage.clock_orders
