@@ -30,6 +30,7 @@ from hes.domain.work import DueItem, WorkKind
 from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
 from hes_collectors.dlms.bootstrap import ask_counter
 from hes_collectors.dlms.briefing import Brief, brief
+from hes_collectors.dlms.clock_setting import set_if_due
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.counters import OwnCounters
 from hes_collectors.dlms.exchange import Exchange
@@ -374,6 +375,8 @@ class Session:
             runner = RUNNERS.get(step.kind)
             self._served.append((step, UNSUPPORTED if runner is None else await runner(talk, step)))
         self._at = None
+        # Last: what is read bears the times of the clock as it went.
+        await set_if_due(talk)
         if self._answers.accepted != exchange.server_counter:
             await talk.hop(self._answers.accept, exchange.server_counter)
         refusals = [outcome.refused for _, outcome in self._served if outcome.refused]

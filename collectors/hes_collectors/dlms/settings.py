@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from hes.domain.reach import PortRange, Reach
+from hes_collectors.dlms.clock_steps import ClockRules
 from hes_collectors.dlms.tls import TlsFiles
 
 SYSTEM_TITLE_OCTETS: Final = 8
