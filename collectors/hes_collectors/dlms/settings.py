@@ -45,15 +45,19 @@ class Deadlines:
 @attrs.frozen
 class Backoff:
     """
-    When a meter is due again after a failed session: full jitter below a bound that doubles.
+    When what has failed is tried again, see `retries`.
 
-    `security_s` is how long a meter rests after a security failure that follows another failure:
-    it may lock us out if it is tried again and again with a wrong key, and only an operator can
-    set that right.
+    Full jitter below `first_s`, twice as much with each failure, at most `most_s`. An item that its
+    meter refuses is tried `item_tries` times. What storage failed at is tried again within
+    `storage_s`. `hopeless_s` is how long a meter rests with which no session can go well; somebody
+    must change something.
     """
 
     first_s: float = 15.0
     most_s: float = 900.0
+    item_tries: int = 3
+    storage_s: float = 5.0
+    hopeless_s: float = 86_400.0
     security_s: float = 86_400.0
 
 
@@ -122,7 +126,7 @@ class CollectorSettings:
     deadlines: Deadlines = Deadlines()
     backoff: Backoff = Backoff()
     inbound: InboundLimits = InboundLimits()
-    clock: ClockRules = ClockRules()
+    clock: ClockRules = attrs.field(factory=ClockRules)
     max_receive_pdu_size: int = 65535
     max_result_octets: int = 2 * 1024 * 1024
     first_read_days: float = 14.0
