@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from hes.domain.meters import LinkKnowledge
-from hes_collectors.dlms.exchange import Exchange
+from hes_collectors.dlms.exchange import Answer, Exchange
 from hes_collectors.dlms.outcomes import MeterRefusedError
 from hes_protocol.client import (
     Access,
@@ -23,6 +23,7 @@ from hes_protocol.client import (
     GetCompleted,
     GetList,
     GetListCompleted,
+    ServiceRequest,
 )
 from hes_protocol.cosem.objects import Attribute
 from hes_protocol.xdlms import Conformance, GetDataResult
@@ -33,6 +34,7 @@ _MOST_AT_ONCE: Final = 32
 # for its value), and around all of them with ciphering as general-glo.
 _OCTETS_EACH: Final = 11
 _OCTETS_BESIDE: Final = 40
+_MOST_EVIDENCE: Final = 65_536
 
 
 class Asker:
@@ -51,6 +53,8 @@ class Asker:
             max_pdu=None if agreed is None else agreed.max_send_pdu_size,
         )
         """What is known of it now."""
+        self.evidence = b""
+        """The octets of the last answers as they arrived, framed and ciphered."""
 
     async def read(self, attributes: Sequence[Attribute]) -> list[GetDataResult]:
         """
@@ -59,6 +63,7 @@ class Asker:
         Raises: as `Exchange.ask`.
         """
         results: list[GetDataResult] = []
+        self.evidence = b""
         while len(results) < len(attributes):
             wanted = attributes[len(results) : len(results) + self._most_at_once()]
             results += (
@@ -107,17 +112,22 @@ class Asker:
         """The service that was used last is offered in vain."""
         self.link = attrs.evolve(self.link, **{"with_list" if self._by_list else "access": False})
 
+    async def _ask(self, request: ServiceRequest) -> Answer:
+        answer = await self._exchange.ask(request)
+        self.evidence = (self.evidence + self._exchange.evidence)[:_MOST_EVIDENCE]
+        return answer
+
     async def _list(self, gets: tuple[Get, ...]) -> list[GetDataResult]:
-        answer = await self._exchange.ask(GetList(gets))
+        answer = await self._ask(GetList(gets))
         assert isinstance(answer, GetListCompleted)  # what completes a GetList
         return list(answer.results)
 
     async def _access(self, gets: tuple[Get, ...]) -> list[GetDataResult]:
-        answer = await self._exchange.ask(Access(gets))
+        answer = await self._ask(Access(gets))
         assert isinstance(answer, AccessCompleted)  # what completes an Access
         return [one for one in answer.results if isinstance(one, GetDataResult)]
 
     async def _one(self, wanted: Attribute) -> GetDataResult:
-        answer = await self._exchange.ask(Get(wanted))
+        answer = await self._ask(Get(wanted))
         assert isinstance(answer, GetCompleted)  # what completes a Get
         return GetDataResult(answer.result, answer.octets)

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from hes_collectors.dlms.power_quality import read_power_quality
 from hes_collectors.dlms.profiles import read_profile
+from hes_collectors.dlms.registers import read_registers
 from hes_collectors.dlms.talk import Talk
 from hes_collectors.dlms.work import Step, StepKind, StepOutcome
 
@@ -19,6 +21,8 @@ Runner = Callable[[Talk, Step], Awaitable[StepOutcome]]
 
 RUNNERS: Final[Mapping[StepKind, Runner]] = {
     StepKind.PROFILE: read_profile,
+    StepKind.REGISTERS: read_registers,
+    StepKind.POWER_QUALITY: read_power_quality,
 }
 UNSUPPORTED: Final = StepOutcome(refused="read-unsupported")
 """Of a step that nobody does yet."""

@@ -81,10 +81,11 @@ class Talk:
 
     async def explore(self) -> None:
         """Learn what the meter has, and keep it. Raises: as `learn`; what storage raises."""
-        learnt = await learn(self.exchange, self.context.model_of(self.meter))
+        model = self.context.model_of(self.meter)
+        learnt = await learn(self.exchange, model, self.knowledge.link)
         await self.store_pushes()
         self.progress.learnt = True
-        await self.keep(attrs.evolve(learnt, link=self.knowledge.link))
+        await self.keep(learnt)
 
     async def keep(self, knowledge: MeterKnowledge) -> None:
         """Keep what is known by now. Raises: what storage raises."""

@@ -67,6 +67,7 @@ class TalkingMeter:
     """Answers what it has; refuses what it is told to refuse; has nothing else."""
 
     agreed = None
+    evidence = b""
 
     def __init__(self, refused: Mapping[Attribute, DataAccessResult]) -> None:
         self._refused = refused
