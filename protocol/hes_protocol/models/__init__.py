@@ -7,6 +7,7 @@ layout of a file is told in `docs/how-to/add-a-meter-model.md`. Modules: `object
 standard says of a class.
 """
 
+from hes_protocol.models.dial_in import DialIn, FirstSpeaker, Heartbeat
 from hes_protocol.models.layouts import PushLayout, PushShape, push_layouts
 from hes_protocol.models.model import Model
 from hes_protocol.models.names import EVENTS, METER_SOURCES
@@ -36,6 +37,9 @@ __all__ = [
     "METER_SOURCES",
     "Candidate",
     "CaptureOn",
+    "DialIn",
+    "FirstSpeaker",
+    "Heartbeat",
     "LockOut",
     "MeterChannel",
     "MeterTable",

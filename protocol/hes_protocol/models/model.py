@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from hes_protocol.cosem import Obis, ScalerUnit, Unit
+from hes_protocol.models.dial_in import DialIn
 from hes_protocol.models.layouts import PushLayout
 from hes_protocol.models.objects import (
     MeterTable,
@@ -27,7 +28,7 @@ class Model:
     `about` is one line for people; `push` are layouts, with which received pushes are read,
     `pushes` what a simulated meter sends; `clients` by SAP; `objects` by (class_id, logical_name),
     profiles and push setups included. `device_name` is how its logical device names begin, "" where
-    nobody knows.
+    nobody knows; `dial_in` is None for meters that are not known to call us.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Model:
     events: ModelEvents = attrs.field(factory=ModelEvents)
     pushes: tuple[ModelPush, ...] = ()
     device_name: str = ""
+    dial_in: DialIn | None = None
 
     @property
     def simulated(self) -> bool:

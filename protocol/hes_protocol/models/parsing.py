@@ -10,11 +10,12 @@ Model files: TOML in, `Model` out.
 
     [quirks]                             # flags, see `quirks`
     [[push]]                             # how to read its pushes, see `layouts`
+    [dial_in]                            # how it behaves when it calls us, see `dial_in`
     [meter] [client.NAME] [[object]] [[profile]] [[event_log]] [[alarm]] [[push_setup]]
                                          # its inside, see `heirs`, `inside` and `notation`
 
 A model that inherits has its parent's quirks, each of which it may set anew, its parent's push
-layouts unless it has any of its own, and its parent's inside with what it changes in it. The
+layouts and its table [dial_in] unless it has any of its own, and its parent's inside with what it changes in it. The
 parent may inherit in turn; which file comes first does not matter.
 """
 
@@ -27,6 +28,7 @@ from typing import Any
 import attrs
 
 from hes_protocol.errors import LocalProtocolError
+from hes_protocol.models.dial_in import parse_dial_in
 from hes_protocol.models.heirs import Rows, merged
 from hes_protocol.models.inside import read_inside
 from hes_protocol.models.layouts import parse_layout
@@ -155,6 +157,9 @@ def _model(document: Mapping[str, Any], parent: _Parsed | None) -> _Parsed:
         quirks = parse_quirks(flags, inherited.quirks if inherited else STANDARD)
     except ValueError as error:
         raise LocalProtocolError(f"{table.where}: {error}") from None
+    dial_in = inherited.dial_in if inherited else None
+    if "dial_in" in table:
+        dial_in = parse_dial_in(table.table("dial_in"))
     model = Model(
         name=table.text("name"),
         maker=table.text("maker"),
@@ -168,6 +173,7 @@ def _model(document: Mapping[str, Any], parent: _Parsed | None) -> _Parsed:
         objects=inside.objects,
         events=inside.events,
         pushes=inside.pushes,
+        dial_in=dial_in,
         device_name=_device_name(table, inside.meter, inherited),
     )
     table.done()
