@@ -125,6 +125,8 @@ class FakeStorage:
     calls: Counter[str] = attrs.field(factory=Counter)
     trouble: dict[str, list[Exception]] = attrs.field(factory=dict)
     done: list[str] = attrs.field(factory=list)
+    clock_changes: list[ClockChanged] = attrs.field(factory=list)
+    clock_orders: set[UUID] = attrs.field(factory=set)
     due: MemoryDue = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
