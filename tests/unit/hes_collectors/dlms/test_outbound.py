@@ -24,7 +24,7 @@ from hes_protocol.xdlms import DataNotification
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.pushes import payload
 from tests.unit.hes_collectors.simulated import SimulatedMeter, network
-from tests.unit.hes_collectors.support import START, context, wall_clock
+from tests.unit.hes_collectors.support import context, wall_clock
 
 
 def fleet(count: int) -> tuple[FakeStorage, list[SimulatedMeter]]:
