@@ -32,6 +32,7 @@ from hes_protocol.server import (
     Server,
     ServerEvent,
     ServerReply,
+    SetRequested,
 )
 from hes_protocol.xdlms import DataNotification
 from hes_simulators.meter import MECHANISMS
@@ -219,6 +220,8 @@ class SimulatedMeter:
             return self.meter.get(event)
         if isinstance(event, ActionRequested):
             return self.meter.action(event)
+        if isinstance(event, SetRequested):
+            return self.meter.set(event)
         return None
 
     async def _send(self, stream: trio.abc.Stream, octets: bytes) -> None:
