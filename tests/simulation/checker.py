@@ -15,7 +15,7 @@ from typing import Final
 from hes_simulators import TruthRow
 from hes_simulators.truth.rows import LOAD_PROFILE
 from tests.simulation.history import Event
-from tests.simulation.meters import ENTRIES
+from tests.simulation.scheduling import ENTRIES
 from tests.simulation.world import CALM_S, Outcome
 from tests.unit.hes_collectors.fakes import moment
 from tests.unit.hes_collectors.support import START
@@ -154,9 +154,12 @@ def nothing_leaves_without_a_lease(outcome: Outcome) -> Iterator[str]:
             until[event.facts["token"]] = event.at_s + event.facts["lease_s"]
         elif event.what in _ENDED and event.facts["said"] in ("ok", "unknown"):
             until[event.facts["token"]] = 0.0
-        elif event.what == "sent" and not event.facts["held"]:
-            if event.at_s > until.get(event.facts["token"], 0.0):
-                yield f"{event.actor} sends to meter {event.facts['meter']} at {event.at_s:.1f} s"
+        elif (
+            event.what == "sent"
+            and not event.facts["held"]
+            and event.at_s > until.get(event.facts["token"], 0.0)
+        ):
+            yield f"{event.actor} sends to meter {event.facts['meter']} at {event.at_s:.1f} s"
 
 
 def one_conversation_at_a_time(outcome: Outcome) -> Iterator[str]:

@@ -33,7 +33,7 @@ def one_schedule(seed: int) -> Iterator[None]:
 
 def stream(seed: int, purpose: str) -> Random:
     """Randomness of its own for each purpose: one more draw here moves nothing there."""
-    return Random(f"{seed}/{purpose}")  # noqa: S311
+    return Random(f"{seed}/{purpose}")
 
 
 class Chances:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import cache
 from random import Random
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -34,16 +34,15 @@ from hes_simulators.truth.rows import LOAD_PROFILE
 from tests.simulation.counters_seen import KeysOf
 from tests.simulation.determinism import stream
 from tests.simulation.history import History
+from tests.simulation.scheduling import ENTRIES, PERIOD_S
 from tests.simulation.wire import Line
 from tests.unit.hes_collectors.support import OUR_TITLE, START, wall_clock
 
-ENTRIES: Final = 24
-PERIOD_S: Final = 900
 _IDLE_S: Final = 300.0
 _ZONE: Final = ZoneInfo("Europe/Berlin")
 _connection: ContextVar[int] = ContextVar("connection")
 
-_FAULTS: Final = (
+_FAULTS: Final[tuple[tuple[str, dict[str, Any], float], ...]] = (
     ("hang", {"answer": 4}, 0.2),
     ("reset", {"octet": 700}, 0.2),
     ("reboot-in-session", {"answer": 5, "dark_s": 600.0}, 0.1),
@@ -100,23 +99,33 @@ class SimulatedMeter:
     One meter with what the inventory knows of it.
 
     Args: index: its number from 0. troubled: whether anything may go wrong with it.
+        hdlc, pdu_octets: None: as the seed says.
     """
 
-    def __init__(self, seed: int, index: int, history: History, *, troubled: bool) -> None:
+    def __init__(
+        self,
+        seed: int,
+        index: int,
+        history: History,
+        *,
+        troubled: bool,
+        hdlc: bool | None = None,
+        pdu_octets: int | None = None,
+    ) -> None:
         self._random = stream(seed, f"meter-{index}")
         self._faulty = troubled
         challenges = stream(seed, f"meter-challenges-{index}")
-        hdlc = self._random.random() < 0.2
+        drawn = self._random.random() < 0.2, self._random.choice((256, 512, 1024))
         self.kind = sim.MeterKind(
             seed=seed,
             zone=_ZONE,
             model=_model(ENTRIES),
             security=sim.Security.GMAC,
-            max_receive_pdu_size=self._random.choice((256, 512, 1024)),
+            max_receive_pdu_size=drawn[1] if pdu_octets is None else pdu_octets,
             now=wall_clock,
             next_challenge=lambda: challenges.randbytes(16),
             first_counter=1000,
-            hdlc=hdlc,
+            hdlc=drawn[0] if hdlc is None else hdlc,
             drift_ppm=self._random.choice((0, 0, 50)) if troubled else 0,
         )
         self.meter = WatchedMeter.of(self.kind, index)

@@ -18,8 +18,8 @@ from uuid import UUID
 import trio
 
 from hes.domain.errors import StorageUnavailableError
-from tests.simulation.history import History
 from tests.simulation.counters_seen import counters_in
+from tests.simulation.history import History
 from tests.simulation.wire import End, Line
 from tests.unit.hes_collectors.support import wall_clock
 
@@ -109,9 +109,7 @@ class ProcessStream(trio.abc.Stream):
     Args: number: of the connection. keys: of the meter, to see the counters in what is sent.
     """
 
-    def __init__(
-        self, process: Process, end: End, meter_id: UUID, number: int, keys: Any
-    ) -> None:
+    def __init__(self, process: Process, end: End, meter_id: UUID, number: int, keys: Any) -> None:
         self._process = process
         self._end = end
         self._meter_id = meter_id
@@ -184,12 +182,13 @@ class ProcessThreads:
         await trio.sleep(self._delay_s())
         await self._process.turn()
         try:
-            return call(*args, **kwargs)
+            said = call(*args, **kwargs)
         finally:
             await trio.sleep(self._delay_s())
             await self._process.turn()
-            if not self._process.alive:
-                raise StorageUnavailableError("this process is dead")
+        if not self._process.alive:
+            raise StorageUnavailableError("this process is dead")
+        return said
 
 
 def skewed(random: Random) -> float:

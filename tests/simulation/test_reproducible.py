@@ -15,7 +15,7 @@ def test_a_seed_is_one_history() -> None:
     # Of other hashes of text, so that no set of names can decide anything.
     code = "from tests.simulation.world import simulate; print(simulate(5).history.digest())"
     run = [sys.executable, "-c", code]
-    said = subprocess.run(run, env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True)  # noqa: S603
+    said = subprocess.run(run, env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True)
     assert said.stdout.strip() == first, said.stderr
 
 

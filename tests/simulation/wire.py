@@ -146,7 +146,7 @@ class End(trio.abc.Stream):
             self.closed = True
             self.wake()
             if not self._line.silent:
-                self.other._ended = True  # noqa: SLF001 - the two ends of one thing
+                self.other._ended = True
                 self.other.wake()
 
     async def aclose(self) -> None:

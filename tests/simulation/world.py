@@ -8,8 +8,6 @@ come to an end: whatever can be read is held by then. Who judges is `checker`; h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
 from itertools import count
 from random import Random
 from typing import Any, Final
