@@ -227,7 +227,7 @@ class _Pages:
 
 
 def _list_row(row: MeterRow) -> dict[str, object]:
-    from hes.meters.rows import MECHANISM_NAMES
+    from hes.meters.association_rows import MECHANISM_NAMES
 
     fields = attrs.asdict(row, recurse=False)
     fields["mechanism"] = None if row.mechanism is None else MECHANISM_NAMES[row.mechanism]
@@ -235,7 +235,7 @@ def _list_row(row: MeterRow) -> dict[str, object]:
 
 
 def _detail_document(detail: MeterDetail) -> dict[str, Any]:
-    from hes.meters.rows import MECHANISM_NAMES
+    from hes.meters.association_rows import MECHANISM_NAMES
 
     return {
         **_list_row(detail.row),
@@ -286,7 +286,7 @@ def _write_detail(document: dict[str, Any]) -> None:
     places = fields.pop("places")
     fields["groups"] = ", ".join(fields["groups"])
     if due is not None:
-        fields["due_at"], fields["attempts"] = due["due_at"], due["attempts"]
+        fields["due_at"], fields["failures"] = due["due_at"], due["failures"]
         fields["leased_until"] = due["leased_until"]
     if knowledge is not None:
         fields["learnt_at"], fields["objects"] = knowledge["learnt_at"], knowledge["objects"]

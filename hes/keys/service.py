@@ -80,6 +80,34 @@ class KeyService:
         """By what counters under the encryption key are kept, None without such a key."""
         return None if secrets.ek is None else self._kek.fingerprint(secrets.ek)
 
+    def versions(
+        self,
+        meter_id: UUID,
+        client_sap: int,
+        kept: WrappedSecrets,
+        versions: tuple[int, int, int],
+        secrets: Secrets,
+    ) -> tuple[int, int, int]:
+        """
+        Which versions (secret, ek, ak) an association's secrets are once `secrets` replace `kept`.
+
+        What stays the same keeps its version; so does what is taken away, until another comes.
+        """
+
+        def version(old: bytes | None, number: int, new: bytes | None, kind: SecretKind) -> int:
+            if old is None or new is None:
+                return number
+            with suppress(KeyUnavailableError):
+                same = self._kek.open(old, meter_id=meter_id, client_sap=client_sap, kind=kind)
+                return number if same == new else number + 1
+            return number + 1
+
+        return (
+            version(kept.secret, versions[0], secrets.secret, SecretKind.SECRET),
+            version(kept.ek, versions[1], secrets.ek, SecretKind.EK),
+            version(kept.ak, versions[2], secrets.ak, SecretKind.AK),
+        )
+
     def secrets(self, meter_id: UUID, client_sap: int) -> Secrets:
         """
         Unwrap an association's secrets.

@@ -19,6 +19,7 @@ from hes.meters.lines import LINE_LENGTH_OCTETS
 TEXT_LENGTH: Final = 64
 
 _LIKE_A_KEY: Final = re.compile(r"[0-9A-Fa-f]{16}")
+_FORMULA: Final = ("=", "+", "-", "@")
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 
 T = TypeVar("T")
@@ -48,12 +49,8 @@ def read_object(text: bytes) -> dict[str, Any]:
     Raises:
         RowError: it is too long, no JSON object, or names a field twice.
     """
-    if len(text) > LINE_LENGTH_OCTETS:
-        raise RowError(None, f"longer than {LINE_LENGTH_OCTETS} octets")
     try:
-        value = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_pairs)
-    except UnicodeDecodeError:
-        raise RowError(None, "not UTF-8") from None
+        value = json.loads(read_text(text), object_pairs_hook=_pairs)
     except json.JSONDecodeError as error:
         # Its message says what and where, and quotes nothing of the row.
         where = f"column {error.colno}"
@@ -63,6 +60,21 @@ def read_object(text: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RowError(None, "not a JSON object")
     return value
+
+
+def read_text(line: bytes) -> str:
+    """
+    A line as a text.
+
+    Raises:
+        RowError: it is too long, or no UTF-8.
+    """
+    if len(line) > LINE_LENGTH_OCTETS:
+        raise RowError(None, f"longer than {LINE_LENGTH_OCTETS} octets")
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise RowError(None, "not UTF-8; save the file as UTF-8") from None
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
@@ -110,6 +122,17 @@ def take(
         raise RowError(name, str(error)) from None
 
 
+def refuse_others(fields: Mapping[str, Any]) -> None:
+    """
+    See that nothing is left of a row.
+
+    Raises:
+        RowError: something is: a field that we do not know.
+    """
+    for name in fields:
+        raise RowError(field_name(name), "no such field")
+
+
 def label(value: Any) -> str:
     """Read a name: a printable text of at most `TEXT_LENGTH` characters."""
     if not isinstance(value, str):
@@ -118,7 +141,27 @@ def label(value: Any) -> str:
         raise ValueError(f"longer than {TEXT_LENGTH} characters")
     if not value.isprintable():
         raise ValueError("holds characters that cannot be printed")
+    if value.startswith(_FORMULA):
+        # It would run in the spreadsheet of whoever opens a list of meters.
+        raise ValueError(f"begins with {value[0]}, as formulas do; leave that away")
     return value
+
+
+def labels(most: int) -> Callable[[Any], tuple[str, ...]]:
+    """Make a reader of names: a list of them, or a text that parts them by `|`."""
+
+    def read(value: Any) -> tuple[str, ...]:
+        names = value.split("|") if isinstance(value, str) else value
+        if not isinstance(names, list):
+            raise ValueError("not a text, nor a list of texts")  # noqa: TRY004 - as `label`
+        if len(names) > most:
+            raise ValueError(f"more than {most} names")
+        read = [label(name).strip() for name in names]
+        if not all(read):
+            raise ValueError("an empty name among others")
+        return tuple(dict.fromkeys(read))
+
+    return read
 
 
 def number(least: int, most: int) -> Callable[[Any], int]:

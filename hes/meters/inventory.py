@@ -13,7 +13,9 @@ import attrs
 
 from hes.domain.errors import PermanentError, UnknownMeterError
 from hes.keys import KeyService
-from hes.meters.imports import Import, ImportReport, OnExisting
+from hes.meters.chunks import OnExisting, Terms
+from hes.meters.files import Format
+from hes.meters.imports import Import, ImportReport
 from hes.storage.database import Database
 from hes.storage.meter_changes import MeterChangeStore
 from hes.storage.meters import MeterDetail, MeterRow, MeterStore
@@ -71,9 +73,12 @@ class Inventory:
         lines: Iterable[bytes | str],
         dry_run: bool = False,
         on_existing: OnExisting | str = OnExisting.KEEP,
+        *,
+        actor: str = "import",
+        format_: Format = Format.AUTO,
     ) -> ImportReport:
         """
-        Import a meter file (`contracts.md`): JSON lines, one meter each.
+        Import a meter file (`contracts.md`): JSON lines or CSV, one meter each.
 
         Args:
             lines: the file's lines; `hes.meters.lines.bounded_lines` reads them safely.
@@ -81,19 +86,15 @@ class Inventory:
             on_existing: what becomes of rows whose serial is known: `keep` the meter as it is,
                 `replace` it (its association, addresses and secrets become those of the row; its
                 readings, and its commissioning unless the row says otherwise, stay), or `error`.
+            actor: who does it; stands in the lives of the meters.
 
         Raises:
             StorageUnavailableError: the database went away; rows before that may be written.
         """
         if self._keys is None:
             raise ValueError("this inventory was opened without keys")
-        return Import(
-            self._changes,
-            self._keys,
-            dry_run=dry_run,
-            on_existing=OnExisting(on_existing),
-            clock=self._clock,
-        ).run(lines)
+        terms = Terms(actor, self._clock, OnExisting(on_existing))
+        return Import(self._changes, self._keys, terms, dry_run=dry_run).run(lines, format_)
 
     def page(
         self, cursor: str | None = None, limit: int = 100, search: str | None = None

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
 
 LINE_LENGTH_OCTETS: Final = 16 * 1024
 
+_BLOCK_OCTETS: Final = 64 * 1024
+
 
 def bounded_lines(stream: BinaryIO) -> Iterator[bytes]:
     """
-    The lines of a stream, without holding more than one.
+    The lines of a stream, each with its end, without holding more than a block of it.
 
-    A line longer than `LINE_LENGTH_OCTETS` is cut one octet above that, which whoever reads it
-    recognises as too long; the rest of it is skipped.
+    A line ends with LF, CR LF or CR. One longer than `LINE_LENGTH_OCTETS` is cut one octet above
+    that, which whoever reads it recognises as too long; the rest of it is skipped.
     """
-    while line := stream.readline(LINE_LENGTH_OCTETS + 1):
-        yield line
-        while len(line) > LINE_LENGTH_OCTETS and not line.endswith(b"\n"):
-            line = stream.readline(LINE_LENGTH_OCTETS + 1)
+    held, skipping = b"", False
+    for piece in _pieces(stream):
+        ends = piece.endswith((b"\n", b"\r"))
+        if not skipping:
+            held += piece
+            if ends or len(held) > LINE_LENGTH_OCTETS:
+                yield held[: LINE_LENGTH_OCTETS + 1]
+                held, skipping = b"", not ends
+        elif ends:
+            skipping = False
+    if held:
+        yield held
+
+
+def _pieces(stream: BinaryIO) -> Iterable[bytes]:
+    """Lines and parts of lines; the two octets of a CR LF are never parted."""
+    kept = b""
+    while block := stream.read(_BLOCK_OCTETS):
+        block = kept + block
+        kept = block[-1:] if block.endswith(b"\r") else b""
+        yield from block[: len(block) - len(kept)].splitlines(keepends=True)
+    if kept:
+        yield kept

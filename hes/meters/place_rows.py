@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from hes.meters.fields import RowError, label, moment, shown, take
+from hes.meters.fields import RowError, label, labels, moment, shown, take
 from hes.storage.installations import Ratio
 from hes.storage.sites import Measured
 
@@ -70,6 +70,11 @@ def parse_place(fields: dict[str, Any]) -> PlaceSpec | None:
     )
 
 
+def names_a_place(fields: dict[str, Any]) -> bool:
+    """Whether a row says where its meter hangs, and not only since when."""
+    return any(fields.get(name) not in (None, "") for name in _READ.keys() - {"installed_at"})
+
+
 def parse_groups(fields: dict[str, Any]) -> tuple[str, ...] | None:
     """
     Take the meter's groups out of a row: a name or a list of names; None if it says nothing.
@@ -77,18 +82,8 @@ def parse_groups(fields: dict[str, Any]) -> tuple[str, ...] | None:
     Raises:
         RowError: a name cannot be.
     """
-    groups: tuple[str, ...] | None = take(fields, "group", _groups, None)
+    groups: tuple[str, ...] | None = take(fields, "group", labels(GROUPS_MAX), None)
     return groups
-
-
-def _groups(value: Any) -> tuple[str, ...]:
-    names = value if isinstance(value, list) else [value]
-    if len(names) > GROUPS_MAX:
-        raise ValueError(f"more than {GROUPS_MAX} groups")
-    read = [label(name).strip() for name in names]
-    if not all(read):
-        raise ValueError("a group without a name")
-    return tuple(dict.fromkeys(read))
 
 
 def _ratio(value: Any) -> Ratio:
@@ -138,3 +133,5 @@ _NOT_BESIDE: Final[dict[Measured, tuple[str, ...]]] = {
     Measured.TRANSFORMER: ("site", "site_address"),
     Measured.FEEDER: ("site", "site_address", "transformer"),
 }
+
+FIELDS: Final = (*_READ, "group")

@@ -1,14 +1,16 @@
 """
 A row of a meter file: what it must hold, and what is said of one that does not.
 
-The file is the one of `contracts.md`: JSON lines as `hes sim run --keys-out` writes them. `fields`
-has the rules that all fields share, `place_rows` the fields that say where a meter hangs. A field
-that we do not know is an error (it may be a misspelt one).
+The file is the one of `contracts.md`: JSON lines as `hes sim run --keys-out` writes them, or CSV
+(`hes.meters.files`). `fields` has the rules that all fields share, `place_rows` the fields that say
+where a meter hangs, `association_rows` those that say how it is talked to. A field that we do not
+know is an error (it may be a misspelt one).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from ipaddress import ip_address, ip_network
@@ -17,53 +19,90 @@ from zoneinfo import available_timezones
 
 import attrs
 
-from hes.domain.meters import Association, Mechanism, Policy, Secrets, Transport
+from hes.domain.life import FIRST, MeterState
+from hes.domain.meters import Transport
+from hes.meters import association_rows
+from hes.meters.association_rows import (
+    AssociationSpec,
+    parse_association,
+    parse_associations,
+    read_transport,
+)
 from hes.meters.fields import (
     RowError,
-    field_name,
     hex_octets,
     label,
+    labels,
     moment,
     number,
     read_object,
+    refuse_others,
     shown,
     take,
 )
-from hes.meters.place_rows import PlaceSpec, parse_groups, parse_place
+from hes.meters.place_rows import PlaceSpec, names_a_place, parse_groups, parse_place
+from hes.storage.mbus import CHANNEL_MAX
 from hes_protocol.cosem import Obis
 
 DEFAULT_PORT: Final = 4059
-SECRET_LENGTH_OCTETS: Final = 256
-
-_KEY_LENGTH_OCTETS: Final = {0: 16, 1: 16, 2: 32}
-_HDLC_CLIENT_MAX: Final = 0x7F
-_HDLC_SERVER_MAX: Final = 0x3FFF
-_SAP_MAX: Final = 0xFFFF
-
-_MECHANISMS: Final = {
-    "none": Mechanism.NONE,
-    "lls": Mechanism.LLS,
-    "hls": Mechanism.HLS,
-    "md5": Mechanism.HLS_MD5,
-    "sha1": Mechanism.HLS_SHA1,
-    "gmac": Mechanism.HLS_GMAC,
-    "sha256": Mechanism.HLS_SHA256,
-    "ecdsa": Mechanism.HLS_ECDSA,
-}
-MECHANISM_NAMES: Final = {mechanism: name for name, mechanism in _MECHANISMS.items()}
-
-_BY_PASSWORD: Final = frozenset(
-    {
-        Mechanism.LLS,
-        Mechanism.HLS,
-        Mechanism.HLS_MD5,
-        Mechanism.HLS_SHA1,
-        Mechanism.HLS_SHA256,
-    }
-)
+TAGS_MAX: Final = 100
+REGISTERS_MAX: Final = 100
 
 _HOST_LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _NUMBER_LABEL: Final = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,10})?")
+
+# Beside those of associations and places.
+FIELDS: Final = (
+    "serial",
+    "timezone",
+    "system_title",
+    "address",
+    "port",
+    "transport",
+    "model",
+    "id_object",
+    "peer",
+    "commissioned_at",
+    "state",
+    "segment",
+    "tags",
+    "parent",
+    "channel",
+    "exchanges",
+    "last_registers",
+    "first_registers",
+    "reason",
+)
+
+# What a meter that hangs at another one's M-Bus channel does not have of its own.
+_NOT_OF_CHILDREN: Final = (
+    "address",
+    "port",
+    "transport",
+    "associations",
+    *association_rows.FIELDS,
+)
+
+
+@attrs.frozen
+class ChildSpec:
+    """At which M-Bus channel of which meter, by its serial, a child hangs, and since when."""
+
+    parent: str
+    channel: int
+    since: datetime | None = None
+
+
+@attrs.frozen
+class ExchangeSpec:
+    """Whose place a meter takes, by the old one's serial, and what registers showed then."""
+
+    old: str
+    at: datetime
+    reason: str
+    last_registers: Mapping[str, str] = attrs.field(factory=dict)
+    first_registers: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -71,14 +110,15 @@ class MeterSpec:
     """
     A row that can be used: a meter to be, without an id.
 
-    None is what the row does not say; of `groups` and `place` that leaves what there is.
+    None is what the row does not say; of `groups`, `tags`, `segment`, `place`, `child` and `state`
+    that leaves what there is. `whole`: the meter has no other associations than these.
     """
 
     serial: str
     timezone: str
     transport: Transport
-    association: Association
-    secrets: Secrets
+    associations: tuple[AssociationSpec, ...]
+    whole: bool = False
     system_title: bytes | None = None
     address: str | None = None
     port: int | None = None
@@ -89,6 +129,11 @@ class MeterSpec:
     commissioned_at: datetime | None = None
     place: PlaceSpec | None = None
     groups: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
+    segment: str | None = None
+    state: MeterState | None = None
+    child: ChildSpec | None = None
+    exchange: ExchangeSpec | None = None
 
 
 def parse_row(text: bytes) -> MeterSpec:
@@ -98,27 +143,36 @@ def parse_row(text: bytes) -> MeterSpec:
     Raises:
         RowError: it is none, or a field is missing, unknown, or has a value that cannot be.
     """
-    fields = read_object(text)
+    return parse_fields(read_object(text))
+
+
+def parse_fields(fields: dict[str, Any]) -> MeterSpec:
+    """
+    Read a row's fields, which are used up.
+
+    Raises:
+        RowError: a field is missing, unknown, or has a value that cannot be.
+    """
     serial: str | None = None
     try:
         serial = take(fields, "serial", _serial)
-        return _spec(serial, fields)
+        spec = _spec(serial, fields)
+        refuse_others(fields)
     except RowError as error:
         error.serial = serial
         raise
+    return spec
 
 
 def _spec(serial: str, fields: dict[str, Any]) -> MeterSpec:
-    transport = take(fields, "transport", _transport, Transport.WRAPPER)
-    hdlc = transport is Transport.HDLC
-    suite = take(fields, "suite", number(0, 2), 0)
-    mechanism = take(fields, "mechanism", _mechanism, Mechanism.NONE)
-    key = hex_octets(_KEY_LENGTH_OCTETS[suite], _KEY_LENGTH_OCTETS[suite])
-    secrets = Secrets(
-        secret=take(fields, "secret", hex_octets(1, SECRET_LENGTH_OCTETS), None),
-        ek=take(fields, "ek", key, None),
-        ak=take(fields, "ak", key, None),
-    )
+    child, exchange = _child(serial, fields), _exchange(serial, fields)
+    transport = take(fields, "transport", read_transport, Transport.WRAPPER)
+    listed = fields.pop("associations", None)
+    associations: tuple[AssociationSpec, ...] = ()
+    if listed is not None:
+        associations = parse_associations(listed, transport)
+    elif child is None:
+        associations = (parse_association(fields, transport),)
     address = take(fields, "address", _address, None)
     port = take(fields, "port", number(1, 65535), None)
     if address is None and port is not None:
@@ -126,22 +180,12 @@ def _spec(serial: str, fields: dict[str, Any]) -> MeterSpec:
     if address is not None and port is None:
         port = DEFAULT_PORT
     id_object, id_value = take(fields, "id_object", _id_object, (None, None))
-    spec = MeterSpec(
+    return MeterSpec(
         serial=serial,
         timezone=take(fields, "timezone", _timezone),
         transport=transport,
-        association=Association(
-            client_sap=take(
-                fields, "client_sap", number(1, _HDLC_CLIENT_MAX if hdlc else _SAP_MAX), 1
-            ),
-            server_sap=take(
-                fields, "server_sap", number(1, _HDLC_SERVER_MAX if hdlc else _SAP_MAX), 1
-            ),
-            mechanism=mechanism,
-            suite=suite,
-            policy=_policy(mechanism, secrets),
-        ),
-        secrets=secrets,
+        associations=associations,
+        whole=listed is not None or child is not None,
         system_title=take(fields, "system_title", hex_octets(8, 8), None),
         address=address,
         port=port,
@@ -152,32 +196,111 @@ def _spec(serial: str, fields: dict[str, Any]) -> MeterSpec:
         commissioned_at=take(fields, "commissioned_at", moment, None),
         place=parse_place(fields),
         groups=parse_groups(fields),
+        tags=take(fields, "tags", labels(TAGS_MAX), None),
+        segment=take(fields, "segment", label, None),
+        state=take(fields, "state", _state, None),
+        child=child,
+        exchange=exchange,
     )
-    for name in fields:
-        raise RowError(field_name(name), "no such field")
-    return spec
+
+
+def _child(serial: str, fields: dict[str, Any]) -> ChildSpec | None:
+    parent = take(fields, "parent", label, None)
+    channel = take(fields, "channel", number(1, CHANNEL_MAX), None)
+    if (parent is None) != (channel is None):
+        name, other = ("parent", "channel") if parent is None else ("channel", "parent")
+        raise RowError(name, f"missing; {other} needs it")
+    if parent is None:
+        return None
+    if parent == serial:
+        raise RowError("parent", "is the meter itself")
+    for name in _NOT_OF_CHILDREN:
+        if take(fields, name, lambda value: value, None) is not None:
+            raise RowError(name, "a meter with a parent is read by way of that, and has none")
+    return ChildSpec(parent, channel, _installed_at(fields, None))
+
+
+def _exchange(serial: str, fields: dict[str, Any]) -> ExchangeSpec | None:
+    old = take(fields, "exchanges", label, None)
+    spec_of = {name: take(fields, name, _registers, {}) for name in _REGISTERS}
+    reason = take(fields, "reason", _reason, None)
+    if old is None:
+        for name, value in (*spec_of.items(), ("reason", reason)):
+            if value:
+                raise RowError(name, "has no place in a row that exchanges no meter")
+        return None
+    if old == serial:
+        raise RowError("exchanges", "is the meter itself")
+    at = _installed_at(fields)
+    return ExchangeSpec(old, at, reason or f"exchanged for {serial}", **spec_of)
+
+
+def _installed_at(fields: dict[str, Any], *default: None) -> Any:
+    """Take `installed_at`, and leave it for the place as well where the row names one."""
+    read = take(dict(fields), "installed_at", moment, *default)
+    if not names_a_place(fields):
+        fields.pop("installed_at", None)
+    return read
+
+
+_REGISTERS: Final = ("last_registers", "first_registers")
+
+
+def _registers(value: Any) -> Mapping[str, str]:
+    """Read `{"1.0.1.8.0.255": "1234.5"}`, or `1.0.1.8.0.255=1234.5|…` as a text."""
+    if isinstance(value, str):
+        pairs = [part.partition("=")[::2] for part in value.split("|")]
+    elif isinstance(value, dict):
+        pairs = [(name, str(each)) for name, each in value.items()]
+    else:
+        raise ValueError("neither an object of registers nor a text")  # noqa: TRY004
+    if len(pairs) > REGISTERS_MAX:
+        raise ValueError(f"more than {REGISTERS_MAX} registers")
+    read = {}
+    for obis, text in pairs:
+        try:
+            name = str(Obis.parse(obis.strip()))
+        except ValueError:
+            raise ValueError(f"{shown(obis)} is no OBIS code") from None
+        if not _DECIMAL.fullmatch(text.strip()):
+            raise ValueError(f"{shown(text)} is no decimal number such as 1234.5")
+        if name in read:
+            raise ValueError(f"{name} is given twice")
+        read[name] = text.strip()
+    return read
+
+
+def _reason(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 500 or not value.isprintable():
+        raise ValueError("not a printable text of at most 500 characters")
+    return value
+
+
+def _state(value: Any) -> MeterState:
+    try:
+        return MeterState(value)
+    except ValueError:
+        names = ", ".join(MeterState)
+        raise ValueError(f"{shown(value)} is none of {names}") from None
+
+
+def first_state(spec: MeterSpec) -> MeterState:
+    """
+    In which state a new meter begins.
+
+    Raises:
+        RowError: no meter begins there.
+    """
+    state = spec.state or MeterState.IN_SERVICE
+    if state not in FIRST:
+        allowed = ", ".join(each for each in MeterState if each in FIRST)
+        raise RowError("state", f"a new meter is one of {allowed}", spec.serial)
+    return state
 
 
 def _serial(value: Any) -> str:
     # Written as a number by a spreadsheet's export: the digits are all there.
     return label(str(value) if type(value) is int else value)
-
-
-def _transport(value: Any) -> Transport:
-    try:
-        return Transport(value)
-    except ValueError:
-        raise ValueError(f"{shown(value)} is neither wrapper nor hdlc") from None
-
-
-def _mechanism(value: Any) -> Mechanism:
-    if isinstance(value, str) and value.lower() in _MECHANISMS:
-        return _MECHANISMS[value.lower()]
-    try:
-        return Mechanism(number(0, 7)(value))
-    except ValueError:
-        names = ", ".join(_MECHANISMS)
-        raise ValueError(f"{shown(value)} is none of {names}, nor a number from 0 to 7") from None
 
 
 def _timezone(value: Any) -> str:
@@ -235,21 +358,3 @@ def _id_object(value: Any) -> tuple[Obis, str | None]:
     if equals and not text.strip():
         raise ValueError("no value after the equals sign")
     return parsed, label(text.strip()) if equals else None
-
-
-def _policy(mechanism: Mechanism, secrets: Secrets) -> Policy:
-    """
-    The least protection that we accept: as much as the secrets allow.
-
-    Raises:
-        RowError: the mechanism needs a secret that is not there.
-    """
-    if secrets.ak is not None and secrets.ek is None:
-        raise RowError("ek", "missing, but ak is given")
-    if mechanism is Mechanism.HLS_GMAC and (secrets.ek is None or secrets.ak is None):
-        raise RowError("ek" if secrets.ek is None else "ak", "missing; mechanism gmac needs it")
-    if mechanism in _BY_PASSWORD and secrets.secret is None:
-        raise RowError("secret", f"missing; mechanism {MECHANISM_NAMES[mechanism]} needs it")
-    if secrets.ek is None:
-        return Policy.PLAIN
-    return Policy.ENCRYPTED if secrets.ak is None else Policy.AUTHENTICATED_ENCRYPTED

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import attrs
 
 from hes.storage.database import Connection
-from hes.storage.sites import Measured
+from hes.storage.sites import Measured, UsagePoint
 
 _COLUMNS: Final = """i.installation_id, i.meter_id, m.serial, u.name, i.since, i.until,
     i.ct_numerator, i.ct_denominator, i.vt_numerator, i.vt_denominator"""
@@ -99,19 +99,43 @@ def installations(
         " ) ORDER BY i.since, i.installation_id",
         {"tenant": tenant_id, "meters": list(meter_ids), "points": list(usage_points)},
     )
-    return [
-        Installation(
-            installation_id=row[0],
-            meter_id=row[1],
-            serial=row[2],
-            usage_point=row[3],
-            since=row[4],
-            until=row[5],
-            ct=Ratio(row[6], row[7]),
-            vt=Ratio(row[8], row[9]),
-        )
-        for row in rows
-    ]
+    return [_installation(row) for row in rows]
+
+
+def _installation(row: Sequence[Any]) -> Installation:
+    """From `_COLUMNS`, in their order."""
+    return Installation(
+        installation_id=row[0],
+        meter_id=row[1],
+        serial=row[2],
+        usage_point=row[3],
+        since=row[4],
+        until=row[5],
+        ct=Ratio(row[6], row[7]),
+        vt=Ratio(row[8], row[9]),
+    )
+
+
+def hanging(
+    connection: Connection, meter_ids: Collection[UUID]
+) -> dict[UUID, tuple[Installation, UsagePoint]]:
+    """Where these meters hang now, and what is measured there."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS},"  # noqa: S608 - constants only
+        "   CASE WHEN u.site_id IS NOT NULL THEN 'site'"
+        "        WHEN u.transformer_id IS NOT NULL THEN 'transformer' ELSE 'feeder' END,"
+        "   coalesce(s.name, t.name, f.name)"
+        " FROM installation i JOIN meter m USING (meter_id)"
+        " JOIN usage_point u USING (usage_point_id)"
+        " LEFT JOIN site s ON s.site_id = u.site_id"
+        " LEFT JOIN transformer t ON t.transformer_id = u.transformer_id"
+        " LEFT JOIN feeder f ON f.feeder_id = u.feeder_id"
+        " WHERE i.meter_id = ANY(%s) AND i.until IS NULL",
+        (list(meter_ids),),
+    )
+    return {
+        row[1]: (_installation(row), UsagePoint(row[3], Measured(row[10]), row[11])) for row in rows
+    }
 
 
 def places(connection: Connection, meter_id: UUID) -> Sequence[PlaceRow]:

@@ -7,7 +7,7 @@ that what a chunk has looked up (serials, system titles) still holds when it wri
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
@@ -17,11 +17,15 @@ import attrs
 import psycopg
 
 from hes.domain.errors import KeyUnavailableError, UnknownMeterError
+from hes.domain.life import MeterState, StateChange
 from hes.domain.meters import Meter
-from hes.storage import due_items
-from hes.storage.associations import WrappedSecrets
+from hes.storage import association_changes, due_items, exchanges, mbus, meter_life, tags
+from hes.storage.association_changes import KeptRow, MeterAssociations
 from hes.storage.database import Connection, Database
+from hes.storage.exchanges import Exchange
+from hes.storage.mbus import Attachment
 from hes.storage.place_changes import PlaceChanges
+from hes.storage.tenants import DEFAULT_TENANT
 from hes_protocol.cosem import Obis
 
 _ADVISORY_LOCK: Final = 0x4845_5301  # the migrations hold ...00
@@ -32,41 +36,27 @@ SELECT * FROM unnest(
     %(meter_id)s::uuid[], %(serial)s::text[], %(system_title)s::bytea[], %(timezone)s::text[],
     %(transport)s::text[], %(address)s::text[], %(port)s::int4[], %(model)s::text[],
     %(peer)s::inet[], %(id_object)s::bytea[], %(id_value)s::text[],
-    %(commissioned_at)s::timestamptz[]
+    %(commissioned_at)s::timestamptz[], %(segment)s::text[]
 )
 """
 
 _COLUMNS: Final = """meter_id, serial, system_title, timezone, transport, address, port, model,
-    peer, id_object, id_value, commissioned_at"""
+    peer, id_object, id_value, commissioned_at, segment"""
 
-_INSERT_METERS: Final = f"INSERT INTO meter ({_COLUMNS}) {_METERS}"
+_INSERT_METERS: Final = f"""
+INSERT INTO meter ({_COLUMNS}, state)
+SELECT n.*, s.state FROM ({_METERS}) AS n ({_COLUMNS})
+JOIN unnest(%(meter_id)s::uuid[], %(state)s::text[]) AS s (meter_id, state) USING (meter_id)
+"""  # noqa: S608 - constants only
 
 _UPDATE_METERS: Final = f"""
 UPDATE meter m
 SET system_title = n.system_title, timezone = n.timezone, transport = n.transport,
     address = n.address, port = n.port, model = n.model, peer = n.peer, id_object = n.id_object,
-    id_value = n.id_value, commissioned_at = n.commissioned_at
+    id_value = n.id_value, commissioned_at = n.commissioned_at,
+    segment = CASE WHEN n.segment IS NULL THEN m.segment ELSE nullif(n.segment, '') END
 FROM ({_METERS}) AS n ({_COLUMNS}) WHERE m.meter_id = n.meter_id
 """  # noqa: S608 - constants only
-
-_UPSERT_ASSOCIATIONS: Final = """
-INSERT INTO association (meter_id, client_sap, server_sap, mechanism, suite, policy,
-                         secret_wrapped, ek_wrapped, ak_wrapped, kek_id, key_fingerprint,
-                         accepted_counter, accepted_window)
-SELECT * FROM unnest(
-    %(meter_id)s::uuid[], %(client_sap)s::int4[], %(server_sap)s::int4[], %(mechanism)s::int2[],
-    %(suite)s::int2[], %(policy)s::int2[], %(secret)s::bytea[], %(ek)s::bytea[], %(ak)s::bytea[],
-    %(kek_id)s::text[], %(key_fingerprint)s::bytea[], %(accepted_counter)s::int8[],
-    %(accepted_window)s::bit(1024)[]
-)
-ON CONFLICT (meter_id, client_sap) DO UPDATE
-SET server_sap = excluded.server_sap, mechanism = excluded.mechanism, suite = excluded.suite,
-    policy = excluded.policy, secret_wrapped = excluded.secret_wrapped,
-    ek_wrapped = excluded.ek_wrapped, ak_wrapped = excluded.ak_wrapped, kek_id = excluded.kek_id,
-    key_fingerprint = excluded.key_fingerprint, accepted_counter = excluded.accepted_counter,
-    accepted_window = excluded.accepted_window
-"""
-
 
 # A title that becomes known is no other device.
 _FORGET_OTHER_DEVICES: Final = f"""
@@ -81,24 +71,18 @@ WHERE k.meter_id = m.meter_id AND (
 
 
 @attrs.frozen
-class _Accepted:
-    """A meter's counter that goes on: the highest, and which of those below were accepted."""
-
-    counter: int | None = None
-    window: str | None = None
-
-
-@attrs.frozen
 class MeterChange:
     """
-    A meter as it shall be, with its one association and the secrets for that, wrapped.
+    A meter as it shall be; of its `meter.association` nothing is written here.
 
     `id_value` is what pushes call the meter under its `id_object` where that is not the serial.
+    `segment` None: as it was, "": none.
     """
 
     meter: Meter
-    id_value: str | None
-    wrapped: WrappedSecrets
+    id_value: str | None = None
+    segment: str | None = None
+    associations: MeterAssociations | None = None
 
 
 @attrs.frozen
@@ -106,10 +90,20 @@ class KeptMeter:
     """What a change must know of the meter that is there already; `leased`: being read now."""
 
     meter_id: UUID
+    serial: str
     system_title: bytes | None
     commissioned_at: datetime
-    key_fingerprints: frozenset[bytes]
+    state: MeterState
+    timezone: str
+    model: str | None
     leased: bool
+    associations: tuple[KeptRow, ...] = ()
+
+    @property
+    def key_fingerprints(self) -> frozenset[bytes]:
+        """Of the encryption keys of all associations."""
+        found = (each.wrapped.key_fingerprint for each in self.associations)
+        return frozenset(one for one in found if one is not None)
 
 
 class MeterChanges:
@@ -117,6 +111,7 @@ class MeterChanges:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._associations: Mapping[UUID, Sequence[KeptRow]] = {}
         self.places = PlaceChanges(connection)
 
     def kept(self, serials: Collection[str]) -> dict[str, KeptMeter]:
@@ -127,11 +122,11 @@ class MeterChanges:
         lease on them, or moves their counters, meanwhile.
         """
         found = self._connection.execute(
-            "SELECT serial, meter_id, system_title, commissioned_at FROM meter"
-            " WHERE serial = ANY(%s) ORDER BY meter_id FOR NO KEY UPDATE",
+            "SELECT meter_id, serial, system_title, commissioned_at, state, timezone, model"
+            " FROM meter WHERE serial = ANY(%s) ORDER BY meter_id FOR NO KEY UPDATE",
             (list(serials),),
         ).fetchall()
-        meter_ids = [row[1] for row in found]
+        meter_ids = [row[0] for row in found]
         leased = {
             meter_id
             for meter_id, is_leased in self._connection.execute(
@@ -141,22 +136,20 @@ class MeterChanges:
             )
             if is_leased
         }
-        fingerprints: dict[UUID, set[bytes]] = {}
-        for meter_id, fingerprint in self._connection.execute(
-            "SELECT meter_id, key_fingerprint FROM association WHERE meter_id = ANY(%s)"
-            " AND key_fingerprint IS NOT NULL ORDER BY meter_id, client_sap FOR UPDATE",
-            (meter_ids,),
-        ):
-            fingerprints.setdefault(meter_id, set()).add(fingerprint)
+        self._associations = association_changes.kept(self._connection, meter_ids)
         return {
             serial: KeptMeter(
-                meter_id,
-                title,
-                commissioned_at,
-                frozenset(fingerprints.get(meter_id, ())),
-                meter_id in leased,
+                meter_id=meter_id,
+                serial=serial,
+                system_title=title,
+                commissioned_at=commissioned_at,
+                state=MeterState(state),
+                timezone=timezone,
+                model=model,
+                leased=meter_id in leased,
+                associations=tuple(self._associations.get(meter_id, ())),
             )
-            for serial, meter_id, title, commissioned_at in found
+            for meter_id, serial, title, commissioned_at, state, timezone, model in found
         }
 
     def titles(self, system_titles: Collection[bytes]) -> dict[bytes, str]:
@@ -176,109 +169,102 @@ class MeterChanges:
         )
         return {(Obis(octets), value): serial for octets, value, serial in rows}
 
-    def insert(self, changes: Sequence[MeterChange]) -> None:
-        """Write new meters; those with an address are due at once."""
-        if changes:
-            self._connection.execute(_INSERT_METERS, _meter_arrays(changes))
-            self._connection.execute(
-                _UPSERT_ASSOCIATIONS, _association_arrays(changes, [_Accepted()] * len(changes))
-            )
-            self._set_due_work(changes)
+    def insert(self, changes: Sequence[MeterChange], steps: Sequence[StateChange]) -> None:
+        """Write new meters, in the states of their first `steps`, one for each."""
+        if not changes:
+            return
+        self._name_segments(changes)
+        self._connection.execute(
+            _INSERT_METERS,
+            {**_meter_arrays(changes), "state": [step.state.value for step in steps]},
+        )
+        association_changes.insert(
+            self._connection,
+            [change.associations for change in changes if change.associations is not None],
+        )
+        meter_life.record(self._connection, steps)
 
     def replace(self, changes: Sequence[MeterChange]) -> None:
         """
-        Write meters in place of those with the same `meter_id`.
+        Write meters in place of those with the same `meter_id`, which `kept` has found.
 
-        The association in `changes` becomes the meter's only one. A counter that was accepted
-        from the meter stays as long as its key and its system title do; what was learnt of it
-        as long as its system title and its model do.
+        What was learnt of one stays as long as its system title and its model do.
         """
         if not changes:
             return
-        accepted = self._accepted_counters(changes)
-        meter_arrays = _meter_arrays(changes)
-        association_arrays = _association_arrays(changes, accepted)
-        self._connection.execute(_FORGET_OTHER_DEVICES, meter_arrays)
-        self._connection.execute(_UPDATE_METERS, meter_arrays)
-        self._connection.execute(
-            "DELETE FROM association a"
-            " USING unnest(%(meter_id)s::uuid[], %(client_sap)s::int4[]) n (meter_id, client_sap)"
-            " WHERE a.meter_id = n.meter_id AND a.client_sap <> n.client_sap",
-            association_arrays,
+        self._name_segments(changes)
+        arrays = _meter_arrays(changes)
+        self._connection.execute(_FORGET_OTHER_DEVICES, arrays)
+        association_changes.put(
+            self._connection,
+            [change.associations for change in changes if change.associations is not None],
+            self._associations,
         )
-        self._connection.execute(_UPSERT_ASSOCIATIONS, association_arrays)
-        self._set_due_work(changes)
+        self._connection.execute(_UPDATE_METERS, arrays)
 
-    def _accepted_counters(self, changes: Sequence[MeterChange]) -> list[_Accepted]:
+    def serve(self, read: Collection[UUID], changed: Collection[UUID]) -> None:
         """
-        What goes on of the counters that were accepted from these meters.
+        See that meters have their turn; to be called last, with all as it is to be.
 
-        A counter belongs to a key and a system title. Those that are replaced now are kept under
-        both, so that a key that comes back (restored by hand, or the meter did not take the new
-        one) does not bring frames back that were accepted under it.
+        Whom nobody can talk to by an association of its own (an M-Bus child) is read by way of its
+        parent.
+
+        Args:
+            read: those that are to be read at once, if they are in service.
+            changed: all others whose state, address or segment may have changed.
         """
-        changed = {change.meter.meter_id: change for change in changes}
         rows = self._connection.execute(
-            "SELECT a.meter_id, a.key_fingerprint, m.system_title, a.accepted_counter,"
-            "       a.accepted_window"
-            " FROM association a JOIN meter m USING (meter_id)"
-            " WHERE a.meter_id = ANY(%s) AND a.accepted_counter IS NOT NULL"
-            " ORDER BY a.accepted_counter",
-            (list(changed),),
-        ).fetchall()
-        going_on: dict[UUID, _Accepted] = {}
-        replaced = []
-        for meter_id, fingerprint, title, counter, window in rows:
-            change = changed[meter_id]
-            # Another system title is another meter; one that becomes known is the same.
-            if fingerprint == change.wrapped.key_fingerprint and title in (
-                None,
-                change.meter.system_title,
-            ):
-                going_on[meter_id] = _Accepted(counter, window)
-            elif fingerprint is not None:
-                replaced.append((meter_id, fingerprint, title or b"", counter, window))
-        self._keep_replaced(replaced)
-        returning = [change for change in changes if change.meter.meter_id not in going_on]
-        going_on |= self._returned_counters(returning)
-        return [going_on.get(change.meter.meter_id, _Accepted()) for change in changes]
+            "SELECT meter_id FROM meter m WHERE meter_id = ANY(%s) AND state = 'in_service'"
+            " AND EXISTS (SELECT FROM association a WHERE a.meter_id = m.meter_id)",
+            (list(read),),
+        )
+        serving = {meter_id for (meter_id,) in rows}
+        due_items.put_in_service(self._connection, serving)
+        others = {*read, *changed} - serving
+        due_items.lock(self._connection, others)
+        due_items.refresh(self._connection, others)
 
-    def _keep_replaced(self, rows: Sequence[tuple[UUID, bytes, bytes, int, str | None]]) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO replaced_counter VALUES (%s, %s, %s, %s, %s)"
-                " ON CONFLICT (meter_id, key_fingerprint, system_title) DO UPDATE"
-                " SET accepted_counter = excluded.accepted_counter,"
-                "     accepted_window = excluded.accepted_window",
-                sorted(rows),
+    def step(self, steps: Sequence[StateChange]) -> None:
+        """Take steps in the lives of meters that `kept` has found; they are allowed."""
+        meter_life.change(self._connection, steps)
+
+    def set_tags(self, tags_of: Mapping[UUID, Sequence[str]]) -> None:
+        """Make these the tags of these meters, and no others."""
+        tags.set_tags(self._connection, tags_of)
+
+    def attachments(self, meter_ids: Collection[UUID]) -> Sequence[Attachment]:
+        """All M-Bus attachments of these meters, as children or parents, the latest first."""
+        return mbus.attachments(self._connection, meter_ids)
+
+    def attach(self, ended: Mapping[int, datetime], added: Sequence[Attachment]) -> None:
+        """End attachments by their ids, and write new ones."""
+        if ended:
+            mbus.end(self._connection, ended)
+        if added:
+            mbus.add(self._connection, added)
+
+    def exchanges(self, meter_ids: Collection[UUID]) -> Sequence[Exchange]:
+        """The exchanges in which these meters came or went, the latest first."""
+        return exchanges.exchanges(self._connection, meter_ids)
+
+    def exchange(self, added: Sequence[Exchange]) -> None:
+        """Write down exchanges; what they bring with them is written by others."""
+        if added:
+            exchanges.add(self._connection, DEFAULT_TENANT, added)
+
+    def remove_association(self, meter_id: UUID, client_sap: int) -> bool:
+        """Delete an association. Returns: whether there was one."""
+        return association_changes.remove(self._connection, meter_id, client_sap)
+
+    def _name_segments(self, changes: Sequence[MeterChange]) -> None:
+        """A name that nobody has used is a new segment, without limits of its own."""
+        names = sorted({change.segment for change in changes if change.segment})
+        if names:
+            self._connection.execute(
+                "INSERT INTO segment (name) SELECT * FROM unnest(%s::text[]) AS n (name)"
+                " ON CONFLICT DO NOTHING",
+                (names,),
             )
-
-    def _returned_counters(self, changes: Sequence[MeterChange]) -> dict[UUID, _Accepted]:
-        """Counters under keys and titles that these meters have had before and have again."""
-        rows = self._connection.execute(
-            "DELETE FROM replaced_counter r"
-            " USING unnest(%s::uuid[], %s::bytea[], %s::bytea[])"
-            "     AS n (meter_id, fingerprint, title)"
-            " WHERE r.meter_id = n.meter_id AND r.key_fingerprint = n.fingerprint"
-            "   AND r.system_title IN (n.title, '')"
-            " RETURNING r.meter_id, r.accepted_counter, r.accepted_window, r.system_title",
-            (
-                [change.meter.meter_id for change in changes],
-                [change.wrapped.key_fingerprint for change in changes],
-                [change.meter.system_title or b"" for change in changes],
-            ),
-        ).fetchall()
-        # The one under the title itself comes last, and stands.
-        rows.sort(key=lambda row: len(row[3]))
-        return {meter_id: _Accepted(counter, window) for meter_id, counter, window, _ in rows}
-
-    def _set_due_work(self, changes: Sequence[MeterChange]) -> None:
-        rows = self._connection.execute(
-            "SELECT meter_id, state = 'in_service' FROM meter WHERE meter_id = ANY(%s)",
-            ([change.meter.meter_id for change in changes],),
-        ).fetchall()
-        due_items.put_in_service(self._connection, [row[0] for row in rows if row[1]])
-        due_items.refresh(self._connection, [row[0] for row in rows if not row[1]])
 
 
 class MeterChangeStore:
@@ -359,26 +345,5 @@ def _meter_arrays(changes: Sequence[MeterChange]) -> dict[str, list[object]]:
         "id_object": [meter.id_object and meter.id_object.octets for meter in meters],
         "id_value": [change.id_value for change in changes],
         "commissioned_at": [meter.commissioned_at for meter in meters],
-    }
-
-
-def _association_arrays(
-    changes: Sequence[MeterChange], accepted: Sequence[_Accepted]
-) -> dict[str, list[object]]:
-    associations = [change.meter.association for change in changes]
-    wrapped = [change.wrapped for change in changes]
-    return {
-        "meter_id": [change.meter.meter_id for change in changes],
-        "client_sap": [association.client_sap for association in associations],
-        "server_sap": [association.server_sap for association in associations],
-        "mechanism": [association.mechanism.value for association in associations],
-        "suite": [association.suite for association in associations],
-        "policy": [association.policy.value for association in associations],
-        "secret": [each.secret for each in wrapped],
-        "ek": [each.ek for each in wrapped],
-        "ak": [each.ak for each in wrapped],
-        "kek_id": [each.kek_id for each in wrapped],
-        "key_fingerprint": [each.key_fingerprint for each in wrapped],
-        "accepted_counter": [each.counter for each in accepted],
-        "accepted_window": [each.window for each in accepted],
+        "segment": [change.segment for change in changes],
     }

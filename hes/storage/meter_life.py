@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import attrs
 
 from hes.domain.life import TRANSITIONS, MeterState, StateChange
+from hes.storage import due_items
 from hes.storage.database import Connection
 
-REASON_LENGTH = 500
-ACTOR_LENGTH = 100
+REASON_LENGTH: Final = 500
+ACTOR_LENGTH: Final = 100
+METER_GONE: Final = "meter-gone"
+"""Cause of what is not done any more because its meter is retired."""
 
 
 @attrs.frozen
@@ -43,7 +47,12 @@ def states(connection: Connection, meter_ids: Collection[UUID]) -> dict[UUID, Me
 
 
 def change(connection: Connection, changes: Sequence[StateChange]) -> None:
-    """Take these steps, which are allowed; one for each meter at most."""
+    """
+    Take these steps, which are allowed; one for each meter at most.
+
+    Whoever is retired has nothing left to do. When the others have their turn is brought up to
+    date by the caller (`hes.storage.due_items`), once address and segment are as they are to be.
+    """
     if not changes:
         return
     connection.execute(
@@ -52,7 +61,12 @@ def change(connection: Connection, changes: Sequence[StateChange]) -> None:
         ([each.meter_id for each in changes], [each.state.value for each in changes]),
     )
     record(connection, changes)
-    _retire(connection, [each for each in changes if each.state is MeterState.RETIRED])
+    retired = [each for each in changes if each.state is MeterState.RETIRED]
+    if retired:
+        due_items.cancel(
+            connection, cause=METER_GONE, meter_ids=[each.meter_id for each in retired]
+        )
+        _take_down(connection, retired)
 
 
 def record(connection: Connection, changes: Sequence[StateChange]) -> None:
@@ -103,10 +117,8 @@ def history(connection: Connection, meter_id: UUID, *, limit: int) -> Sequence[L
     return [LifeStep(MeterState(state), *rest) for state, *rest in rows]
 
 
-def _retire(connection: Connection, changes: Sequence[StateChange]) -> None:
+def _take_down(connection: Connection, changes: Sequence[StateChange]) -> None:
     """Take meters down from where they hang, at the instant from which they are retired."""
-    if not changes:
-        return
     ids, since = [each.meter_id for each in changes], [each.since for each in changes]
     for table, column in (
         ("installation", "meter_id"),

@@ -33,8 +33,8 @@ from hes_protocol.cosem import Obis
 
 COUNTED_EXACTLY: Final = 10_000
 
-# A meter is talked to as management, else as reader, else as the public client, which can read a
-# meter's name and counters but no values; by an association that nobody opens if all else is missing.
+# A meter is talked to as management, else as reader, else as the public client, which can read its
+# name and counters but no values; by an association that nobody opens if there is no other.
 _ASSOCIATION: Final = """SELECT client_sap, server_sap, mechanism, suite, policy, role,
         association.transport, counter_object
     FROM association WHERE association.meter_id = m.meter_id

@@ -72,6 +72,10 @@ class PlaceChanges:
         """Those of these time zones that the server does not know."""
         return sites.unknown_zones(self._connection, zones)
 
+    def hanging(self, meter_ids: Collection[UUID]) -> dict[UUID, tuple[Installation, UsagePoint]]:
+        """Where these meters hang now, and what is measured there."""
+        return installations.hanging(self._connection, meter_ids)
+
     def kept(self, names: PlaceNames) -> KeptPlaces:
         """What is there of what these names name; the meters' zones are remembered."""
         connection, tenant = self._connection, DEFAULT_TENANT

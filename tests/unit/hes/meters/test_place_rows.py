@@ -77,7 +77,7 @@ def test_a_usage_point_is_named_as_what_is_measured_there(
         ({"site": "X", "site_address": "a\nb"}, "site_address", "cannot be printed"),
         ({"site": "X", "site_address": "a" * 1001}, "site_address", "longer than 1000"),
         ({"site": "X", "site_address": ["a"]}, "site_address", "not a text"),
-        ({"group": ["a", ""]}, "group", "a group without a name"),
+        ({"group": ["a", ""]}, "group", "an empty name"),
         ({"group": {"a": 1}}, "group", "not a text"),
         ({"group": [str(i) for i in range(101)]}, "group", "more than 100"),
     ],

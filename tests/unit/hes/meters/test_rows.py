@@ -46,10 +46,10 @@ def test_reads_a_row_as_the_simulator_writes_it() -> None:
             peer="127.0.0.0/8",
         )
     )
-    assert spec.association == Association(
+    assert spec.associations[0].association == Association(
         1, 17, Mechanism.HLS_GMAC, 0, Policy.AUTHENTICATED_ENCRYPTED
     )
-    assert spec.secrets == Secrets(b"00000000", bytes.fromhex(EK), bytes.fromhex(AK))
+    assert spec.associations[0].secrets == Secrets(b"00000000", bytes.fromhex(EK), bytes.fromhex(AK))
     assert spec.system_title == bytes.fromhex("48455330000000A1")
     assert (spec.address, spec.port, spec.transport) == ("127.16.0.1", 4159, Transport.HDLC)
     assert (spec.id_object, spec.id_value) == (Obis.parse("0.0.96.1.0.255"), "ABC 1")
@@ -59,7 +59,7 @@ def test_reads_a_row_as_the_simulator_writes_it() -> None:
 
 def test_needs_no_more_than_serial_and_time_zone() -> None:
     spec = parse_row(row())
-    assert spec.association == Association()
+    assert spec.associations[0].association == Association()
     assert (spec.transport, spec.address, spec.port) == (Transport.WRAPPER, None, None)
     assert spec.commissioned_at is None
 
@@ -85,7 +85,7 @@ def test_takes_empty_and_null_for_not_given() -> None:
 def test_accepts_no_less_protection_than_the_secrets_allow(
     fields: dict[str, Any], policy: Policy
 ) -> None:
-    assert parse_row(row(**fields)).association.policy is policy
+    assert parse_row(row(**fields)).associations[0].association.policy is policy
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_accepts_no_less_protection_than_the_secrets_allow(
 )  # fmt: skip
 def test_takes_mechanisms_by_name_or_number(given: object, mechanism: int) -> None:
     spec = parse_row(row(mechanism=given, secret="30", ek=EK, ak=AK))
-    assert spec.association.mechanism == mechanism
+    assert spec.associations[0].association.mechanism == mechanism
 
 
 @pytest.mark.parametrize(
