@@ -254,16 +254,17 @@ class LeaseStore:
                 return None
             now = _now(connection)
             self._free_expired(connection, now, limit, lease_s)
-            chosen = choose(connection, now)
-            if not chosen:
+            candidates = choose(connection, now)
+            if not candidates:
                 return []
-            values = {
-                "holder": holder,
-                "lease_s": lease_s,
-                "meter_ids": [candidate.meter_id for candidate in chosen],
-            }
+            ids = [candidate.meter_id for candidate in candidates]
+            items = due_items.of_meters(connection, ids, dialled=dialled)
+            # All that was due on the others is no longer worth trying.
+            due_items.refresh(connection, [meter_id for meter_id in ids if meter_id not in items])
+            chosen = [candidate for candidate in candidates if candidate.meter_id in items]
+            values = {"holder": holder, "lease_s": lease_s, "meter_ids": list(items)}
             taken = {row[0]: row[1:] for row in connection.execute(_LEASE, values)}
-            return _leases(connection, chosen, taken, lease_s, dialled=dialled)
+            return _leases(connection, chosen, taken, items, lease_s)
 
     def _free_expired(
         self, connection: Connection, now: datetime, limit: int, lease_s: float
@@ -372,24 +373,22 @@ def _leases(
     connection: Connection,
     chosen: Sequence[Candidate],
     taken: Mapping[UUID, Sequence[Any]],
+    items: Mapping[UUID, tuple[DueItem, ...]],
     lease_s: float,
-    *,
-    dialled: bool,
 ) -> list[Lease]:
     meter_ids = list(taken)
     meters = {row[0]: meter_from_row(row) for row in connection.execute(_METERS, (meter_ids,))}
-    items = due_items.of_meters(connection, meter_ids, dialled=dialled)
     marks: dict[UUID, list[tuple[Obis, datetime]]] = {}
     for meter_id, source, captured_at in connection.execute(_MARKS, (meter_ids,)):
         marks.setdefault(meter_id, []).append((Obis(source), captured_at))
 
     def lease(candidate: Candidate) -> Lease:
         token, failures, rests_why, read_at = taken[candidate.meter_id]
-        due: tuple[DueItem, ...] = items.get(candidate.meter_id, ())
+        due = items[candidate.meter_id]
         return Lease(
             meter=meters[candidate.meter_id],
             token=token,
-            due_at=min((item.due_at for item in due), default=candidate.due_at),
+            due_at=min(item.due_at for item in due),
             lease_s=lease_s,
             attempts=failures,
             marks=tuple(sorted(marks.get(candidate.meter_id, ()))),

@@ -157,22 +157,28 @@ class MemoryDue:
         now = self.now()
         self._free_expired(now)
         room = self._room(limits, now)
-        chosen: list[Candidate] = []
+        chosen: dict[UUID, Candidate] = {}
         passed: list[tuple[int, datetime, UUID]] = []
         for priority in (Priority.URGENT,) if limits.urgent_only else Priority:
             heap = self._due[priority]
             while heap and heap[0][0] <= now and len(chosen) < limit:
                 due_at, meter_id = heappop(heap)
                 work = self.work[meter_id]
-                if work.token is None and (work.due_at, work.priority) == (due_at, priority):
-                    candidate = Candidate(meter_id, self.segment_of.get(meter_id), due_at)
-                    if not room.choose([candidate], 1):
-                        passed.append((priority, due_at, meter_id))
-                    elif all(one.meter_id != meter_id for one in chosen[-1:]):
-                        chosen.append(candidate)
+                if (work.token, work.due_at, work.priority) != (None, due_at, priority):
+                    continue
+                if meter_id in chosen:
+                    continue
+                if not any(self._has_turn(work, item, now) for item in work.items.values()):
+                    self._refresh(meter_id)
+                    continue
+                candidate = Candidate(meter_id, self.segment_of.get(meter_id), due_at)
+                if room.choose([candidate], 1):
+                    chosen[meter_id] = candidate
+                else:
+                    passed.append((priority, due_at, meter_id))
         for priority, due_at, meter_id in passed:
             heappush(self._due[priority], (due_at, meter_id))
-        return [self._lease(each, now, lease_s, dialled=False) for each in chosen]
+        return [self._lease(each, now, lease_s, dialled=False) for each in chosen.values()]
 
     def take_dialled(
         self,
@@ -310,7 +316,7 @@ class MemoryDue:
         )
 
     @staticmethod
-    def _has_turn(work: Work, item: DueItem, now: datetime, *, dialled: bool) -> bool:
+    def _has_turn(work: Work, item: DueItem, now: datetime, *, dialled: bool = False) -> bool:
         begun = dialled and item.item_id not in work.causes and item.run_at <= now
         return item.expires_at > now and (begun or item.due_at <= now)
 
