@@ -28,6 +28,11 @@ from hes_protocol.profile import Clock, Column, ProfileColumns
 # writer puts them into quarantine with the evidence instead of guessing an interval.
 NO_INSTANT_US: Final = 0
 _HOUR_S: Final = 3600
+_STATUS_BITS: Final = (
+    (0x02, Quality.CLOCK_INVALID),
+    (0x20, Quality.CLOCK_ADJUSTED),
+    (0x80, Quality.POWER_FAILED),
+)
 
 
 def profile_batch(
@@ -55,10 +60,10 @@ def profile_batch(
     Returns: a batch of rows x value columns readings, each column's in the order of capture: two
         rows may bear the same time, where a clock was set back, and the first is the first.
     """
-    captured_at, row_quality = _instants(
+    captured_at, row_quality = instants(
         columns.clock, columns.rows, profile, meter, standard_time=standard_time
     )
-    row_quality = row_quality | np.int32(quality)
+    row_quality = row_quality | np.int32(quality) | _befallen(columns)
     order = slice(None, None, -1 if profile.newest_first else 1)
     scalers = {
         (c.class_id, c.obis, c.attribute_index, c.data_index): (c.scaler, c.unit)
@@ -105,7 +110,7 @@ def profile_batch(
     )
 
 
-def _instants(
+def instants(
     clock: Clock | None,
     rows: int,
     profile: ProfileKnowledge,
@@ -113,6 +118,7 @@ def _instants(
     *,
     standard_time: bool,
 ) -> tuple[Int64Array, Int32Array]:
+    """When rows were captured, µs since 1970 UTC (`NO_INSTANT_US`: nobody knows), and flags."""
     if clock is None:
         return np.full(rows, NO_INSTANT_US, np.int64), np.zeros(rows, np.int32)
     captured_at, quality = to_utc(
@@ -125,12 +131,32 @@ def _instants(
     )
     _follow_elapsed_time(captured_at, clock)
     period_s = profile.capture_period_s
-    # Daily and longer periods follow the local calendar, not a grid in UTC.
+    # The grid is that of the meter's own clock: where it is half an hour off UTC, hours are, too.
+    # Daily and longer periods follow its calendar.
     if 0 < period_s <= _HOUR_S and _HOUR_S % period_s == 0:
-        quality[captured_at % (period_s * 1_000_000) != 0] |= Quality.OFF_GRID
+        quality[clock.local_us % (period_s * 1_000_000) != 0] |= Quality.OFF_GRID
     quality[clock.inferred] |= Quality.CLOCK_INFERRED
     captured_at[~clock.known] = NO_INSTANT_US
     return captured_at, quality
+
+
+def _befallen(columns: ProfileColumns) -> Int32Array:
+    """
+    What the meter's status octet says of its intervals: clock set, clock invalid, power gone.
+
+    Source: IDIS companion standard, package 2, and DSMR P3, "AMR profile status". Statuses of more
+    than an octet have other bits.
+    """
+    quality = np.zeros(columns.rows, np.int32)
+    for column in columns.columns:
+        captured = column.capture_object
+        a, _, c, d, _, _ = captured.obis.octets
+        if (captured.class_id, a, c, d) != (1, 0, 96, 10) or column.integers is None:
+            continue
+        said = ~column.null & (column.integers >= 0) & (column.integers <= 0xFF)
+        for bit, flag in _STATUS_BITS:
+            quality[said & (column.integers & bit != 0)] |= flag
+    return quality
 
 
 def _follow_elapsed_time(captured_at: Int64Array, clock: Clock) -> None:

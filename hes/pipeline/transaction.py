@@ -17,13 +17,13 @@ import numpy as np
 
 from hes.domain.errors import LeaseLostError
 from hes.domain.readings import Int32Array, ReadingBatch, Receipt, SourceKind, ValueStore
-from hes.pipeline import logbook, progress, series, window
+from hes.pipeline import clock_marks, logbook, progress, series, window
 from hes.pipeline.committed import Committed
 from hes.pipeline.group import Group, group
 from hes.pipeline.series import Channels, Resolved, SeriesCache
 from hes.pipeline.window import Verdict, Verdicts, WindowPolicy
 from hes.storage import batches as batch_rows
-from hes.storage import channels, leases, marks, merge, quarantine, rollups
+from hes.storage import channels, clock_changes, leases, marks, merge, quarantine, rollups
 from hes.storage.batches import FinishedBatch
 from hes.storage.database import Connection
 from hes.storage.features import chunks
@@ -86,6 +86,8 @@ class Transaction:
         if unknown := needed - self.chunks:
             raise ChunksUnknownError(unknown)
 
+        since = self.now - self.policy.buffer_depth
+        accepted = clock_marks.mark(accepted, clock_changes.touching(connection, meters, since))
         resolved = series.resolve(connection, accepted, known)
         batch_ids = batch_rows.next_ids(connection, len(batches))
         merged = _merge(connection, accepted, resolved.series_id, batch_ids)

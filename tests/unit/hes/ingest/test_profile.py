@@ -56,9 +56,9 @@ def clock(moment: datetime, *, deviation: bool = True) -> Data:
     return Data(DataTag.OCTET_STRING, octets)
 
 
-def row(first: Data, value: int | None) -> Data:
+def row(first: Data, value: int | None, status: int = 0) -> Data:
     energy = NULL if value is None else Data(DataTag.DOUBLE_LONG_UNSIGNED, value)
-    return structure(first, Data(DataTag.UNSIGNED, 0), energy)
+    return structure(first, Data(DataTag.UNSIGNED, status), energy)
 
 
 def batch_of(
@@ -141,6 +141,31 @@ def test_null_clocks_follow_elapsed_time_through_the_change_of_summer_time() -> 
 def test_short_intervals_are_off_the_grid_and_say_so() -> None:
     start = datetime(2026, 7, 1, 12, 7, tzinfo=BERLIN)
     assert energy_of(batch_of(row(clock(start), 1)))[0][2] == Quality.OFF_GRID
+
+
+@pytest.mark.parametrize(
+    ("status", "flags"),
+    [
+        (0x08, 0),  # summer time
+        (0x20, Quality.CLOCK_ADJUSTED),
+        (0x80, Quality.POWER_FAILED),
+        (0xA2, Quality.CLOCK_ADJUSTED | Quality.POWER_FAILED | Quality.CLOCK_INVALID),
+    ],
+)
+def test_what_befell_the_meter_is_said_of_all_values_of_the_interval(
+    status: int, flags: int
+) -> None:
+    at = datetime(2026, 11, 20, 10, 0, tzinfo=BERLIN)
+    batch = batch_of(row(clock(at), 1), row(clock(at + timedelta(minutes=15)), 2, status))
+    assert batch.integers.quality.tolist() == [0, flags, 0, flags]
+
+
+def test_hours_of_a_zone_that_is_half_an_hour_off_are_on_its_grid() -> None:
+    hourly = attrs.evolve(PROFILE, capture_period_s=3600)
+    kolkata = datetime(2026, 11, 20, 10, 0, tzinfo=ZoneInfo("Asia/Kolkata"))
+    for minutes, flags in ((0, 0), (30, Quality.OFF_GRID)):
+        at = clock(kolkata + timedelta(minutes=minutes))
+        assert energy_of(batch_of(row(at, 1), profile=hourly))[0][2] == flags
 
 
 def test_a_row_without_any_clock_is_left_to_the_quarantine() -> None:
