@@ -35,23 +35,20 @@ _LOCK: Final = """
 SELECT meter_id FROM due_work WHERE meter_id = ANY(%s) ORDER BY meter_id FOR UPDATE
 """
 
-# When the first of a meter's items has its turn, and how urgent it is then. `rests` is what the
-# statement says of the meter's rest. Free rows that wait already keep their place.
+# When the first of a meter's items has its turn. The meter is as urgent as its most urgent item,
+# even if that has its turn later: nobody looks again when it has. Free rows that wait already keep
+# their place.
 NEXT_TURN: Final = """
 CROSS JOIN LATERAL (
-    SELECT min(item.due_at) AS due_at FROM due_item AS item
-    WHERE item.meter_id = w.meter_id AND item.expires_at > now()
+    SELECT min(item.due_at) AS due_at, coalesce(min(item.priority), 20) AS priority
+    FROM due_item AS item WHERE item.meter_id = w.meter_id AND item.expires_at > now()
 ) AS first
-CROSS JOIN LATERAL (
-    SELECT coalesce(min(item.priority), 20) AS priority FROM due_item AS item
-    WHERE item.meter_id = w.meter_id AND item.expires_at > now()
-      AND item.due_at <= greatest(first.due_at, {rests}, now())
-) AS urgent
 """
 _WAITING: Final = """
-CASE WHEN w.leased_until IS NULL AND w.priority = urgent.priority THEN w.due_at END
+CASE WHEN w.leased_until IS NULL AND w.priority = first.priority THEN w.due_at END
 """
-# Nobody calls a meter without an address; the others have their turn when they dial in.
+# Nobody calls a meter without an address; the others have their turn when they dial in. `rests` is
+# what the statement says of the meter's rest, `waiting` since when a free row waits.
 NEXT_DUE_AT: Final = """
 CASE WHEN m.state = 'in_service' AND m.address IS NOT NULL AND first.due_at IS NOT NULL
      THEN greatest(first.due_at, {rests}, least(now(), {waiting})) END
@@ -59,10 +56,10 @@ CASE WHEN m.state = 'in_service' AND m.address IS NOT NULL AND first.due_at IS N
 
 _REFRESH: Final = f"""
 WITH next AS (
-    SELECT w.meter_id, m.segment, urgent.priority,
+    SELECT w.meter_id, m.segment, first.priority,
            {NEXT_DUE_AT.format(rests="w.rests_until", waiting=_WAITING)} AS due_at
     FROM due_work AS w JOIN meter AS m USING (meter_id)
-    {NEXT_TURN.format(rests="w.rests_until")}
+    {NEXT_TURN}
     WHERE w.meter_id = ANY(%s)
 )
 UPDATE due_work AS w

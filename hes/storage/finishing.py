@@ -59,10 +59,10 @@ WITH told AS MATERIALIZED (
                 %(rests_why)s::text[], %(read_at)s::timestamptz[])
         AS told (meter_id, failures, rest, rests_why, read_at)
 ), next AS (
-    SELECT told.*, m.segment, urgent.priority,
+    SELECT told.*, m.segment, first.priority,
            {NEXT_DUE_AT.format(rests="told.rests_until", waiting="NULL")} AS due_at
     FROM told JOIN due_work AS w USING (meter_id) JOIN meter AS m USING (meter_id)
-    {NEXT_TURN.format(rests="told.rests_until")}
+    {NEXT_TURN}
 )
 UPDATE due_work AS w
 SET token = NULL, holder = NULL, leased_until = NULL, failures = next.failures,

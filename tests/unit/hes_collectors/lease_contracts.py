@@ -211,7 +211,7 @@ def one_lease_brings_all_that_is_due_on_a_meter(bench: LeaseBench) -> None:
     bench.pass_s(25)
     [lease] = bench.take()
     assert [(each.kind, each.gap, each.run_at) for each in lease.items] == [
-        (WorkKind.GAP, gap, now),
+        (WorkKind.GAP, gap, item.run_at),
         (WorkKind.PLAN, None, now - 2 * second),
         (WorkKind.PLAN, None, lease.items[2].run_at),
     ]

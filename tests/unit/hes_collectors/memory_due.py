@@ -367,11 +367,7 @@ class MemoryDue:
         work, now = self.work[meter_id], self.now()
         live = [item for item in work.items.values() if item.expires_at > now]
         first = min((item.due_at for item in live), default=None)
-        rests = work.rests_until or now
-        priority = Priority.NORMAL + 0
-        if first is not None:
-            turn = max(first, rests, now)
-            priority = min(item.priority for item in live if item.due_at <= turn)
+        priority = min((item.priority for item in live), default=int(Priority.NORMAL))
         if first is None or meter_id in self.quarantined or self.meters[meter_id].address is None:
             work.due_at, work.priority = None, priority
             return
