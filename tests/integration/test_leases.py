@@ -1,4 +1,4 @@
-"""Due work and leases in a database: the contract of both implementations, and what is SQL's own."""
+"""Due work and leases in a database: the contract of both implementations, and SQL's own."""
 
 from __future__ import annotations
 
