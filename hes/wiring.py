@@ -52,6 +52,7 @@ from hes.storage.inbound import InboundStore
 from hes.storage.knowledge import KnowledgeStore
 from hes.storage.leases import LeaseStore
 from hes.storage.replica import ReplicaFirst
+from hes.storage.segments import SegmentStore
 from hes.storage.sessions import SessionStore
 from hes.storage.stats import StatsStore
 from hes_collectors.dlms import (
@@ -283,6 +284,7 @@ def _ports(database: Database, chosen: Settings) -> Callable[[BatchSink], Ports]
                 max_unknown_octets=chosen.intake.max_unknown_octets,
             ),
             sink=sink,
+            segments=SegmentStore(database),
         )
 
     return ports
@@ -305,7 +307,6 @@ def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSetti
         max_sessions=told.max_sessions,
         worker_threads=threads,
         lease_s=told.lease_s,
-        read_every_s=told.read_every_s,
         max_counter_jump=told.max_counter_jump,
         deadlines=Deadlines(
             connect_s=told.connect_s,

@@ -33,6 +33,7 @@ from hes.storage.inbound import InboundStore
 from hes.storage.knowledge import KnowledgeStore
 from hes.storage.leases import LeaseStore
 from hes.storage.migrations import migrate
+from hes.storage.segments import SegmentStore
 from hes.storage.sessions import SessionStore
 from hes_collectors.dlms import (
     CollectorMetrics,
@@ -76,6 +77,7 @@ def ports_on(database: Database, keys: KeyService, sink: DirectBus) -> Ports:
         inbound=InboundStore(database),
         clocks=ClockStore(database),
         sink=sink,
+        segments=SegmentStore(database),
     )
 
 
@@ -94,7 +96,6 @@ def collector(ports: Ports, **changes: Any) -> Context:
         "first_read_days": 1,
         "poll_interval_s": 0.05,
         "storage_retry_s": 0.5,
-        "read_every_s": 1.0,
     }
     settings = CollectorSettings(**(defaults | changes))
     return make_context(settings, ports, CollectorMetrics(CollectorRegistry()))

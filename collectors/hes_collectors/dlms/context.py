@@ -27,6 +27,8 @@ from hes.domain.ports import (
     KeyPort,
     KnowledgePort,
     LeasePort,
+    PresencePort,
+    SegmentPort,
     SessionPort,
 )
 from hes_collectors.dlms import addresses
@@ -52,6 +54,8 @@ class Ports:
     inbound: InboundPort
     clocks: ClockPort
     sink: BatchSink
+    segments: SegmentPort
+    presence: PresencePort | None = None
 
 
 class Threads(Protocol):

@@ -24,6 +24,23 @@ class CollectorMetrics:
         self.sessions_running = Gauge(
             "hes_dlms_sessions_running", "Outbound sessions now.", registry=registry
         )
+        self.items = Counter(
+            "hes_dlms_due_items_total",
+            "Due items that sessions had something to say of, by how they ended; again: not yet.",
+            ("state",),
+            registry=registry,
+        )
+        self.put_off = Counter(
+            "hes_dlms_leases_put_off_total",
+            "Meters that were due and are asked later, by what held them back.",
+            ("reason",),
+            registry=registry,
+        )
+        self.breakers_open = Gauge(
+            "hes_dlms_breakers_open",
+            "Segments that are left alone because hardly anybody answers there.",
+            registry=registry,
+        )
         self.readings = Counter(
             "hes_dlms_readings_total",
             "Readings by what their receipt said.",
@@ -43,6 +60,11 @@ class CollectorMetrics:
             "hes_dlms_inbound_datagrams_total",
             "Datagrams by whether they were held until they are stored, or dropped.",
             ("result",),
+            registry=registry,
+        )
+        self.dialled_lines = Gauge(
+            "hes_dlms_dialled_lines",
+            "Meters with a connection that they have dialled.",
             registry=registry,
         )
         self.inbound_frames = Counter(

@@ -13,11 +13,13 @@ import trio
 
 from hes_collectors.dlms.context import Context, Ports, WorkerThreads
 from hes_collectors.dlms.datagrams import run_datagrams
+from hes_collectors.dlms.dialled import Dialled
 from hes_collectors.dlms.gate import StorageGate
 from hes_collectors.dlms.inbound import run_inbound
 from hes_collectors.dlms.metrics import CollectorMetrics
 from hes_collectors.dlms.outbound import run_outbound
 from hes_collectors.dlms.settings import CollectorSettings
+from hes_collectors.dlms.settler import settling
 from hes_protocol.models import Model, PushLayout
 
 _log = structlog.get_logger(__name__)
@@ -69,10 +71,12 @@ async def run(
     Args: context: see `make_context`. task_status: is told the addresses that are listened on.
     Raises: OSError: the listening address cannot be bound.
     """
-    async with trio.open_nursery() as nursery:
-        listening = await nursery.start(run_inbound, context)
+    async with settling(context) as settler, trio.open_nursery() as nursery:
+        dialled = Dialled(context, settler)
+        nursery.start_soon(dialled.run)
+        listening = await nursery.start(run_inbound, context, dialled)
         if context.settings.listen_udp:
             host, port = await nursery.start(run_datagrams, context)
             _log.info("datagrams_listening", host=host, port=port)
-        nursery.start_soon(run_outbound, context)
+        nursery.start_soon(run_outbound, context, settler)
         task_status.started(listening)

@@ -26,7 +26,6 @@ from hes.domain.errors import StorageUnavailableError
 from hes.domain.meters import Mechanism, MeterKnowledge
 from hes.domain.ports import Lease, SecurityFinding, SessionPhase, SessionReport
 from hes.domain.readings import VerifiedCounter
-from hes.domain.work import DueItem, WorkKind
 from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
 from hes_collectors.dlms.bootstrap import ask_counter
 from hes_collectors.dlms.briefing import Brief, brief
@@ -70,8 +69,9 @@ class SessionResult:
     """
     How a session ended and what is to be done about it.
 
-    `served` are the steps to which the meter has answered, `broke` is the one at which the session
-    ended, None: before, between or after the steps. `read` tells that all that was due is
+    `planned` are the steps that were to be done, None: it did not come that far. `served` are those
+    to which the meter has answered, `broke` is the one at which the session ended, None: before,
+    between or after the steps. `read` tells that all that was due is
     committed, even if the meter then did not answer the release; `backlog` that more is waiting
     than one session may take; without any, `read_at` is when the reading began. `counter` is the
     meter's last verified one. `findings` are for who looks after security, `detail` explains a
@@ -86,6 +86,7 @@ class SessionResult:
     detail: str = ""
     pushes: SessionPushes | None = None
     read_at: datetime | None = None
+    planned: tuple[Step, ...] | None = None
     served: tuple[tuple[Step, StepOutcome], ...] = ()
     broke: Step | None = None
     counter: VerifiedCounter | None = None
@@ -132,6 +133,7 @@ class Session:
         self._drift_s: float | None = None
         self._read = False
         self._hinted = False
+        self._planned: tuple[Step, ...] | None = None
         self._served: list[tuple[Step, StepOutcome]] = []
         self._at: Step | None = None
         self._findings: list[SecurityFinding] = []
@@ -166,6 +168,7 @@ class Session:
             stored=self._progress.stored,
             detail=detail,
             pushes=self._pushes,
+            planned=self._planned,
             served=tuple(self._served),
             broke=self._at,
             findings=tuple(self._findings),
@@ -242,7 +245,6 @@ class Session:
         return True
 
     def _finding(self, code: str, detail: str) -> None:
-        self._context.metrics.security_events.labels(code).inc()
         self._findings.append(SecurityFinding(code, detail, self._lease.meter.address))
 
     async def _talk(
@@ -368,9 +370,8 @@ class Session:
         )
         if knowledge is None:
             await talk.explore()
-        # Until all leases come with items: what is not said is everything.
-        items = self._lease.items or (_everything(self._began_at),)
-        for step in steps(items, talk.knowledge):
+        self._planned = steps(self._lease.items, talk.knowledge)
+        for step in self._planned:
             self._at = step
             runner = RUNNERS.get(step.kind)
             self._served.append((step, UNSUPPORTED if runner is None else await runner(talk, step)))
@@ -382,7 +383,3 @@ class Session:
         refusals = [outcome.refused for _, outcome in self._served if outcome.refused]
         if refusals:
             raise MeterRefusedError(refusals[0])
-
-
-def _everything(now: datetime) -> DueItem:
-    return DueItem(0, WorkKind.FIRST, now, now, now, now)

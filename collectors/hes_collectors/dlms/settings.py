@@ -13,7 +13,10 @@ from typing import Final
 import attrs
 
 from hes.domain.reach import PortRange, Reach
+from hes_collectors.dlms.breaker import BreakerRules
+from hes_collectors.dlms.budget import BudgetRules
 from hes_collectors.dlms.clock_steps import ClockRules
+from hes_collectors.dlms.throttle import ThrottleRules
 from hes_collectors.dlms.tls import TlsFiles
 
 SYSTEM_TITLE_OCTETS: Final = 8
@@ -58,7 +61,6 @@ class Backoff:
     item_tries: int = 3
     storage_s: float = 5.0
     hopeless_s: float = 86_400.0
-    security_s: float = 86_400.0
 
 
 @attrs.frozen
@@ -122,9 +124,13 @@ class CollectorSettings:
     worker_threads: int = 8
     lease_s: float = 180.0
     poll_interval_s: float = 1.0
-    read_every_s: float = 60.0
     deadlines: Deadlines = Deadlines()
     backoff: Backoff = Backoff()
+    retries: BudgetRules = attrs.field(factory=BudgetRules)
+    breaker: BreakerRules = attrs.field(factory=BreakerRules)
+    connections_per_s: float | None = None
+    sessions_per_segment: int | None = None
+    urgent_share: float = 0.1
     inbound: InboundLimits = InboundLimits()
     clock: ClockRules = attrs.field(factory=ClockRules)
     max_receive_pdu_size: int = 65535
@@ -140,6 +146,13 @@ class CollectorSettings:
     def reach(self) -> Reach:
         """Where meters are."""
         return Reach(self.allowed_networks, self.allowed_ports, self.own_ports)
+
+    @property
+    def throttle(self) -> ThrottleRules:
+        """How many sessions at once, and how fast they begin."""
+        return ThrottleRules(
+            self.max_sessions, self.connections_per_s, self.sessions_per_segment, self.urgent_share
+        )
 
     def __attrs_post_init__(self) -> None:
         # A lease that ends before its session can would let a second collector in.

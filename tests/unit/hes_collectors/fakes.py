@@ -32,11 +32,14 @@ from hes.domain.ports import (
     Finished,
     Lease,
     Limits,
+    Segment,
     Sender,
     SessionReport,
 )
 from hes.domain.readings import (
     ChannelKey,
+    LogEntry,
+    LogGap,
     ReadingBatch,
     Receipt,
     SourceKind,
@@ -122,11 +125,14 @@ class FakeStorage:
     revisions: list[tuple[ChannelKey, datetime, StoredValue]] = attrs.field(factory=list)
     marks: dict[tuple[UUID, Obis], datetime] = attrs.field(factory=dict)
     receipts: dict[UUID, Receipt] = attrs.field(factory=dict)
+    lines: dict[tuple[Obis, datetime, int, int], LogEntry] = attrs.field(factory=dict)
+    log_gaps: list[LogGap] = attrs.field(factory=list)
     calls: Counter[str] = attrs.field(factory=Counter)
     trouble: dict[str, list[Exception]] = attrs.field(factory=dict)
     done: list[str] = attrs.field(factory=list)
     clock_changes: list[ClockChanged] = attrs.field(factory=list)
     clock_orders: set[UUID] = attrs.field(factory=set)
+    segments: list[Segment] = attrs.field(factory=list)
     due: MemoryDue = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -154,6 +160,7 @@ class FakeStorage:
             inbound=FakeInbound(self),
             clocks=FakeClocks(self),
             sink=FakeSink(self),
+            segments=FakeSegments(self),
         )
 
     def enter(self, method: str) -> None:
@@ -237,6 +244,20 @@ class FakeLeases:
 
 
 @attrs.frozen
+class FakeSegments:
+    """`SegmentPort`."""
+
+    storage: FakeStorage
+
+    def segments(self) -> Sequence[Segment]:
+        self.storage.enter("segments")
+        return self.storage.segments
+
+    def collectors(self) -> int:
+        return 1
+
+
+@attrs.frozen
 class FakeSessions:
     """`SessionPort`."""
 
@@ -291,8 +312,8 @@ class FakeCounters:
             kept = self.storage.secrets.get(meter_id, Secrets()).key_fingerprint
             if fingerprint not in (None, kept):
                 continue
-            counted = None if fingerprint is None else self.storage.own_counters.get(meter_id)
-            own, block = counted or None, None
+            own = None if fingerprint is None else self.storage.own_counters.get(meter_id)
+            block = None
             if size and own is not None:
                 with suppress(PermanentError):
                     block = self._next(meter_id, size, None)
@@ -493,6 +514,7 @@ class FakeSink:
                 mark = (key.meter_id, key.source)
                 reached = min(at, batch.provenance.asked_until or at)
                 storage.marks[mark] = max(reached, storage.marks.get(mark, reached))
+        counts["stored"] += self._take_lines(batch)
         receipt = Receipt(
             len(storage.receipts) + 1,
             counts["stored"],
@@ -502,6 +524,21 @@ class FakeSink:
         )
         storage.receipts[batch.batch_key] = receipt
         return receipt
+
+    def _take_lines(self, batch: ReadingBatch) -> int:
+        """Store lines of logs, equal ones of an instant by their order; returns the new ones."""
+        storage = self.storage
+        before = len(storage.lines)
+        told: Counter[tuple[Obis, datetime, int]] = Counter()
+        for line in batch.events:
+            key = (line.source, line.occurred_at, line.code)
+            storage.lines.setdefault((*key, told[key]), line)
+            told[key] += 1
+            mark = (line.meter_id, line.source)
+            reached = min(line.occurred_at, batch.provenance.asked_until or line.occurred_at)
+            storage.marks[mark] = max(reached, storage.marks.get(mark, reached))
+        storage.log_gaps += batch.log_gaps
+        return len(storage.lines) - before
 
     def stored(self, batch_key: UUID) -> bool:
         self.storage.enter("stored")

@@ -47,6 +47,7 @@ def storage_with(meter: SimulatedMeter, own_counter: int | None = None) -> FakeS
 async def session(
     storage: FakeStorage, meter: SimulatedMeter, quirks: Quirks = STANDARD, **changes: Any
 ) -> SessionResult:
+    storage.due.put_in_service([meter.meter_id])
     [lease] = storage.ports().leases.take(holder="test", limit=1, lease_s=180)
     lease = attrs.evolve(lease, meter=attrs.evolve(lease.meter, model="m"))
     async with network(meter) as reached:

@@ -17,8 +17,11 @@ from trio.testing import MockClock
 
 from hes.domain.meters import Secrets
 from hes.domain.ports import SessionOutcome, SessionPhase
+from hes.domain.work import Read, ReadKind, WorkKind
+from hes.storage.due_items import NewItem
 from hes_collectors.dlms import Context
 from hes_collectors.dlms.outbound import run_outbound
+from hes_collectors.dlms.settler import settling
 from hes_protocol.server import GetRequested
 from hes_protocol.xdlms import DataNotification
 from tests.unit.hes_collectors.fakes import FakeStorage
@@ -39,14 +42,38 @@ def fleet(count: int) -> tuple[FakeStorage, list[SimulatedMeter]]:
 
 @asynccontextmanager
 async def collecting(
-    storage: FakeStorage, meters: list[SimulatedMeter], **changes: Any
+    storage: FakeStorage, meters: list[SimulatedMeter], every_s: float = 60, **changes: Any
 ) -> AsyncIterator[Context]:
-    """The loop at work until the block ends."""
-    async with network(*meters) as reached, trio.open_nursery() as nursery:
+    """The loop at work, under a plan that reads all profiles, until the block ends."""
+    async with network(*meters) as reached:
         surroundings = context(storage, reached.connect, **changes)
-        nursery.start_soon(run_outbound, surroundings)
-        yield surroundings
-        nursery.cancel_scope.cancel()
+        async with settling(surroundings) as settler, trio.open_nursery() as nursery:
+            nursery.start_soon(plan, storage, every_s)
+            nursery.start_soon(run_outbound, surroundings, settler)
+            yield surroundings
+            nursery.cancel_scope.cancel()
+
+
+async def plan(storage: FakeStorage, every_s: float) -> None:
+    """Make due items of all meters, every now and then."""
+    storage.due.reads[1] = (Read(ReadKind.PROFILE),)
+    while True:
+        now, soon = wall_clock(), timedelta(seconds=every_s)
+        storage.due.add(
+            [
+                NewItem(
+                    meter_id,
+                    WorkKind.PLAN,
+                    now,
+                    now,
+                    now + soon,
+                    now + timedelta(days=1),
+                    plan_id=1,
+                )
+                for meter_id in storage.meters
+            ]
+        )
+        await trio.sleep(every_s)
 
 
 def complete(storage: FakeStorage, meters: list[SimulatedMeter]) -> bool:
@@ -68,7 +95,7 @@ def complete(storage: FakeStorage, meters: list[SimulatedMeter]) -> bool:
 async def test_every_meter_is_read_each_minute(autojump_clock: MockClock) -> None:
     storage, meters = fleet(3)
     async with collecting(storage, meters):
-        await trio.sleep(600)
+        await trio.sleep(595)
     assert complete(storage, meters)
     for meter in meters:
         assert 9 <= meter.connections <= 11
@@ -77,13 +104,13 @@ async def test_every_meter_is_read_each_minute(autojump_clock: MockClock) -> Non
     assert storage.calls["save"] == 3  # learnt once
 
 
-async def test_a_lease_is_given_back_only_after_the_receipt(autojump_clock: MockClock) -> None:
+async def test_a_lease_is_ended_only_after_the_receipt(autojump_clock: MockClock) -> None:
     storage, meters = fleet(1)
     async with collecting(storage, meters):
         await trio.sleep(30)
-    order = [step for step in storage.done if step in ("publish", "record", "give_back")]
-    assert order[-2:] == ["record", "give_back"]
-    assert "publish" in order[:-2]
+    order = [step for step in storage.done if step in ("publish", "finish")]
+    assert order[-1] == "finish"
+    assert "publish" in order
     assert storage.work[meters[0].meter_id].token is None
 
 
@@ -94,7 +121,7 @@ async def test_no_more_sessions_than_allowed_and_nobody_is_forgotten(
     for meter in meters:
         meter.fault.pause_s = 0.5
     seen = set()
-    async with collecting(storage, meters, max_sessions=3, read_every_s=1e6) as surroundings:
+    async with collecting(storage, meters, max_sessions=3, every_s=1e6) as surroundings:
         for _ in range(3000):
             await trio.sleep(0.1)
             seen.add(surroundings.metrics.sessions_running._value.get())
@@ -122,8 +149,12 @@ async def test_faults_of_some_meters_do_not_touch_the_others(autojump_clock: Moc
             return await reached.connect(host, port, settings)
 
         with capture_logs() as captured:
-            nursery.start_soon(run_outbound, context(storage, connect))
-            await trio.sleep(300)
+            surroundings = context(storage, connect)
+            async with settling(surroundings) as settler, trio.open_nursery() as collector:
+                collector.start_soon(plan, storage, 60)
+                collector.start_soon(run_outbound, surroundings, settler)
+                await trio.sleep(300)
+                collector.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
 
     assert complete(storage, [healthy])
@@ -144,13 +175,16 @@ async def test_faults_of_some_meters_do_not_touch_the_others(autojump_clock: Moc
     events = {event.meter_id for event in storage.events}
     assert events == {foreign.meter_id}
     # A wrong key is tried twice (and the public client asked whether the counter was to blame),
-    # then the meter is left alone for a long while.
+    # then the meter is left alone until an operator has looked.
     assert foreign.connections == 2 * 2
     finished = [line for line in captured if line["event"] == "meter_session_finished"]
     assert len(finished) == len(storage.reports)
 
 
-async def test_a_wrong_key_is_tried_once_more_and_then_rests(autojump_clock: MockClock) -> None:
+async def test_a_wrong_key_is_tried_once_more_and_then_quarantined(
+    autojump_clock: MockClock,
+) -> None:
+    """Row 19 of the catalogue of faults: the meter is not locked out."""
     storage, [meter] = fleet(1)
     storage.secrets[meter.meter_id] = Secrets(ek=bytes(16), ak=bytes(16))
     with capture_logs() as captured:
@@ -158,11 +192,14 @@ async def test_a_wrong_key_is_tried_once_more_and_then_rests(autojump_clock: Moc
             await trio.sleep(20 * 3600)
             # After each refusal the public client is asked whether the counter was to blame.
             assert meter.connections == 2 * 2
-            await trio.sleep(12 * 3600)
-            assert meter.connections == 3 * 2
+            assert storage.due.quarantined == {meter.meter_id: "association-authentication-failure"}
+            # An operator has set the key right.
+            storage.secrets[meter.meter_id] = meter.secrets()
+            storage.due.put_in_service([meter.meter_id])
+            await trio.sleep(60)
+            assert complete(storage, [meter])
     finished = [line for line in captured if line["event"] == "meter_session_finished"]
-    assert [line["rests"] for line in finished] == [False, True, True]
-    assert finished[-1]["due_at"] > finished[0]["due_at"]
+    assert [line["quarantine"] is not None for line in finished[:3]] == [False, True, False]
 
 
 async def test_failures_are_tried_again_later_and_later(autojump_clock: MockClock) -> None:
@@ -170,13 +207,13 @@ async def test_failures_are_tried_again_later_and_later(autojump_clock: MockCloc
     meter.refuses = True
     async with collecting(storage, [meter]):
         await trio.sleep(3600)
-        assert storage.work[meter.meter_id].attempts >= 5
+        assert storage.work[meter.meter_id].failures >= 5
         reports = len(storage.reports)
         assert 6 <= reports <= 60
         meter.refuses = False
         await trio.sleep(1000)
     assert complete(storage, [meter])
-    assert storage.work[meter.meter_id].attempts == 0
+    assert storage.work[meter.meter_id].failures == 0
 
 
 async def test_one_line_per_session_with_its_ids_and_no_secrets(
@@ -184,7 +221,7 @@ async def test_one_line_per_session_with_its_ids_and_no_secrets(
 ) -> None:
     storage, [meter] = fleet(1)
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as captured:
-        async with collecting(storage, [meter], read_every_s=1e6):
+        async with collecting(storage, [meter], every_s=1e6):
             await trio.sleep(30)
     [line] = [line for line in captured if line["event"] == "meter_session_finished"]
     [report] = storage.reports
@@ -238,7 +275,7 @@ async def test_storage_away_in_the_middle_of_sessions_loses_nothing(
         await trio.sleep(120)
         assert surroundings.gate.is_open
         assert complete(storage, meters)
-    assert all(work.attempts == 0 for work in storage.work.values())
+    assert all(work.failures == 0 for work in storage.work.values())
     kept = [report for report in storage.reports if report.outcome is SessionOutcome.STORAGE]
     assert kept, "reports of sessions that storage broke are kept once it is back"
 
@@ -323,7 +360,7 @@ async def test_cancellation_releases_meters_and_gives_leases_back(
     for meter in meters:
         assert meter.released
         work = storage.work[meter.meter_id]
-        assert (work.token, work.attempts) == (None, 0)
+        assert (work.token, work.failures) == (None, 0)
 
 
 async def test_cancellation_does_not_wait_for_silent_meters_or_storage(

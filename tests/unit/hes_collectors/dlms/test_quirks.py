@@ -50,6 +50,7 @@ async def session(
     storage: FakeStorage, meter: SimulatedMeter, quirks: Quirks, **changes: Any
 ) -> SessionResult:
     """One session of a collector that knows `quirks` of the meter's model."""
+    storage.due.put_in_service([meter.meter_id])
     [lease] = storage.ports().leases.take(holder="test", limit=1, lease_s=180)
     async with network(meter) as reached:
         surroundings = attrs.evolve(

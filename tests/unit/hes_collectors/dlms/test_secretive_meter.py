@@ -89,5 +89,5 @@ async def test_its_model_tells_what_it_refuses(autojump_clock: MockClock) -> Non
 async def test_without_a_model_there_is_nothing_to_read(autojump_clock: MockClock) -> None:
     asked, storage = meter(), FakeStorage(wall_clock)
     result = await session(storage, asked, None)
-    assert result.report.outcome is not SessionOutcome.OK
+    assert result.report.outcome is SessionOutcome.OK
     assert not storage.values
