@@ -8,6 +8,7 @@ the first one's deadlines count. A profile that no plan reads is a gift: what co
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import attrs
@@ -21,11 +22,12 @@ _DAY_S: Final = 86_400
 
 @attrs.frozen
 class SelectingPlan:
-    """A plan that selects a meter; its runs are counted in `zone`."""
+    """A plan that selects a meter: its runs are counted in `zone`, the first is after `since`."""
 
     plan_id: int
     zone: str
     reads: tuple[Read, ...]
+    since: datetime
 
 
 def expected(
@@ -43,7 +45,11 @@ def expected(
             continue  # no grid: months, event logs
         plan = next((plan for plan in plans if _reads(plan, profile)), None)
         if plan is not None:
-            found.append(Wanted(profile.source, period_s, profile.reach_s, plan.plan_id, plan.zone))
+            found.append(
+                Wanted(
+                    profile.source, period_s, profile.reach_s, plan.plan_id, plan.zone, plan.since
+                )
+            )
     return tuple(found)
 
 

@@ -7,11 +7,10 @@ its deadline. `find_gaps`: what of that is asked for again, and what is given up
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from hes.domain.work import Priority, Read, WorkKind
+from hes.domain.work import Priority, WorkKind
 from hes.plans import gaps
 from hes.plans.expecting import SelectingPlan, expected
 from hes.plans.gaps import GapRules
@@ -24,21 +23,18 @@ METERS_A_LOOK: Final = 2_000
 _AFTER_FAILURE: Final = timedelta(hours=1)
 
 
-def sync_expectations(
-    connection: Connection, now: datetime, members: str, reads: Mapping[int, tuple[Read, ...]]
-) -> int:
+def sync_expectations(connection: Connection, now: datetime) -> int:
     """
     Bring what is expected in step with what selects meters, what is known of them, their lives.
 
-    Args: members: a query for (plan_id, meter_id, zone) of all members of plans that are enabled.
-        reads: what these plans read.
     Returns: how many meters were looked at; as many as a look takes: call it again at once.
     """
-    meters = expectations.changed(connection, members, limit=METERS_A_LOOK)
+    meters = expectations.changed(connection, limit=METERS_A_LOOK)
+    plans = expectations.plans(connection) if meters else {}
     wanted = {
         meter.meter_id: expected(
             meter.profiles,
-            [SelectingPlan(plan_id, zone, reads[plan_id]) for plan_id, zone in meter.plans],
+            [SelectingPlan(plan_id, zone, *plans[plan_id]) for plan_id, zone in meter.plans],
         )
         for meter in meters
     }

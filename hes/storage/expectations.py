@@ -15,20 +15,19 @@ from uuid import UUID
 
 import attrs
 
+from hes.domain.work import Read
 from hes.storage.database import Connection
+from hes.storage.plans import MEMBERS
+from hes.storage.reads import from_document
 from hes_protocol.cosem import Obis
 
-# `members`: plan_id, meter_id, zone of all members of all plans that are enabled.
-_CHANGED: Final = """
+_CHANGED: Final = f"""
 WITH selected AS (
     SELECT member.meter_id, array_agg(member.plan_id ORDER BY plan.priority, plan.plan_id) AS plans,
            array_agg(member.zone ORDER BY plan.priority, plan.plan_id) AS zones,
            string_agg(member.plan_id || '/' || plan.revision || '/' || member.zone, ' '
                       ORDER BY plan.priority, plan.plan_id) AS basis
-    FROM ({members}) AS member (plan_id, meter_id, zone)
-    JOIN plan ON plan.plan_id = member.plan_id
-    JOIN meter AS m ON m.meter_id = member.meter_id
-    WHERE m.state = 'in_service'
+    FROM ({MEMBERS}) AS member JOIN plan USING (plan_id)
     GROUP BY member.meter_id
 ), wanted AS (
     SELECT selected.*, basis || ' ' || k.learnt_at AS now_basis, k.knowledge
@@ -39,7 +38,7 @@ SELECT coalesce(wanted.meter_id, known.meter_id), coalesce(now_basis, ''),
 FROM wanted FULL JOIN expectation_basis AS known ON known.meter_id = wanted.meter_id
 WHERE coalesce(now_basis, '') IS DISTINCT FROM known.basis
 ORDER BY 1 LIMIT %s
-"""
+"""  # noqa: S608 - constants only
 
 # From when on: since the meter is in service here, and not before its last expectation ended.
 _SINCE: Final = """
@@ -117,22 +116,19 @@ class Changed:
 
 @attrs.frozen
 class Wanted:
-    """What is expected of a profile from now on."""
+    """What is expected of a profile from now on, but not of a time before `since`."""
 
     source: Obis
     capture_period_s: int
     reach_s: int | None
     plan_id: int
     zone: str
+    since: datetime
 
 
-def changed(connection: Connection, members: str, *, limit: int) -> Sequence[Changed]:
-    """
-    Meters of which perhaps something else is expected than before.
-
-    Args: members: a query for (plan_id, meter_id, zone) of all members of plans that are enabled.
-    """
-    rows = connection.execute(_CHANGED.format(members=members), (limit,))
+def changed(connection: Connection, *, limit: int) -> Sequence[Changed]:
+    """Meters of which perhaps something else is expected than before."""
+    rows = connection.execute(_CHANGED, (limit,))
     return [
         Changed(
             meter_id,
@@ -142,6 +138,12 @@ def changed(connection: Connection, members: str, *, limit: int) -> Sequence[Cha
         )
         for meter_id, basis, plans, zones, profiles in rows
     ]
+
+
+def plans(connection: Connection) -> Mapping[int, tuple[tuple[Read, ...], datetime]]:
+    """What each plan reads, and since when it does."""
+    rows = connection.execute("SELECT plan_id, reads, since FROM plan")
+    return {plan_id: (from_document(reads), since) for plan_id, reads, since in rows}
 
 
 def keep(
@@ -165,7 +167,7 @@ def keep(
         "reach_s": [one.reach_s for _, one in rows],
         "plan_id": [one.plan_id for _, one in rows],
         "zone": [one.zone for _, one in rows],
-        "since": [since[meter_id] for meter_id, _ in rows],
+        "since": [max(since[meter_id], one.since) for meter_id, one in rows],
     }
     connection.execute(_CLOSE, told)
     if rows:
