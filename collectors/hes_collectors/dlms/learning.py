@@ -28,7 +28,7 @@ from hes.domain.meters import (
 )
 from hes_collectors.dlms.asking import Asker
 from hes_collectors.dlms.exchange import Exchange
-from hes_collectors.dlms.ranges import is_time
+from hes_collectors.dlms.ranges import has_time
 from hes_protocol.axdr.data import STRING_TAGS, Data, DataTag
 from hes_protocol.client import Get, GetCompleted
 from hes_protocol.cosem import Obis
@@ -135,7 +135,7 @@ class _Explorer:
         columns = {
             name: found
             for name in periods_s
-            if any(map(is_time, found := self._columns(name, answers[_buffer(name, 3)])))
+            if has_time(found := self._columns(name, answers[_buffer(name, 3)]))
         }
         scales = await self._scales([column for found in columns.values() for column in found])
         return tuple(

@@ -9,29 +9,32 @@ a refusal is kept with its profile, so that it is asked rightly the next time.
 
 from __future__ import annotations
 
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
 from typing import Final
 
 import attrs
 
+from hes.domain.kinds import profile_kind
 from hes.domain.meters import ProfileAccess, ProfileKnowledge
-from hes.domain.ports import SessionPhase
+from hes.domain.work import ReadKind
+from hes_collectors.dlms.buffers import Buffer, Keep
 from hes_collectors.dlms.entries import EntryPieces, EntrySearch, RowTime, entry_selection
 from hes_collectors.dlms.exchange import AnswerTooLongError
 from hes_collectors.dlms.learning import read
 from hes_collectors.dlms.ranges import Pieces, first_mark, selection
-from hes_collectors.dlms.reading import row_times
 from hes_collectors.dlms.talk import Talk
 from hes_collectors.dlms.unread import Unread, unread
 from hes_collectors.dlms.work import Step, StepOutcome
-from hes_protocol.client import Get, GetCompleted, Selection
 from hes_protocol.cosem import Obis
-from hes_protocol.cosem.objects import Attribute
-from hes_protocol.errors import RemoteProtocolError, SecurityError
+from hes_protocol.cosem.objects import EntrySelection
 from hes_protocol.quirks import Deviation, Quirks, SelectionBy
 from hes_protocol.xdlms.results import DataAccessResult
 
+_SECOND: Final = timedelta(seconds=1)
+_DAY: Final = timedelta(days=1)
+# What a meter noted before it was commissioned is stored only this far back: `WindowPolicy`, with
+# a day for its clock.
+_DAYS_BEFORE_COMMISSIONING: Final = 59
 _CLASS_PROFILE: Final = 7
 # A piece that was grown over an empty stretch is broken off above this, at the end of a block.
 _GROWN_PIECE_OCTETS: Final = 16_384
@@ -39,17 +42,6 @@ _GROWN_PIECE_OCTETS: Final = 16_384
 _REFUSED: Final = frozenset(
     {DataAccessResult.SCOPE_OF_ACCESS_VIOLATED, DataAccessResult.TYPE_UNMATCHED}
 )
-
-
-@attrs.frozen
-class _Arrived:
-    """A buffer, how it came, and up to when it was asked for."""
-
-    octets: bytes = attrs.field(repr=False)
-    evidence: bytes = attrs.field(repr=False)
-    received_at: datetime
-    asked_until: datetime
-    fresh: tuple[bool, ...] | None = None
 
 
 def ways(quirks: Quirks, access: ProfileAccess | None) -> tuple[ProfileAccess, ...]:
@@ -79,254 +71,174 @@ async def read_profile(talk: Talk, step: Step) -> StepOutcome:
 
     Raises: as `Exchange.ask`, and what storage raises.
     """
-    known = next((one for one in talk.knowledge.profiles if one.obis == step.source), None)
-    if known is None:
+    profile = known(talk, step)
+    if profile is None:
         return StepOutcome(refused="profile-unknown")
-    mark = dict(talk.lease.marks).get(known.obis)
-    refused = await ProfileReader(talk).read(known, unread(mark, talk.lease.read_at, talk.clock))
-    return StepOutcome(refused, complete=not talk.progress.backlog)
+    mark = dict(talk.lease.marks).get(profile.obis)
+    new = unread(mark, talk.lease.read_at, talk.clock)
+    return await ProfileReader(talk, profile, talk.answers.store).read(new)
+
+
+async def read_gap(talk: Talk, step: Step) -> StepOutcome:
+    """
+    Read intervals of a profile once more; complete: the meter has answered the gap whole.
+
+    Raises: as `Exchange.ask`, and what storage raises.
+    """
+    profile, gap = known(talk, step), step.gap
+    if profile is None or gap is None:
+        return StepOutcome(refused="profile-unknown")
+    reader = ProfileReader(talk, profile, talk.answers.store)
+    return await reader.read(Unread(gap.start - _SECOND), gap.end - _SECOND)
+
+
+def known(talk: Talk, step: Step) -> ProfileKnowledge | None:
+    """What is known of the profile that a step is about."""
+    return next((one for one in talk.knowledge.profiles if one.obis == step.source), None)
 
 
 class ProfileReader:
-    """The profiles of one meter, in one session."""
+    """
+    One profile of one meter, in one session.
 
-    def __init__(self, talk: Talk) -> None:
+    Args: talk: with whom. profile: as it was learnt. keep: where its rows go.
+    """
+
+    def __init__(self, talk: Talk, profile: ProfileKnowledge, keep: Keep) -> None:
         self._talk = talk
+        self._buffer = Buffer(talk, profile, keep)
+        self._is_log = profile_kind(profile.obis, profile.capture_period_s) is ReadKind.EVENTS
 
-    async def read(self, profile: ProfileKnowledge, new: Unread) -> str | None:
+    async def read(self, new: Unread, until: datetime | None = None) -> StepOutcome:
         """
-        Read what is not committed of a profile.
+        Read what is not committed, up to `until` (included), None: up to now.
 
-        Returns: the meter's refusal as a cause code. Raises: as `Exchange.ask`, and what storage
-            raises.
+        Raises: as `Exchange.ask`, and what storage raises.
         """
-        result = DataAccessResult.SUCCESS
-        possible = ways(self._talk.quirks, profile.access)
+        result, complete = DataAccessResult.SUCCESS, True
+        possible = ways(self._talk.quirks, self._buffer.profile.access)
         for way in possible:
             if way is ProfileAccess.ENTRY:
-                result = await self._by_entry(profile, new)
+                result, complete = await self._by_entry(new, until)
             else:
                 deviation = way is ProfileAccess.RANGE
-                result = await self._by_range(profile, new, deviation=deviation)
+                result, complete = await self._by_range(new, until, deviation=deviation)
             if result in _REFUSED:
                 continue
             if result is DataAccessResult.SUCCESS and way is not possible[0]:
-                await self._remember(profile.obis, way)
+                await self._remember(self._buffer.profile.obis, way)
             break
-        return None if result is DataAccessResult.SUCCESS else _cause(result)
+        refused = None if result is DataAccessResult.SUCCESS else cause(result)
+        return StepOutcome(refused, complete=complete)
 
     async def _remember(self, obis: Obis, access: ProfileAccess) -> None:
-        known = self._talk.knowledge
+        knowledge = self._talk.knowledge
         profiles = tuple(
             attrs.evolve(profile, access=access) if profile.obis == obis else profile
-            for profile in known.profiles
+            for profile in knowledge.profiles
         )
-        await self._talk.keep(attrs.evolve(known, profiles=profiles))
+        await self._talk.keep(attrs.evolve(knowledge, profiles=profiles))
+
+    def _first_days(self, now: datetime) -> float:
+        """How far back a profile is read of which nothing is committed yet."""
+        if self._buffer.profile.capture_period_s:
+            return self._talk.context.settings.first_read_days
+        # Few rows, each worth having: all that storage takes.
+        return (now - self._talk.meter.commissioned_at) / _DAY + _DAYS_BEFORE_COMMISSIONING
 
     # --- by range ---------------------------------------------------------------------------
 
     async def _by_range(
-        self,
-        profile: ProfileKnowledge,
-        new: Unread,
-        *,
-        deviation: bool,
-    ) -> DataAccessResult:
-        spans = [(new.mark, self._talk.context.now())]
+        self, new: Unread, until: datetime | None, *, deviation: bool
+    ) -> tuple[DataAccessResult, bool]:
+        settings, now = self._talk.context.settings, self._talk.context.now()
+        spans = [(new.mark, until or now)]
         if new.again is not None:
             spans.insert(0, new.again)
-        result = DataAccessResult.SUCCESS
-        for since, until in spans:
+        for since, to in spans:
             pieces = Pieces(
                 since,
-                until,
-                profile.capture_period_s,
-                rows=self._talk.context.settings.rows_per_request,
-                first_days=self._talk.context.settings.first_read_days,
+                to,
+                self._buffer.profile.capture_period_s,
+                rows=settings.rows_per_request,
+                first_days=self._first_days(now),
             )
-            result, profile = await self._pieces(profile, pieces, deviation=deviation)
-            if result is not DataAccessResult.SUCCESS:
-                break
-        return result
+            result = await self._pieces(pieces, deviation=deviation)
+            if result is not DataAccessResult.SUCCESS or pieces.current() is not None:
+                return result, False
+        return DataAccessResult.SUCCESS, True
 
-    async def _pieces(
-        self, profile: ProfileKnowledge, pieces: Pieces, *, deviation: bool
-    ) -> tuple[DataAccessResult, ProfileKnowledge]:
-        """Ask for the pieces and commit them; returns also the profile as it is known now."""
-        zone = self._talk.meter.timezone
-        while (piece := pieces.current()) is not None:
-            if not self._talk.go_on():
-                break
-            start, end = piece
+    async def _pieces(self, pieces: Pieces, *, deviation: bool) -> DataAccessResult:
+        """Ask for the pieces and commit them, as many as there is time for."""
+        zone, quirks = self._talk.meter.timezone, self._talk.quirks
+        while (piece := pieces.current()) is not None and self._talk.go_on():
             wanted = selection(
-                profile,
-                start,
-                end,
+                self._buffer.profile,
+                *piece,
                 zone,
                 deviation=deviation,
-                standard_time=self._talk.quirks.standard_time,
+                standard_time=quirks.standard_time,
             )
             try:
-                answer = await self._ask(
-                    profile, wanted, _GROWN_PIECE_OCTETS if pieces.grown else None
+                answer = await self._buffer.ask(
+                    wanted, _GROWN_PIECE_OCTETS if pieces.grown else None
                 )
             except AnswerTooLongError:
                 pieces.shrink()
                 continue
             if answer.result is not DataAccessResult.SUCCESS:
-                return answer.result, profile
-            profile, empty = await self._store(profile, answer.octets, end)
-            pieces.advance(empty=empty)
-        return DataAccessResult.SUCCESS, profile
+                return answer.result
+            pieces.advance(empty=await self._buffer.store(answer.octets, piece[1]))
+        return DataAccessResult.SUCCESS
 
     # --- by entry ---------------------------------------------------------------------------
 
-    async def _by_entry(self, profile: ProfileKnowledge, new: Unread) -> DataAccessResult:
-        settings = self._talk.context.settings
-        now = self._talk.context.now()
+    async def _by_entry(self, new: Unread, until: datetime | None) -> tuple[DataAccessResult, bool]:
+        settings, now = self._talk.context.settings, self._talk.context.now()
+        profile = self._buffer.profile
         if new.mark is None:
-            days = settings.first_read_days
+            days = self._first_days(now)
             new = Unread(first_mark(now, profile.capture_period_s, first_days=days))
         used = await read(self._talk.exchange, _CLASS_PROFILE, profile.obis, 7)
         if used is None or not isinstance(used.value, int):
-            return DataAccessResult.OBJECT_UNAVAILABLE
+            return DataAccessResult.OBJECT_UNAVAILABLE, False
         count = used.value
-        search = EntrySearch(
-            count,
-            new,
-            now,
-            profile.capture_period_s,
-            near=settings.rows_per_request,
-        )
+        # Lines of one instant are told apart by their order: a log is not cut within one.
+        rows = count if self._is_log else settings.rows_per_request
+        search = EntrySearch(count, new, now, profile.capture_period_s, near=rows)
         while (place := search.probe()) is not None:
-            wanted = entry_selection(place, place, count, newest_first=profile.newest_first)
-            answer = await self._ask(profile, wanted)
+            answer = await self._buffer.ask(self._entries(place, place, count))
             if answer.result is not DataAccessResult.SUCCESS:
-                return answer.result
-            profile, times = await self._times(profile, answer.octets)
+                return answer.result, False
+            times = await self._buffer.times(answer.octets)
             search.found(place, times[0] if times else RowTime(None, certain=False))
         pieces = EntryPieces(
-            search.start,
-            search.known,
-            count,
-            rows=settings.rows_per_request,
-            period_s=profile.capture_period_s,
+            search.start, search.known, count, rows=rows, period_s=profile.capture_period_s
         )
         while (piece := pieces.current()) is not None:
             if not self._talk.go_on():
-                break
-            wanted = entry_selection(*piece, count, newest_first=profile.newest_first)
-            answer = await self._ask(profile, wanted)
+                return DataAccessResult.SUCCESS, False
+            answer = await self._buffer.ask(self._entries(*piece, count))
             if answer.result is not DataAccessResult.SUCCESS:
-                return answer.result
-            profile, times = await self._times(profile, answer.octets)
+                return answer.result, False
+            times = await self._buffer.times(answer.octets)
             if times and pieces.moved(times[0]):
                 continue
             fresh = pieces.fresh(times, new)
-            profile, _ = await self._store(
-                profile,
-                answer.octets,
-                self._talk.context.now(),
-                fresh,
-            )
+            if until is not None:
+                late = [row.at is not None and row.at > until for row in times]
+                fresh = tuple(a and not b for a, b in zip(fresh, late, strict=True))
+            await self._buffer.store(answer.octets, min(until or now, now), fresh)
+            if until is not None and any(late):
+                break
             pieces.advance(times)
-        return DataAccessResult.SUCCESS
+        return DataAccessResult.SUCCESS, True
 
-    async def _times(
-        self, profile: ProfileKnowledge, octets: bytes
-    ) -> tuple[ProfileKnowledge, tuple[RowTime, ...]]:
-        """When the rows were captured, the oldest first, and the profile as it is known now."""
-        hop, meter = self._talk.context.outbound_threads.run, self._talk.meter
-        times_of = partial(row_times, standard_time=self._talk.quirks.standard_time)
-        try:
-            times = await hop(times_of, profile, octets, meter)
-        except RemoteProtocolError:
-            profile = await self._changed(profile)
-            times = await hop(times_of, profile, octets, meter)
-        return profile, times[::-1] if profile.newest_first else times
-
-    # --- both -------------------------------------------------------------------------------
-
-    async def _ask(
-        self,
-        profile: ProfileKnowledge,
-        wanted: Selection,
-        break_off_octets: int | None = None,
-    ) -> GetCompleted:
-        answer = await self._talk.exchange.ask(
-            Get(Attribute(_CLASS_PROFILE, profile.obis, 2), wanted),
-            break_off_octets=break_off_octets,
-        )
-        await self._talk.store_pushes()
-        assert isinstance(answer, GetCompleted)  # what completes a Get
-        return answer
-
-    async def _store(
-        self,
-        profile: ProfileKnowledge,
-        octets: bytes,
-        asked_until: datetime,
-        fresh: tuple[bool, ...] | None = None,
-    ) -> tuple[ProfileKnowledge, bool]:
-        """
-        Commit one piece.
-
-        Args: fresh: which of its rows are to be kept; None: all.
-        Returns: the profile as it is known now: a buffer that does not fit what was learnt long
-            ago is tried once more after learning anew. And whether the buffer was empty.
-        """
-        arrived = _Arrived(
-            octets, self._talk.exchange.evidence, self._talk.context.now(), asked_until, fresh
-        )
-        try:
-            return profile, await self._commit(profile, arrived)
-        except SecurityError:
-            raise
-        except RemoteProtocolError:
-            changed = await self._changed(profile)
-            return changed, await self._commit(changed, arrived)
-
-    async def _changed(self, profile: ProfileKnowledge) -> ProfileKnowledge:
-        """
-        The profile after learning anew, called where a buffer does not fit what was learnt.
-
-        Raises: the error that is being handled: the meter was explored in this session already,
-            or the profile is as it was known.
-        """
-        if self._talk.progress.learnt:
-            raise
-        await self._talk.explore()
-        known = self._talk.knowledge.profiles
-        changed = next((p for p in known if p.obis == profile.obis), None)
-        if changed is None or changed == attrs.evolve(profile, access=None):
-            raise
-        return changed
-
-    async def _commit(self, profile: ProfileKnowledge, arrived: _Arrived) -> bool:
-        """Commit one piece as `profile` reads it; returns whether it was empty."""
-        progress = self._talk.progress
-        progress.phase = SessionPhase.STORE
-        try:
-            receipt = await self._talk.hop(
-                self._talk.answers.store,
-                profile,
-                arrived.octets,
-                arrived.evidence,
-                arrived.received_at,
-                arrived.asked_until,
-                self._talk.exchange.server_counter,
-                arrived.fresh,
-            )
-        except RemoteProtocolError:
-            progress.phase = SessionPhase.REQUEST  # the answer was no good; storage never saw it
-            raise
-        progress.phase = SessionPhase.REQUEST
-        if receipt is None:
-            return True
-        self._talk.context.metrics.count_receipt("profile", receipt)
-        progress.stored += receipt.stored
-        return False
+    def _entries(self, first: int, last: int, count: int) -> EntrySelection:
+        newest_first = self._buffer.profile.newest_first
+        return entry_selection(first, last, count, newest_first=newest_first)
 
 
-def _cause(result: DataAccessResult) -> str:
+def cause(result: DataAccessResult) -> str:
+    """A refused attribute as a cause code."""
     return f"data-access-{result.name.lower().replace('_', '-')}"

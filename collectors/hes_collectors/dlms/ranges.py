@@ -10,6 +10,7 @@ next is asked for and a failure loses nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -127,7 +128,7 @@ def selection(
         for moment in (start, end)
     )
     back = max(_offset(first) - _offset(last), timedelta(0))
-    clock = next(column for column in profile.columns if is_time(capture_object(column)))
+    clock = profile.columns[time_place(tuple(map(capture_object, profile.columns)))]
     if deviation:
         bounds = _moved(first, -back), _moved(last, back)
     else:
@@ -143,9 +144,37 @@ def capture_object(column: CaptureColumn) -> CaptureObject:
     return CaptureObject(column.class_id, column.obis, column.attribute_index, column.data_index)
 
 
-def is_time(column: CaptureObject) -> bool:
-    """Whether a column is the time of capture."""
+def has_time(columns: Sequence[CaptureObject]) -> bool:
+    """Whether one of these columns says when a row was captured."""
+    return any(map(_is_time, columns)) or any(map(_is_billing_time, columns))
+
+
+def time_place(columns: Sequence[CaptureObject]) -> int:
+    """
+    Which column says when a row was captured: the clock; else the end of a billing period.
+
+    Raises: StopIteration: none does, see `has_time`.
+    Source: IEC 62056-6-1, 0.b.0.1.2.VZ; in place of the clock in the billing profile of IS 15959.
+    """
+    tests = (_is_time, _is_billing_time)
+    return next(place for test in tests for place, column in enumerate(columns) if test(column))
+
+
+def decodable(profile: ProfileKnowledge) -> tuple[CaptureObject, ...]:
+    """The columns of a profile, that of the time as a clock's."""
+    columns = [capture_object(column) for column in profile.columns]
+    place = time_place(columns)
+    columns[place] = attrs.evolve(columns[place], class_id=_TIME[0], attribute_index=_TIME[1])
+    return tuple(columns)
+
+
+def _is_time(column: CaptureObject) -> bool:
     return (column.class_id, column.attribute_index) == _TIME
+
+
+def _is_billing_time(column: CaptureObject) -> bool:
+    a, _, c, d, e, _ = column.obis.octets
+    return (a, c, d, e, column.attribute_index) == (0, 0, 1, 2, 2)
 
 
 def _offset(moment: datetime) -> timedelta:

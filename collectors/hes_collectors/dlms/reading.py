@@ -20,7 +20,16 @@ from hes.domain.errors import CounterReplayedError
 from hes.domain.meters import Meter, ProfileKnowledge
 from hes.domain.ports import Lease
 from hes.domain.quality import Quality
-from hes.domain.readings import IntegerRows, Provenance, ReadingBatch, Receipt, SourceKind
+from hes.domain.readings import (
+    IntegerRows,
+    LogEntry,
+    LogGap,
+    Provenance,
+    ReadingBatch,
+    Receipt,
+    SourceKind,
+)
+from hes.ingest.events import log_entries
 from hes.ingest.profile import profile_batch
 from hes.ingest.push import push_batch
 from hes.ingest.time import to_utc
@@ -28,11 +37,11 @@ from hes_collectors.dlms.context import Ports
 from hes_collectors.dlms.entries import RowTime
 from hes_collectors.dlms.exchange import Exchange
 from hes_collectors.dlms.learning import read
-from hes_collectors.dlms.ranges import capture_object
+from hes_collectors.dlms.ranges import decodable
 from hes_collectors.dlms.unread import ClockSeen
 from hes_protocol.axdr.data import Data, DataTag
 from hes_protocol.cosem import CosemDateTime, Obis
-from hes_protocol.profile import NullMeaning, decode_profile
+from hes_protocol.profile import NullMeaning, ProfileColumns, decode_profile
 from hes_protocol.push import Push, PushValue
 
 _CLASS_CLOCK: Final = 8
@@ -53,6 +62,25 @@ async def look_at_clock(
     answered_at = now()
     shown = None if data is None else instant(data, meter, standard_time=standard_time)
     return None if shown is None else ClockSeen(shown, asked_at, answered_at)
+
+
+@attrs.frozen
+class Arrived:
+    """
+    A part of a profile's buffer, and how it came.
+
+    `octets`: one encoded `Data`. `evidence`: the answer as it arrived, framed and ciphered.
+    `asked_until`: the end of the range that was asked for. `server_counter`: the meter's, verified.
+    `fresh`: which rows, the oldest first, are to be kept, the others being there already; None:
+    all.
+    """
+
+    octets: bytes = attrs.field(repr=False)
+    evidence: bytes = attrs.field(repr=False)
+    received_at: datetime
+    asked_until: datetime
+    server_counter: int | None
+    fresh: tuple[bool, ...] | None = None
 
 
 class AnswerStore:
@@ -120,54 +148,74 @@ class AnswerStore:
             )
         self._accepted = server_counter
 
-    def store(
-        self,
-        profile: ProfileKnowledge,
-        octets: bytes,
-        evidence: bytes,
-        received_at: datetime,
-        asked_until: datetime,
-        server_counter: int | None,
-        fresh: tuple[bool, ...] | None = None,
-    ) -> Receipt | None:
+    def store(self, profile: ProfileKnowledge, arrived: Arrived) -> Receipt | None:
         """
-        Decode a profile buffer and commit its rows.
+        Decode a part of a profile's buffer and commit its rows.
 
-        Args: profile: what the buffer is of. octets: the encoded buffer. evidence: the answer as
-            it arrived. received_at: when. asked_until: the end of the range that was asked for.
-            server_counter: the meter's, verified.
-            fresh: which of the rows, the oldest first, are to be kept, the others being there
-            already; None: all.
         Returns: the receipt, None where the buffer held no rows.
         Raises: RemoteProtocolError: the buffer is not what the profile says.
             StorageUnavailableError: nothing of it is stored.
         """
-        self.accept(server_counter)
-        columns = decode_profile(
-            octets,
-            tuple(map(capture_object, profile.columns)),
-            capture_period_s=profile.capture_period_s,
-            null_means=self._null_means,
-        )
+        columns = self._decoded(profile, arrived)
+        fresh = arrived.fresh
         if not (columns.rows if fresh is None else any(fresh)):
             return None
         batch = profile_batch(
             columns,
             profile,
             self._lease.meter,
-            Provenance(
-                kind=SourceKind.PROFILE,
-                received_at=received_at,
-                session_id=self._session_id,
-                lease_token=self._lease.token,
-                evidence=evidence,
-                asked_until=asked_until,
-            ),
+            self._provenance(SourceKind.PROFILE, arrived),
             uuid4(),
             self._quality,
             standard_time=self._standard_time,
         )
         return self._ports.sink.publish(batch if fresh is None else _only(batch, fresh))
+
+    def lines(self, profile: ProfileKnowledge, arrived: Arrived) -> tuple[LogEntry, ...]:
+        """
+        The lines of a part of an event log, the oldest first; those that are not fresh, too.
+
+        Raises: as `store`.
+        """
+        columns = self._decoded(profile, arrived)
+        return log_entries(
+            columns, profile, self._lease.meter, self._quality, standard_time=self._standard_time
+        )
+
+    def store_log(
+        self, lines: Sequence[LogEntry], gaps: Sequence[LogGap], arrived: Arrived
+    ) -> Receipt:
+        """Commit lines of logs, and what is gone from them. Raises: StorageUnavailableError."""
+        return self._ports.sink.publish(
+            ReadingBatch(
+                uuid4(),
+                (),
+                IntegerRows.empty(),
+                (),
+                self._provenance(SourceKind.PROFILE, arrived),
+                tuple(lines),
+                tuple(gaps),
+            )
+        )
+
+    def _decoded(self, profile: ProfileKnowledge, arrived: Arrived) -> ProfileColumns:
+        self.accept(arrived.server_counter)
+        return decode_profile(
+            arrived.octets,
+            decodable(profile),
+            capture_period_s=profile.capture_period_s,
+            null_means=self._null_means,
+        )
+
+    def _provenance(self, kind: SourceKind, arrived: Arrived) -> Provenance:
+        return Provenance(
+            kind=kind,
+            received_at=arrived.received_at,
+            session_id=self._session_id,
+            lease_token=self._lease.token,
+            evidence=arrived.evidence,
+            asked_until=arrived.asked_until,
+        )
 
     def store_values(
         self,
@@ -179,7 +227,8 @@ class AnswerStore:
         """
         Commit values of single attributes, each at its own time or at that of receipt.
 
-        Args: as of `store`. Raises: StorageUnavailableError: nothing of it is stored.
+        Args: evidence, received_at, server_counter: as of `Arrived`.
+        Raises: StorageUnavailableError: nothing of it is stored.
         """
         self.accept(server_counter)
         batch = push_batch(
@@ -228,7 +277,7 @@ def row_times(
     """
     columns = decode_profile(
         octets,
-        tuple(map(capture_object, profile.columns)),
+        decodable(profile),
         capture_period_s=profile.capture_period_s,
         null_means=NullMeaning.MISSING,
     )

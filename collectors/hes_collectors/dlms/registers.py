@@ -23,6 +23,7 @@ from hes.domain.ports import SessionPhase
 from hes.domain.work import Attribute
 from hes_collectors.dlms.asking import Asker
 from hes_collectors.dlms.learning import scale_of, scales
+from hes_collectors.dlms.profiles import cause
 from hes_collectors.dlms.talk import Talk
 from hes_collectors.dlms.work import Step, StepKind, StepOutcome
 from hes_protocol.cosem import CaptureObject
@@ -175,11 +176,6 @@ class _Reading:
         learnt = attrs.evolve(known, scales=tuple(self._scales.values()), link=self._asker.link)
         if learnt != known:
             await self._talk.keep(learnt)
-
-
-def cause(result: DataAccessResult) -> str:
-    """A refused attribute as a cause code."""
-    return f"data-access-{result.name.lower().replace('_', '-')}"
 
 
 def _key(one: Attribute) -> tuple[int, int]:

@@ -1,0 +1,156 @@
+"""Event logs of simulated meters: every line once, two in one second, and what is gone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+import hes_simulators as sim
+from hes.domain.ports import SessionOutcome
+from hes.domain.work import Read, ReadKind
+from hes.models import models
+from hes_collectors.dlms.session import SessionResult
+from hes_protocol.cosem import Obis
+from hes_protocol.quirks import SelectionBy
+from hes_simulators import captures as sim_captures
+from tests.unit.hes_collectors.fakes import FakeStorage
+from tests.unit.hes_collectors.reads import served, storage_with
+from tests.unit.hes_collectors.simulated import SimulatedMeter, meter_kind
+from tests.unit.hes_collectors.support import START
+
+EVENTS = Read(ReadKind.EVENTS)
+STANDARD, FRAUD = Obis.parse("0.0.99.98.0.255"), Obis.parse("0.0.99.98.1.255")
+OPENED, CLOSED, FIRMWARE, NEUTRAL = 40, 41, 17, 89
+
+
+@attrs.define
+class Logged:
+    """A meter of the IDIS model and the head-end that reads it."""
+
+    asked: SimulatedMeter
+    storage: FakeStorage
+
+    async def read(self, *reads: Read, **changes: object) -> SessionResult:
+        result = await served(self.storage, self.asked, reads or [EVENTS], **changes)
+        assert result.report.outcome is SessionOutcome.OK
+        return result
+
+    def happens(self, *names: str) -> None:
+        for name in names:
+            self.asked.meter.advance(self.asked.meter.kind.now())
+            self.asked.meter.event(name)
+
+    def codes(self, log: Obis) -> list[int]:
+        """What is stored of a log, by time and order."""
+        kept = sorted(
+            (at, nth, code) for source, at, code, nth in self.storage.lines if source == log
+        )
+        return [code for _, _, code in kept]
+
+
+def logged(*, by: SelectionBy | None = None, model: str = "idis-single-phase") -> Logged:
+    [found] = [one for one in models() if one.name == model]
+    quirks = attrs.evolve(found.quirks, selection=by)
+    kind = attrs.evolve(meter_kind(sim.Security.GMAC), model=found, quirks=quirks)
+    asked = SimulatedMeter(sim.Meter.of(kind, 0))
+    return Logged(asked, storage_with(asked, found))
+
+
+@pytest.mark.parametrize("by", [None, SelectionBy.ENTRY])
+async def test_every_line_comes_once(by: SelectionBy | None, autojump_clock: MockClock) -> None:
+    meter = logged(by=by)
+    meter.happens("cover_opened", "firmware_ready")
+    await trio.sleep(60)
+    meter.happens("cover_closed")
+    await meter.read()
+    assert meter.codes(FRAUD) == [OPENED, CLOSED]
+    assert meter.codes(STANDARD)[-1] == FIRMWARE
+    before = dict(meter.storage.lines)
+    await meter.read()
+    assert meter.storage.lines == before
+    await trio.sleep(60)
+    meter.happens("neutral_disturbed")
+    await meter.read()
+    [(_, new)] = [one for one in meter.storage.lines.items() if one[0] not in before]
+    assert (new.source, new.code) == (STANDARD, NEUTRAL)
+    assert abs(new.occurred_at - START) < timedelta(minutes=5)
+    assert meter.storage.log_gaps == []
+
+
+async def test_lines_of_one_second_are_all_there_also_those_that_came_after_a_reading(
+    autojump_clock: MockClock,
+) -> None:
+    meter = logged()
+    meter.happens("cover_opened", "cover_opened")
+    await meter.read()
+    assert meter.codes(FRAUD) == [OPENED] * 2
+    meter.asked.meter.event("cover_opened")  # the meter's time has not moved
+    meter.asked.meter.event("cover_closed")
+    await meter.read()
+    assert sorted(meter.codes(FRAUD)) == [OPENED] * 3 + [CLOSED]
+
+
+async def test_a_log_without_news_costs_one_request_and_no_batch(autojump_clock: MockClock) -> None:
+    meter = logged()
+    meter.happens("cover_opened")
+    await meter.read()
+    batches = len(meter.storage.receipts)
+    await trio.sleep(3600)
+    await meter.read(attrs.evolve(EVENTS, source=FRAUD))
+    assert len([one for one in meter.asked.gets(7) if one.attribute.obis == FRAUD]) == 1
+    assert len(meter.storage.receipts) == batches
+
+
+@pytest.mark.parametrize("by", [None, SelectionBy.ENTRY])
+async def test_a_buffer_that_wrapped_is_noticed(
+    by: SelectionBy | None, autojump_clock: MockClock
+) -> None:
+    """The log of frauds holds 30 lines; the last that was read is gone, and some behind it."""
+    meter = logged(by=by)
+    meter.happens("cover_opened")
+    await meter.read()
+    [mark] = [at for (_, source), at in meter.storage.marks.items() if source == FRAUD]
+    for _ in range(50):
+        await trio.sleep(10)
+        meter.happens("cover_closed")
+    await meter.read()
+    [gap] = meter.storage.log_gaps
+    assert (gap.source, gap.since, gap.reason) == (FRAUD, mark, "overwritten")
+    assert gap.until == min(
+        at for source, at, code, _ in meter.storage.lines if source == FRAUD and code == CLOSED
+    )
+    assert meter.codes(FRAUD) == [OPENED] + [CLOSED] * 30
+    await meter.read()
+    assert len(meter.storage.log_gaps) == 1
+
+
+async def test_a_log_that_somebody_has_cleared_is_noticed(autojump_clock: MockClock) -> None:
+    meter = logged()
+    meter.happens("cover_opened")
+    await meter.read()
+    await trio.sleep(10)
+    model = meter.asked.meter.kind.model
+    profile = model.profiles[FRAUD]
+    sim_captures.clear(meter.asked.meter, profile, meter.asked.meter.now_us)
+    await trio.sleep(10)
+    meter.happens("case_opened")
+    await meter.read()
+    [gap] = meter.storage.log_gaps
+    assert (gap.source, gap.reason) == (FRAUD, "cleared")
+    assert meter.codes(FRAUD)[0] == OPENED
+
+
+async def test_what_a_line_says_besides_is_kept(autojump_clock: MockClock) -> None:
+    """IS 15959 captures currents and voltages with each event."""
+    meter = logged(model="is-15959-single-phase")
+    meter.happens("voltage_swell_l1")
+    await meter.read()
+    [line] = [one for one in meter.storage.lines.values() if one.code == 7]
+    assert isinstance(line.detail, dict)
+    voltage = line.detail["1.0.12.7.0.255"]
+    assert voltage["unit"] == 35
+    assert 150 < float(voltage["value"]) < 400
