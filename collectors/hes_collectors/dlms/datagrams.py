@@ -20,11 +20,11 @@ import trio
 from hes.domain.errors import AddressNotAllowedError
 from hes.domain.reach import IPAddress, canonical
 from hes_collectors.dlms.admission import SourceRates, source_of
-from hes_collectors.dlms.connection import keep_reports, push_report, tell_refused
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.framing import framer_for
 from hes_collectors.dlms.intake import Arrival
 from hes_collectors.dlms.outcomes import log_crash
+from hes_collectors.dlms.push_reports import keep_reports, tell_refused
 from hes_collectors.dlms.reception import Reception
 from hes_protocol.errors import FramingError, RemoteProtocolError
 
@@ -86,8 +86,7 @@ class Datagrams:
             try:
                 await self._store(data, peer)
             except RemoteProtocolError as error:
-                self._context.metrics.inbound_frames.labels("malformed").inc()
-                tell_refused(peer, "datagram", error)
+                tell_refused(self._context, peer, "datagram", error)
             except Exception as error:  # noqa: BLE001 - one datagram must not end the others
                 log_crash(error)
 
@@ -106,9 +105,4 @@ class Datagrams:
             if framer.pending:
                 raise FramingError("message-cut", "a datagram holds whole messages")
         finally:
-            ended_at = self._context.now()
-            reports = [
-                push_report(connection_id, meter_id, received_at, ended_at, octets)
-                for meter_id, octets in octets_by_meter.items()
-            ]
-            await keep_reports(self._context, reports)
+            await keep_reports(self._context, connection_id, received_at, octets_by_meter)

@@ -20,6 +20,7 @@ from hes.domain.reach import IPAddress, canonical
 from hes_collectors.dlms.admission import Admission, source_of
 from hes_collectors.dlms.connection import InboundConnection
 from hes_collectors.dlms.context import Context
+from hes_collectors.dlms.dialled import Dialled
 from hes_collectors.dlms.outcomes import log_crash
 from hes_collectors.dlms.tls import Handshakes, server_context
 
@@ -37,6 +38,7 @@ _log = structlog.get_logger(__name__)
 
 async def run_inbound(
     context: Context,
+    dialled: Dialled | None = None,
     *,
     task_status: trio.TaskStatus[Sequence[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -47,7 +49,7 @@ async def run_inbound(
     Raises: OSError: the address cannot be bound. TlsFilesError.
     """
     settings = context.settings
-    server = InboundServer(context)
+    server = InboundServer(context, dialled)
     listeners = await trio.open_tcp_listeners(
         settings.listen_port, host=settings.listen_host, backlog=_BACKLOG
     )
@@ -78,11 +80,13 @@ class InboundServer:
     """
     Admits connections and serves each; the streams are closed here.
 
+    Args: dialled: the lines of meters that are read over connections of theirs; None: no meter is.
     Raises: TlsFilesError.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, dialled: Dialled | None = None) -> None:
         self._context = context
+        self._dialled = dialled
         limits = context.settings.inbound
         self.admission = Admission(limits)
         tls = context.settings.tls
@@ -135,7 +139,7 @@ class InboundServer:
                 why = "handshake-timeout" if slow else _reason(error)
                 _log.info("inbound_handshake_failed", peer=str(peer), why=why)
                 return
-        await InboundConnection(self._context, stream, peer).run()
+        await InboundConnection(self._context, stream, peer, self._dialled).run()
 
 
 def _reason(error: BaseException) -> str:

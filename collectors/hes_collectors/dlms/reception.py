@@ -6,7 +6,8 @@ Does not own frames, connections, nor what a push says (`intake`).
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeVar
 
 import structlog
 import trio
@@ -15,6 +16,8 @@ from hes.domain.errors import StorageUnavailableError
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.intake import Arrival, Intake, PushOutcome, PushResult
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _FIRST_RETRY_S: Final = 0.25
 _MOST_DOUBLINGS: Final = 8
 _log = structlog.get_logger(__name__)
@@ -34,21 +37,9 @@ class Reception:
         """
         context = self._context
         intake = Intake(context.ports, arrival, context.push_layouts, context.models)
-        gate, failures = context.gate, 0
-        while True:
-            try:
-                result = await context.inbound_threads.run(intake.run)
-            except StorageUnavailableError as error:
-                gate.report(error)
-                bound_s = _FIRST_RETRY_S * 2 ** min(failures, _MOST_DOUBLINGS)
-                failures += 1
-                await trio.sleep(_FIRST_RETRY_S * context.random.random())
-                with trio.move_on_after(bound_s * context.random.uniform(0.5, 1.5)):
-                    await gate.wait_open()
-            else:
-                gate.open()
-                self._tell(result, arrival)
-                return result
+        result = await patiently(context, intake.run)
+        self._tell(result, arrival)
+        return result
 
     def _tell(self, result: PushResult, arrival: Arrival) -> None:
         metrics = self._context.metrics
@@ -69,3 +60,21 @@ class Reception:
             octets=len(arrival.message.frames),
             unnamed=result.unnamed,
         )
+
+
+async def patiently(context: Context, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a port in a worker thread, again and again until storage answers."""
+    gate, failures = context.gate, 0
+    while True:
+        try:
+            result = await context.inbound_threads.run(call, *args, **kwargs)
+        except StorageUnavailableError as error:
+            gate.report(error)
+            bound_s = _FIRST_RETRY_S * 2 ** min(failures, _MOST_DOUBLINGS)
+            failures += 1
+            await trio.sleep(_FIRST_RETRY_S * context.random.random())
+            with trio.move_on_after(bound_s * context.random.uniform(0.5, 1.5)):
+                await gate.wait_open()
+        else:
+            gate.open()
+            return result

@@ -15,8 +15,8 @@ Model files: TOML in, `Model` out.
                                          # its inside, see `heirs`, `inside` and `notation`
 
 A model that inherits has its parent's quirks, each of which it may set anew, its parent's push
-layouts and its table [dial_in] unless it has any of its own, and its parent's inside with what it changes in it. The
-parent may inherit in turn; which file comes first does not matter.
+layouts and its table [dial_in] unless it has any of its own, and its parent's inside with what it
+changes in it. The parent may inherit in turn; which file comes first does not matter.
 """
 
 from __future__ import annotations
