@@ -1,4 +1,4 @@
-"""Billing profiles of simulated meters: every closed period once, stamped by the row's own clock."""
+"""Billing profiles of simulated meters: each closed period once, stamped by the row's own clock."""
 
 from __future__ import annotations
 
