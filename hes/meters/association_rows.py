@@ -105,7 +105,7 @@ def parse_associations(value: Any, transport: Transport) -> tuple[AssociationSpe
     Read a list of associations, all that a meter shall have.
 
     Raises:
-        RowError: one cannot be, or two have one client or one role; the field says which.
+        RowError: one cannot be, or two have one client; the field says which.
     """
     if not isinstance(value, list) or not 0 < len(value) <= ASSOCIATIONS_MAX:
         raise RowError("associations", f"not a list of 1 to {ASSOCIATIONS_MAX} associations")
@@ -120,10 +120,9 @@ def parse_associations(value: Any, transport: Transport) -> tuple[AssociationSpe
             refuse_others(fields)
         except RowError as error:
             raise RowError(f"{where}.{error.field}", error.message) from None
-        for field in ("client_sap", "role"):
-            mine = getattr(spec.association, field)
-            if any(getattr(other.association, field) == mine for other in specs):
-                raise RowError(f"{where}.{field}", "two associations have the same")
+        client_sap = spec.association.client_sap
+        if any(other.association.client_sap == client_sap for other in specs):
+            raise RowError(f"{where}.client_sap", "two associations have the same")
         specs.append(spec)
     return tuple(specs)
 

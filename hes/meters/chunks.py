@@ -23,7 +23,7 @@ from hes.meters.fields import RowError
 from hes.meters.place_rows import PlaceSpec
 from hes.meters.placing import Placing
 from hes.meters.rows import ExchangeSpec, MeterSpec, first_state
-from hes.storage.association_changes import AssociationChange, MeterAssociations
+from hes.storage.association_changes import AssociationChange, Displaces, MeterAssociations
 from hes.storage.exchanges import Exchange
 from hes.storage.mbus import Attachment
 from hes.storage.meter_changes import KeptMeter, MeterChange, MeterChanges
@@ -329,7 +329,8 @@ class Chunk:
                     ),
                 )
             )
-        return MeterAssociations(meter_id, title, tuple(changes), spec.whole)
+        whose = Displaces.ALL if spec.whole else Displaces.ROLE
+        return MeterAssociations(meter_id, title, tuple(changes), whose)
 
     def _change(
         self, spec: MeterSpec, existing: KeptMeter | None, meter_id: UUID, since: datetime

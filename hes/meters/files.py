@@ -41,19 +41,19 @@ def read_rows(lines: Iterable[bytes | str], format_: Format) -> Iterator[tuple[i
     CSV file, it is the only one.
     """
     numbered = (
-        (number, stripped)
-        for number, line in enumerate(lines, start=1)
-        if (stripped := _octets(line).strip())
+        (number, octets.rstrip(b"\r\n"))
+        for number, octets in enumerate(map(_octets, lines), start=1)
+        if octets.strip()
     )
     for number, first in numbered:
         if first.startswith(_UTF_16):
             yield number, RowError(None, "UTF-16; save the file as UTF-8")
-            return
-        if format_ is Format.NDJSON or (format_ is Format.AUTO and not _names_fields(first)):
+        elif format_ is Format.NDJSON or (format_ is Format.AUTO and not _names_fields(first)):
             yield number, _object(first)
             yield from ((number, _object(line)) for number, line in numbered)
         else:
             yield from _table(number, first, numbered)
+        return
 
 
 def _octets(line: bytes | str) -> bytes:
@@ -87,9 +87,12 @@ def _table(
         return
     for at, line in lines:
         try:
-            yield at, _named(names, _cells(read_text(line), delimiter))
+            row = _named(names, _cells(read_text(line), delimiter))
         except RowError as error:
             yield at, error
+        else:
+            if row:  # spreadsheets leave lines of nothing but delimiters
+                yield at, row
 
 
 def _names(cells: Sequence[str]) -> Sequence[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -16,9 +16,14 @@ from hes.keys import KeyService
 from hes.meters.chunks import OnExisting, Terms
 from hes.meters.files import Format
 from hes.meters.imports import Import, ImportReport
+from hes.storage import groups, tags
 from hes.storage.database import Database
+from hes.storage.groups import Group
 from hes.storage.meter_changes import MeterChangeStore
-from hes.storage.meters import MeterDetail, MeterRow, MeterStore
+from hes.storage.meter_details import MeterDetail, detail
+from hes.storage.meters import EVERY, MeterFilter, MeterRow, MeterStore
+from hes.storage.tags import Tag
+from hes.storage.tenants import DEFAULT_TENANT
 
 PAGE_LIMIT: Final = 1000
 LAST_SESSIONS: Final = 20
@@ -63,6 +68,7 @@ class Inventory:
         *,
         clock: Callable[[], datetime] = _now,
     ) -> None:
+        self._database = database
         self._meters = MeterStore(database)
         self._changes = MeterChangeStore(database)
         self._keys = keys
@@ -97,7 +103,11 @@ class Inventory:
         return Import(self._changes, self._keys, terms, dry_run=dry_run).run(lines, format_)
 
     def page(
-        self, cursor: str | None = None, limit: int = 100, search: str | None = None
+        self,
+        cursor: str | None = None,
+        limit: int = 100,
+        search: str | None = None,
+        wanted: MeterFilter = EVERY,
     ) -> MeterPage:
         """
         One page of meters.
@@ -106,6 +116,7 @@ class Inventory:
             cursor: `next_cursor` of the page before, None for the first.
             limit: 1..1000 meters.
             search: part of a serial, an address or a system title in hex.
+            wanted: which of them else; the same for all pages.
 
         Raises:
             BadCursorError: the cursor is not one of ours.
@@ -115,13 +126,13 @@ class Inventory:
             raise ValueError(f"a page of {limit} meters")
         text = _searchable(search)
         after = None if cursor is None else _read_cursor(cursor)
-        rows = self._meters.page(after, limit=limit + 1, search=text)
+        rows = self._meters.page(after, limit=limit + 1, search=text, wanted=wanted)
         more = len(rows) > limit
         items = tuple(rows[:limit])
         return MeterPage(
             items=items,
             next_cursor=_write_cursor(items[-1]) if more else None,
-            total_estimate=self._meters.count(text),
+            total_estimate=self._meters.count(text, wanted),
         )
 
     def get(self, meter_id: UUID) -> MeterDetail:
@@ -132,10 +143,30 @@ class Inventory:
             UnknownMeterError: no such meter.
             StorageUnavailableError: the database is away.
         """
-        detail = self._meters.detail(meter_id, sessions=LAST_SESSIONS)
-        if detail is None:
+        found = detail(self._database, meter_id, sessions=LAST_SESSIONS)
+        if found is None:
             raise UnknownMeterError(f"no meter {meter_id}")
-        return detail
+        return found
+
+    def groups(self) -> Sequence[Group]:
+        """
+        All groups, in the order of their names.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            return groups.groups(connection, DEFAULT_TENANT)
+
+    def tags(self) -> Sequence[Tag]:
+        """
+        All tags, in their order.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            return tags.tags(connection, DEFAULT_TENANT)
 
     def find(self, name: str) -> UUID:
         """

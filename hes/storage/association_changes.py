@@ -9,6 +9,7 @@ take the new one) does not bring frames back that were accepted under it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from enum import Enum
 from typing import Final
 from uuid import UUID
 
@@ -63,24 +64,28 @@ class KeptRow:
     versions: Versions
 
 
+class Displaces(Enum):
+    """Whose place an association takes that a meter gets; always that of its own client."""
+
+    CLIENT = "client"
+    ROLE = "role"  # also those of other clients that are for the same
+    ALL = "all"
+
+
 @attrs.frozen
 class MeterAssociations:
-    """
-    The associations that a meter gets, and its system title as it shall be.
-
-    Each takes the place of the one of its client, and of those of its role; `whole`: the meter has
-    no others.
-    """
+    """The associations that a meter gets, and its system title as it shall be."""
 
     meter_id: UUID
     system_title: bytes | None
     changes: tuple[AssociationChange, ...]
-    whole: bool = False
+    whose: Displaces = Displaces.CLIENT
 
     def displaces(self, client_sap: int, role: Role) -> bool:
         """Whether an association that is there does not stay as it is."""
-        return self.whole or any(
-            each.association.client_sap == client_sap or each.association.role is role
+        return self.whose is Displaces.ALL or any(
+            each.association.client_sap == client_sap
+            or (self.whose is Displaces.ROLE and each.association.role is role)
             for each in self.changes
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 import attrs
@@ -82,3 +82,37 @@ def set_groups(
         " ON CONFLICT DO NOTHING",
         values,
     )
+
+
+def change_members(
+    connection: Connection,
+    tenant_id: int,
+    name: str,
+    *,
+    add: Collection[UUID],
+    remove: Collection[UUID],
+) -> tuple[int, int]:
+    """
+    Put meters in a group and take others out; a new name is a new group.
+
+    Returns: how many came, how many went.
+
+    Raises:
+        psycopg.errors.ForeignKeyViolation: one of those to be added is no meter.
+    """
+    connection.execute(
+        "INSERT INTO meter_group (tenant_id, name) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (tenant_id, name),
+    )
+    group_id = find(connection, tenant_id, name)
+    went = connection.execute(
+        "DELETE FROM meter_group_member WHERE group_id = %s AND meter_id = ANY(%s)",
+        (group_id, list(remove)),
+    ).rowcount
+    came = connection.execute(
+        "INSERT INTO meter_group_member (group_id, meter_id)"
+        " SELECT %s, * FROM unnest(%s::uuid[]) AS n (meter_id) ORDER BY meter_id"
+        " ON CONFLICT DO NOTHING",
+        (group_id, list(add)),
+    ).rowcount
+    return came, went

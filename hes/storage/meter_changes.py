@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import attrs
@@ -19,7 +19,7 @@ import psycopg
 from hes.domain.errors import KeyUnavailableError, UnknownMeterError
 from hes.domain.life import MeterState, StateChange
 from hes.domain.meters import Meter
-from hes.storage import association_changes, due_items, exchanges, mbus, meter_life, tags
+from hes.storage import association_changes, due_items, exchanges, groups, mbus, meter_life, tags
 from hes.storage.association_changes import KeptRow, MeterAssociations
 from hes.storage.database import Connection, Database
 from hes.storage.exchanges import Exchange
@@ -152,6 +152,46 @@ class MeterChanges:
             for meter_id, serial, title, commissioned_at, state, timezone, model in found
         }
 
+    def kept_one(self, meter_id: UUID) -> KeptMeter:
+        """
+        The same of one meter.
+
+        Raises:
+            UnknownMeterError: no such meter.
+        """
+        row = self._connection.execute(
+            "SELECT serial FROM meter WHERE meter_id = %s", (meter_id,)
+        ).fetchone()
+        if row is None:
+            raise UnknownMeterError(f"no meter {meter_id}")
+        return self.kept([row[0]])[row[0]]
+
+    def as_row(self, meter_id: UUID) -> dict[str, Any]:
+        """What a row of a meter file says of a meter that is there, but for its associations."""
+        row = self._connection.execute(
+            "SELECT serial, encode(system_title, 'hex'), timezone, transport, address, port, model,"
+            "   abbrev(peer), id_object, id_value, commissioned_at FROM meter WHERE meter_id = %s",
+            (meter_id,),
+        ).fetchone()
+        assert row is not None  # it was found and is locked
+        names = ("serial", "system_title", "timezone", "transport", "address", "port", "model")
+        id_object = None if row[8] is None else str(Obis(row[8]))
+        return {
+            **dict(zip(names, row, strict=False)),
+            "peer": row[7],
+            "id_object": id_object if row[9] is None else f"{id_object}={row[9]}",
+            "commissioned_at": row[10].isoformat(),
+        }
+
+    def unknown(self, meter_ids: Collection[UUID]) -> set[UUID]:
+        """Those of these ids that are no meter's."""
+        rows = self._connection.execute(
+            "SELECT meter_id FROM unnest(%s::uuid[]) AS n (meter_id)"
+            " WHERE NOT EXISTS (SELECT FROM meter m WHERE m.meter_id = n.meter_id)",
+            (list(meter_ids),),
+        )
+        return {meter_id for (meter_id,) in rows}
+
     def titles(self, system_titles: Collection[bytes]) -> dict[bytes, str]:
         """The serials of the meters that have one of these system titles."""
         rows = self._connection.execute(
@@ -228,6 +268,18 @@ class MeterChanges:
         """Take steps in the lives of meters that `kept` has found; they are allowed."""
         meter_life.change(self._connection, steps)
 
+    def set_groups(self, groups_of: Mapping[UUID, Sequence[str]]) -> None:
+        """Make these the groups of these meters, and no others."""
+        groups.set_groups(self._connection, DEFAULT_TENANT, groups_of)
+
+    def change_members(
+        self, group: str, *, add: Collection[UUID], remove: Collection[UUID]
+    ) -> tuple[int, int]:
+        """Put meters in a group, new if nobody has named it, and take others out; how many."""
+        return groups.change_members(
+            self._connection, DEFAULT_TENANT, group, add=add, remove=remove
+        )
+
     def set_tags(self, tags_of: Mapping[UUID, Sequence[str]]) -> None:
         """Make these the tags of these meters, and no others."""
         tags.set_tags(self._connection, tags_of)
@@ -251,6 +303,10 @@ class MeterChanges:
         """Write down exchanges; what they bring with them is written by others."""
         if added:
             exchanges.add(self._connection, DEFAULT_TENANT, added)
+
+    def put_association(self, wanted: MeterAssociations) -> None:
+        """Write an association of a meter that `kept` has found."""
+        association_changes.put(self._connection, [wanted], self._associations)
 
     def remove_association(self, meter_id: UUID, client_sap: int) -> bool:
         """Delete an association. Returns: whether there was one."""

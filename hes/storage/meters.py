@@ -19,16 +19,11 @@ from hes.domain.meters import (
     Mechanism,
     Meter,
     Policy,
-    ProfileKnowledge,
     Role,
     Transport,
 )
-from hes.domain.ports import SessionOutcome, SessionReport
+from hes.domain.ports import SessionOutcome
 from hes.storage.database import Connection, Database
-from hes.storage.groups import of_meter
-from hes.storage.installations import PlaceRow, places
-from hes.storage.knowledge import from_document
-from hes.storage.sessions import select_sessions
 from hes_protocol.cosem import Obis
 
 COUNTED_EXACTLY: Final = 10_000
@@ -47,11 +42,11 @@ METER_COLUMNS: Final = """m.meter_id, m.serial, m.timezone, m.transport, m.commi
     abbrev(m.peer), a.client_sap, a.server_sap, a.mechanism, a.suite, a.policy, a.role,
     a.transport, a.counter_object"""
 
-_ROW_COLUMNS: Final = """m.meter_id, m.serial, m.system_title, m.model, m.transport, m.address,
+ROW_COLUMNS: Final = """m.meter_id, m.serial, m.system_title, m.model, m.transport, m.address,
     m.port, m.timezone, m.state, m.commissioned_at, a.mechanism, s.ended_at, s.outcome, s.cause,
-    greatest(r.captured_at, p.captured_at)"""
+    greatest(r.captured_at, p.captured_at), m.recognised_model, m.segment"""
 
-_ROW_JOINS: Final = f"""
+ROW_JOINS: Final = f"""
 LEFT JOIN LATERAL ({_ASSOCIATION}) a ON true
 LEFT JOIN LATERAL (
     SELECT ended_at, outcome, cause FROM session
@@ -84,6 +79,7 @@ class MeterRow:
 
     `last_session_at`, `last_outcome` and `last_cause` tell of its last session, None if it had
     none; `last_reading_at` is the latest `captured_at` that is stored of its profiles and pushes.
+    `model` is what an operator said, `recognised_model` what it was taken for.
     """
 
     meter_id: UUID
@@ -101,71 +97,36 @@ class MeterRow:
     last_outcome: SessionOutcome | None
     last_cause: str | None
     last_reading_at: datetime | None
+    recognised_model: str | None = None
+    segment: str | None = None
 
 
 @attrs.frozen
-class AssociationRow:
-    """
-    An association without its secrets.
+class MeterFilter:
+    """Which meters of a list: those of which all that is said here is true."""
 
-    `accepted_counter` is the meter's last invocation counter, `reserved_to` the last of ours that
-    was given out under the association's key (which other meters may share).
-    """
+    state: str | None = None
+    group: str | None = None
+    tag: str | None = None
+    segment: str | None = None
+    model: str | None = None
 
-    client_sap: int
-    server_sap: int
-    mechanism: Mechanism
-    suite: int
-    policy: Policy
-    has_secret: bool
-    has_ek: bool
-    has_ak: bool
-    accepted_counter: int | None
-    reserved_to: int | None
+    def conditions(self) -> Sequence[str | None]:
+        """In SQL, with the fields as parameters."""
+        return [text for name, text in _WANTED.items() if getattr(self, name) is not None]
 
 
-@attrs.frozen
-class DueWork:
-    """
-    When a meter is read next, of which something is due.
-
-    `failures`: sessions in a row that came to nothing; `leased_until` and `holder` are None while
-    nobody reads it.
-    """
-
-    due_at: datetime
-    failures: int
-    holder: str | None
-    leased_until: datetime | None
-
-
-@attrs.frozen
-class KnowledgeSummary:
-    """What was learnt of a meter: how many objects it has, and its profiles."""
-
-    learnt_at: datetime
-    objects: int
-    profiles: tuple[ProfileKnowledge, ...]
-
-
-@attrs.frozen
-class MeterDetail:
-    """
-    Everything about one meter but secrets. `sessions`: the last ones, latest first; `places`: where
-    it hangs and hung, the latest first.
-    """
-
-    row: MeterRow
-    created_at: datetime
-    peer: str | None
-    id_object: Obis | None
-    id_value: str | None
-    associations: tuple[AssociationRow, ...]
-    due: DueWork | None
-    knowledge: KnowledgeSummary | None
-    sessions: tuple[SessionReport, ...]
-    places: tuple[PlaceRow, ...] = ()
-    groups: tuple[str, ...] = ()
+_WANTED: Final = {
+    "state": "m.state = %(state)s",
+    "group": """EXISTS (SELECT FROM meter_group_member JOIN meter_group g USING (group_id)
+        WHERE meter_id = m.meter_id AND g.tenant_id = m.tenant_id
+          AND g.name = %(group)s COLLATE "C")""",
+    "tag": """EXISTS (SELECT FROM meter_tag t
+        WHERE t.meter_id = m.meter_id AND t.tag = %(tag)s COLLATE "C")""",
+    "segment": 'm.segment = %(segment)s COLLATE "C"',
+    "model": "coalesce(m.model, m.recognised_model) = %(model)s",
+}
+EVERY: Final = MeterFilter()
 
 
 class MeterStore:
@@ -175,7 +136,12 @@ class MeterStore:
         self._database = database
 
     def page(
-        self, after: tuple[str, UUID] | None, *, limit: int, search: str | None
+        self,
+        after: tuple[str, UUID] | None,
+        *,
+        limit: int,
+        search: str | None,
+        wanted: MeterFilter = EVERY,
     ) -> Sequence[MeterRow]:
         """
         Meters in the order of (serial, meter_id), those after a given one.
@@ -187,29 +153,38 @@ class MeterStore:
             StorageUnavailableError: the database is away.
         """
         serial, meter_id = after if after is not None else (None, None)
-        values = {**_search(search), "serial": serial, "meter_id": meter_id, "limit": limit}
+        values = {
+            **_search(search),
+            **attrs.asdict(wanted),
+            "serial": serial,
+            "meter_id": meter_id,
+            "limit": limit,
+        }
         # No "or the cursor is null" in the condition: it would keep the index from being used.
-        where = _where(_AFTER if after else None, _MATCHES if search else None)
+        where = _where(
+            _AFTER if after else None, _MATCHES if search else None, *wanted.conditions()
+        )
         with self._database.connection() as connection:
             rows = connection.execute(
-                f"SELECT {_ROW_COLUMNS} FROM ("  # noqa: S608 - constants only
+                f"SELECT {ROW_COLUMNS} FROM ("  # noqa: S608 - constants only
                 f" SELECT * FROM meter m {where} ORDER BY m.serial, m.meter_id LIMIT %(limit)s"
-                f") m {_ROW_JOINS} ORDER BY m.serial, m.meter_id",
+                f") m {ROW_JOINS} ORDER BY m.serial, m.meter_id",
                 values,
             ).fetchall()
-        return [_row(row) for row in rows]
+        return [row_of(row) for row in rows]
 
-    def count(self, search: str | None) -> int:
+    def count(self, search: str | None, wanted: MeterFilter = EVERY) -> int:
         """
         About how many meters match: exact up to `COUNTED_EXACTLY`.
 
-        Above that it is the server's estimate for all meters, and `COUNTED_EXACTLY` for a search.
+        Above that it is the server's estimate for all meters, and `COUNTED_EXACTLY` for some.
 
         Raises:
             StorageUnavailableError: the database is away.
         """
-        values = {**_search(search), "limit": COUNTED_EXACTLY}
-        where = _where(_MATCHES if search else None)
+        values = {**_search(search), **attrs.asdict(wanted), "limit": COUNTED_EXACTLY}
+        conditions = wanted.conditions()
+        where = _where(_MATCHES if search else None, *conditions)
         with self._database.connection() as connection:
             counted = connection.execute(
                 f"SELECT count(*) FROM (SELECT FROM meter m {where}"  # noqa: S608
@@ -217,7 +192,7 @@ class MeterStore:
                 values,
             ).fetchone()
             assert counted is not None
-            if counted[0] < COUNTED_EXACTLY or search:
+            if counted[0] < COUNTED_EXACTLY or search or conditions:
                 return int(counted[0])
             estimated = connection.execute(
                 "SELECT reltuples FROM pg_class WHERE oid = 'meter'::regclass"
@@ -237,36 +212,6 @@ class MeterStore:
                 "SELECT meter_id FROM meter WHERE serial = %s", (name,)
             ).fetchone()
         return None if row is None else row[0]
-
-    def detail(self, meter_id: UUID, *, sessions: int) -> MeterDetail | None:
-        """
-        Everything about one meter but secrets, with its last `sessions`; None if there is none.
-
-        Raises:
-            StorageUnavailableError: the database is away.
-        """
-        with self._database.connection() as connection:
-            row = connection.execute(
-                f"SELECT {_ROW_COLUMNS}, m.created_at, abbrev(m.peer), m.id_object, m.id_value"  # noqa: S608
-                f" FROM meter m {_ROW_JOINS} WHERE m.meter_id = %s",
-                (meter_id,),
-            ).fetchone()
-            if row is None:
-                return None
-            created_at, peer, id_object, id_value = row[-4:]
-            return MeterDetail(
-                row=_row(row[:-4]),
-                created_at=created_at,
-                peer=peer,
-                id_object=None if id_object is None else Obis(id_object),
-                id_value=id_value,
-                associations=_associations(connection, meter_id),
-                due=_due(connection, meter_id),
-                knowledge=_knowledge(connection, meter_id),
-                sessions=tuple(select_sessions(connection, meter_id, limit=sessions)),
-                places=tuple(places(connection, meter_id)),
-                groups=tuple(of_meter(connection, meter_id)),
-            )
 
 
 def ids_after(connection: Connection, after: UUID | None, *, limit: int) -> Sequence[UUID]:
@@ -306,7 +251,8 @@ def meter_from_row(row: Sequence[Any]) -> Meter:
     )
 
 
-def _row(row: Sequence[Any]) -> MeterRow:
+def row_of(row: Sequence[Any]) -> MeterRow:
+    """A `MeterRow` from `ROW_COLUMNS`, in their order."""
     return MeterRow(
         meter_id=row[0],
         serial=row[1],
@@ -323,40 +269,9 @@ def _row(row: Sequence[Any]) -> MeterRow:
         last_outcome=None if row[12] is None else SessionOutcome(row[12]),
         last_cause=row[13],
         last_reading_at=row[14],
+        recognised_model=row[15],
+        segment=row[16],
     )
-
-
-def _associations(connection: Connection, meter_id: UUID) -> tuple[AssociationRow, ...]:
-    rows = connection.execute(
-        "SELECT client_sap, server_sap, mechanism, suite, policy, secret_wrapped IS NOT NULL,"
-        "       ek_wrapped IS NOT NULL, ak_wrapped IS NOT NULL, accepted_counter, reserved_to"
-        " FROM association LEFT JOIN own_counter USING (key_fingerprint)"
-        " WHERE meter_id = %s ORDER BY client_sap",
-        (meter_id,),
-    ).fetchall()
-    return tuple(
-        AssociationRow(row[0], row[1], Mechanism(row[2]), row[3], Policy(row[4]), *row[5:])
-        for row in rows
-    )
-
-
-def _due(connection: Connection, meter_id: UUID) -> DueWork | None:
-    row = connection.execute(
-        "SELECT coalesce(due_at, now()), failures, holder, leased_until FROM due_work"
-        " WHERE meter_id = %s AND (due_at IS NOT NULL OR leased_until > now())",
-        (meter_id,),
-    ).fetchone()
-    return None if row is None else DueWork(*row)
-
-
-def _knowledge(connection: Connection, meter_id: UUID) -> KnowledgeSummary | None:
-    row = connection.execute(
-        "SELECT learnt_at, knowledge FROM meter_knowledge WHERE meter_id = %s", (meter_id,)
-    ).fetchone()
-    knowledge = None if row is None else from_document(row[1])
-    if row is None or knowledge is None:
-        return None
-    return KnowledgeSummary(row[0], len(knowledge.objects), knowledge.profiles)
 
 
 def _where(*conditions: str | None) -> str:
