@@ -38,6 +38,7 @@ from hes.pipeline.publisher import Publisher
 from hes.pipeline.replay import Replays
 from hes.pipeline.rollup import Roller
 from hes.pipeline.upkeep import ChunksAhead
+from hes.plans.service import PlanService
 from hes.readings import LatestReader, Quarantine, ReadingQueries
 from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
@@ -189,6 +190,7 @@ def api(
         readings=ReadingQueries(reader or database),
         latest=latest_values(database, held),
         quarantine=Quarantine(database),
+        plans=PlanService(database),
         stats=StatsStore(reader or database),
         health=ServiceHealth(database, held, trust_s=TRUST_S),
     )

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from hes.api import fleet, meters, openapi, readings
+from hes.api import fleet, meters, openapi, plans, readings
 from hes.api.bodies import serve_uploads
 from hes.api.edge import add_headers, edge
 from hes.api.problems import PROBLEMS, ProblemError, ProblemKind
@@ -21,6 +21,7 @@ from hes.console import STATIC
 ROUTES: Final[tuple[Route, ...]] = (
     *meters.routes.declared,
     *readings.routes.declared,
+    *plans.routes.declared,
     *fleet.routes.declared,
 )
 

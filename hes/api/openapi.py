@@ -13,15 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import attrs
 import msgspec
 
 from hes.api.bodies import JSON
 from hes.api.problems import CONTENT_TYPE, PROBLEMS, Problem
-from hes.api.routes import Inputs, Route
+from hes.api.routes import IfMatch, Inputs, Route
 
 # Of the document, not of the product: the first number is that of the paths.
 _VERSION = "1.0.0"
 
+_TAG_PATTERN = '^("[1-9][0-9]*"|[*])$'
 _REF = "#/components/schemas/{name}"
 _DESCRIPTION = (
     "Meters, channels and readings of the head-end. Times are RFC 3339 with an offset, UTC out; "
@@ -72,6 +74,10 @@ def document(routes: Sequence[Route]) -> Json:
                     "description": 'The next page, `rel="next"`; absent on the last.',
                     "schema": {"type": "string"},
                 },
+                "ETag": {
+                    "description": "The revision of what is told, for `If-Match`.",
+                    "schema": {"type": "string"},
+                },
                 "Retry-After": {
                     "description": "Seconds to wait before the same request is worth sending.",
                     "schema": {"type": "integer"},
@@ -95,6 +101,16 @@ def _operation(route: Route, by_type: Mapping[type, Json], components: Mapping[s
         *_parameters(route.in_path, components),
         *_parameters(route.query, components),
     ]
+    if route.if_match is not IfMatch.IGNORED:
+        given.append(
+            {
+                "name": "If-Match",
+                "in": "header",
+                "description": "`ETag` of what the change is meant for.",
+                "required": route.if_match is IfMatch.REQUIRED,
+                "schema": {"type": "string", "pattern": _TAG_PATTERN},
+            }
+        )
     if given:
         operation["parameters"] = given
     if route.body is not None:
@@ -139,6 +155,8 @@ def _success(route: Route, status: int, schema: Json) -> Json:
     if route.example is not None:
         content["example"] = msgspec.to_builtins(route.example)
     headers = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+    if "revision" in {field.name for field in attrs.fields(route.returns[status])}:
+        headers["ETag"] = {"$ref": "#/components/headers/ETag"}
     if "cursor" in route.query.parameters:
         headers["Link"] = {"$ref": "#/components/headers/Link"}
     return {

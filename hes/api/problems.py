@@ -14,6 +14,7 @@ import msgspec
 
 from hes.domain.errors import HesError, StorageUnavailableError, UnknownMeterError
 from hes.meters import BadCursorError
+from hes.plans.service import PlanChangedError, PlanExistsError, UnknownPlanError
 from hes.readings import EntryHandledError, EntryUnknownError
 
 CONTENT_TYPE = "application/problem+json"
@@ -100,6 +101,37 @@ _TABLE = (
         "Somebody has replayed or dropped this entry. GET /v1/quarantine tells who and why.",
     ),
     ProblemKind(
+        "plan_not_found",
+        404,
+        "No such plan",
+        "GET /v1/plans lists what there is.",
+    ),
+    ProblemKind(
+        "plan_invalid",
+        400,
+        "Not a plan that can be",
+        "`errors` names each member of the body that was refused and why. Nothing was done.",
+    ),
+    ProblemKind(
+        "plan_exists",
+        409,
+        "Another plan has this name",
+        "Names of plans are unique; choose another, or change the plan that there is.",
+    ),
+    ProblemKind(
+        "revision_changed",
+        412,
+        "Changed by somebody else meanwhile",
+        "Nothing was done. Get it again, look at what has changed, and send its `ETag` as "
+        "`If-Match`.",
+    ),
+    ProblemKind(
+        "revision_required",
+        428,
+        "Which revision is meant?",
+        "Send the `ETag` of what you have seen as `If-Match`, so that nobody's change is lost.",
+    ),
+    ProblemKind(
         "origin_not_allowed",
         403,
         "Asked by a foreign page",
@@ -173,6 +205,9 @@ _BY_ERROR: tuple[tuple[type[HesError], str], ...] = (
     (BadCursorError, "cursor_invalid"),
     (EntryUnknownError, "entry_not_found"),
     (EntryHandledError, "entry_handled"),
+    (UnknownPlanError, "plan_not_found"),
+    (PlanExistsError, "plan_exists"),
+    (PlanChangedError, "revision_changed"),
 )
 
 _BY_STATUS: Mapping[int, str] = {

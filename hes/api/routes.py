@@ -7,7 +7,9 @@ Rule 2: query and path are attrs classes; a trailing underscore in a field's nam
 the parameter's name (`from_` is `from`). What a class does not name is refused.
 Rule 3: an operation that takes a body names its class (`Body`), or the media types of a file; its
 handler is given what arrived as a second argument.
-Rule 4: every problem that a handler raises is declared; the document lists no other.
+Rule 4: an answer that has a `revision` is sent with it as `ETag`. An operation with `if_match`
+takes the one that a change is meant for, and must be given it where that is `REQUIRED`.
+Rule 5: every problem that a handler raises is declared; the document lists no other.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import typing
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from enum import Enum
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 import msgspec
@@ -43,6 +46,15 @@ _RFC3339 = re.compile(
 )
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _PATH_NAME = re.compile(r"\{(\w+)\}")
+_STRONG_TAG: Final = re.compile(r'"([1-9][0-9]{0,8})"')
+
+
+class IfMatch(Enum):
+    """Whether an operation looks at `If-Match` (RFC 9110, 13.1.1)."""
+
+    IGNORED = "ignored"
+    TAKEN = "taken"
+    REQUIRED = "required"
 
 
 @attrs.frozen
@@ -52,12 +64,13 @@ class Nothing:
 
 @attrs.frozen
 class Call(Generic[Q, P]):
-    """What a handler is given."""
+    """What a handler is given; `revision`: that of `If-Match`, None: whichever it has."""
 
     services: Services
     query: Q
     path: P
     request_id: str
+    revision: int | None = None
 
 
 @attrs.frozen
@@ -108,6 +121,7 @@ class Route:
     example: object
     body: type | None = None
     upload: tuple[str, ...] = ()
+    if_match: IfMatch = IfMatch.IGNORED
 
     @property
     def operation_id(self) -> str:
@@ -136,6 +150,7 @@ class Routes:
         example: object = None,
         body: type | None = None,
         upload: Sequence[str] = (),
+        if_match: IfMatch = IfMatch.IGNORED,
     ) -> Callable[[H], H]:
         """
         Declare an operation; the handler's docstring is its summary and description.
@@ -155,6 +170,10 @@ class Routes:
             always += ["body_invalid", "media_type_unsupported", "payload_too_large"]
         if upload:
             always += ["media_type_unsupported", "payload_too_large", "upload_too_slow"]
+        if if_match is not IfMatch.IGNORED:
+            always.append("revision_changed")
+        if if_match is IfMatch.REQUIRED:
+            always.append("revision_required")
         known = tuple(dict.fromkeys((*problems, *always)))
         if unknown := set(known) - set(PROBLEMS):
             raise ValueError(f"{path} names unknown problems: {unknown}")
@@ -177,6 +196,7 @@ class Routes:
                     example=example,
                     body=body,
                     upload=tuple(upload),
+                    if_match=if_match,
                 )
             )
             return handler
@@ -261,11 +281,39 @@ def next_link(url: URL, cursor: str) -> str:
     return f'<{target}>; rel="next"'
 
 
-def _answer(
-    route: Route, call: Call[Any, Any], given: Sequence[object]
-) -> tuple[bytes, str | None]:
+def _revision(route: Route, request: web.Request) -> int | None:
+    """
+    The revision that a change is meant for.
+
+    Raises: ProblemError: revision_required; revision_changed: a tag that we never gave out.
+    """
+    if route.if_match is IfMatch.IGNORED:
+        return None
+    given = request.headers.getall(hdrs.IF_MATCH, [])
+    if not given and route.if_match is IfMatch.REQUIRED:
+        raise ProblemError("revision_required")
+    if not given or given == ["*"]:
+        return None
+    match = _STRONG_TAG.fullmatch(given[0]) if len(given) == 1 else None
+    if match is None:
+        raise ProblemError("revision_changed")
+    return int(match[1])
+
+
+@attrs.frozen
+class _Answer:
+    body: bytes
+    cursor: str | None
+    revision: int | None
+
+
+def _answer(route: Route, call: Call[Any, Any], given: Sequence[object]) -> _Answer:
     body = route.handler(call, *given)
-    return msgspec.json.encode(body), getattr(body, "next_cursor", None)
+    return _Answer(
+        msgspec.json.encode(body),
+        getattr(body, "next_cursor", None),
+        getattr(body, "revision", None),
+    )
 
 
 def bind(app: web.Application, routes: Sequence[Route]) -> None:
@@ -292,15 +340,16 @@ def _served(route: Route) -> Callable[[web.Request], Any]:
             query=decode(route.query, list(request.query.items())),
             path=decode(route.in_path, list(request.match_info.items())),
             request_id=request[REQUEST_ID],
+            revision=_revision(route, request),
         )
         async with _given(route, request) as given:
-            body, cursor = await request.app[WORKERS].run(
-                functools.partial(_answer, route, call, given)
-            )
-        response = web.Response(status=status, body=body, content_type="application/json")
+            answer = await request.app[WORKERS].run(functools.partial(_answer, route, call, given))
+        response = web.Response(status=status, body=answer.body, content_type="application/json")
         response.headers[hdrs.CACHE_CONTROL] = "no-store"
-        if cursor is not None:
-            response.headers[hdrs.LINK] = next_link(request.rel_url, cursor)
+        if answer.cursor is not None:
+            response.headers[hdrs.LINK] = next_link(request.rel_url, answer.cursor)
+        if answer.revision is not None:
+            response.headers[hdrs.ETAG] = f'"{answer.revision}"'
         return response
 
     return serve

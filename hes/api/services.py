@@ -10,7 +10,10 @@ from uuid import UUID
 import attrs
 
 from hes.diagnosis import ServiceReport
+from hes.domain.plans import Terms
 from hes.meters import MeterDetail, MeterPage
+from hes.plans.capacity import Capacity
+from hes.plans.service import PlanView, ZonePreview
 from hes.readings import (
     BucketPage,
     ChannelRow,
@@ -86,6 +89,39 @@ class QuarantineReader(Protocol):
         """
 
 
+class Plans(Protocol):
+    """`hes.plans.service.PlanService`; its errors stand there. All: StorageUnavailableError."""
+
+    def plans(self) -> Sequence[PlanView]:
+        """All plans."""
+
+    def get(self, plan_id: int) -> PlanView:
+        """One."""
+
+    def add(self, terms: Terms, *, dry_run: bool = False) -> PlanView:
+        """Make one."""
+
+    def trial(self, terms: Terms, count: int) -> Sequence[ZonePreview]:
+        """The next runs of one that nobody has made."""
+
+    def change(
+        self, plan_id: int, terms: Terms, revision: int | None, *, dry_run: bool = False
+    ) -> PlanView:
+        """Change one."""
+
+    def enable(self, plan_id: int, enabled: bool, revision: int | None = None) -> PlanView:
+        """Have one run, or not."""
+
+    def remove(self, plan_id: int, revision: int | None = None, *, dry_run: bool = False) -> int:
+        """Let go of one; how many items were cancelled."""
+
+    def preview(self, plan_id: int, count: int) -> Sequence[ZonePreview]:
+        """Its next runs."""
+
+    def capacity(self) -> Capacity:
+        """What the enabled ones need."""
+
+
 class FleetCounts(Protocol):
     """The fleet in numbers."""
 
@@ -124,5 +160,6 @@ class Services:
     readings: ReadingsReader
     latest: LatestValuesReader
     quarantine: QuarantineReader
+    plans: Plans
     stats: StatsReader
     health: HealthReader

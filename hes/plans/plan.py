@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from hes.domain.errors import PermanentError
 from hes.domain.plans import SITE, Terms
-from hes.domain.work import Priority, ReadKind
+from hes.domain.recurrence import BadRecurrenceError, Recurrence, parse
+from hes.domain.work import Priority, Read, ReadKind
+from hes.storage import reads
 
 MAX_NAMES: Final = 100
 MAX_READS: Final = 32
@@ -35,6 +37,40 @@ class BadPlanError(PermanentError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("; ".join(f"{fault.field}: {fault.message}" for fault in self.faults))
+
+
+def usual_times(deadline_s: int, window_s: int | None, spread_s: int | None) -> tuple[int, int]:
+    """
+    Window and spread of who says only by when: tried until then, turns within its first third.
+
+    The rest is for second tries.
+    """
+    return (
+        deadline_s if window_s is None else window_s,
+        deadline_s // 3 if spread_s is None else spread_s,
+    )
+
+
+def reads_of(entries: Sequence[Mapping[str, Any]]) -> tuple[Read, ...]:
+    """
+    What a plan reads, from what people send: `kind`, and as they like `source`, `attributes`.
+
+    Raises: BadPlanError: one of them is none.
+    """
+    try:
+        return reads.from_document(
+            [{name: said for name, said in entry.items() if said} for entry in entries]
+        )
+    except (KeyError, ValueError, TypeError) as exc:
+        raise BadPlanError([Fault("reads", str(exc))]) from exc
+
+
+def recurrence_of(text: str) -> Recurrence:
+    """A recurrence from its text. Raises: BadPlanError: it is none."""
+    try:
+        return parse(text)
+    except BadRecurrenceError as exc:
+        raise BadPlanError([Fault("recurrence", str(exc))]) from exc
 
 
 def check(terms: Terms) -> Sequence[Fault]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from hes.domain.plans import Run, Terms
+from hes.domain.plans import Terms
 
 MAX_RUNS: Final = 100
 _DAY: Final = timedelta(days=1)
@@ -26,43 +26,38 @@ class ClockShift(StrEnum):
 @attrs.frozen
 class ComingRun:
     """
-    A run that is to come.
+    A run that is to come, at an instant and by the clock on the wall.
 
-    `shift`: clocks change within the local day before it, or at that very instant: the pause before
-    it is another than usual.
+    `shift`: clocks change within the day before it, or at that very instant: the pause before it is
+    another than usual.
     """
 
-    run: Run
+    run_at: datetime
     local: datetime
+    deadline_at: datetime
     shift: ClockShift | None
 
 
-def coming(
-    terms: Terms, zone: str, after: datetime, count: int, *, plan_id: int = 0
-) -> Sequence[ComingRun]:
+def coming(terms: Terms, zone: str, after: datetime, count: int) -> Sequence[ComingRun]:
     """
     The next runs after an instant in one zone, whether the plan is enabled or not.
 
+    Args: count: how many, at most `MAX_RUNS`.
     Raises: BadRecurrenceError: there are no more within 50 years.
     """
-    return list(_coming(terms, zone, after, min(count, MAX_RUNS), plan_id))
-
-
-def _coming(
-    terms: Terms, zone: str, after: datetime, count: int, plan_id: int
-) -> Iterator[ComingRun]:
     place = ZoneInfo(zone)
-    for _ in range(count):
+    runs = []
+    for _ in range(min(count, MAX_RUNS)):
         before, after = after, terms.recurrence.next(after, place)
-        run = Run(
-            run_at=after,
-            plan_id=plan_id,
-            zone=zone,
-            deadline_at=after + timedelta(seconds=terms.deadline_s),
-            ends_at=after + timedelta(seconds=terms.window_s),
+        runs.append(
+            ComingRun(
+                after,
+                after.astimezone(place),
+                after + timedelta(seconds=terms.deadline_s),
+                _shift(max(before, after - _DAY).astimezone(place), after),
+            )
         )
-        since = max(before, after - _DAY)
-        yield ComingRun(run, after.astimezone(place), _shift(since.astimezone(place), after))
+    return runs
 
 
 def _shift(before: datetime, after: datetime) -> ClockShift | None:

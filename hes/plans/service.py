@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
+from uuid import uuid4
 from zoneinfo import available_timezones
 
 import attrs
@@ -164,17 +165,24 @@ class PlanService:
         A plan without members is shown in its own zone, or UTC. At most `MAX_ZONES` zones.
         Raises: UnknownPlanError, StorageUnavailableError.
         """
-        now = self._clock()
         with self._database.connection() as connection:
             plan = _view(connection, plan_id).plan
-            by_zone = store.members(connection, plan_id)
-        if not by_zone:
-            by_zone = {"UTC" if plan.zone == SITE else plan.zone: 0}
-        most = sorted(by_zone.items(), key=lambda entry: (-entry[1], entry[0]))[:MAX_ZONES]
-        return [
-            ZonePreview(zone, members, tuple(coming(plan, zone, now, count, plan_id=plan.plan_id)))
-            for zone, members in most
-        ]
+            return _preview(plan, store.members(connection, plan_id), self._clock(), count)
+
+    def trial(self, terms: Terms, count: int) -> Sequence[ZonePreview]:
+        """
+        The next runs of a plan that nobody has made, or changed so; nothing is kept.
+
+        Raises: BadPlanError, StorageUnavailableError.
+        """
+        with self._database.connection() as connection:
+            _refuse(connection, DEFAULT_TENANT, terms)
+            # Under a name that nobody has: it may be meant to take the place of another.
+            tried = attrs.evolve(terms, name=uuid4().hex)
+            plan_id = store.add(connection, DEFAULT_TENANT, tried)
+            found = _preview(terms, store.members(connection, plan_id), self._clock(), count)
+            connection.rollback()
+        return found
 
     def capacity(self) -> Capacity:
         """
@@ -191,6 +199,17 @@ class PlanService:
                 for plan in store.plans(connection, enabled_only=True)
             ]
         return capacity.needed(loads, available, now)
+
+
+def _preview(
+    terms: Terms, by_zone: Mapping[str, int], now: datetime, count: int
+) -> Sequence[ZonePreview]:
+    if not by_zone:
+        by_zone = {"UTC" if terms.zone == SITE else terms.zone: 0}
+    most = sorted(by_zone.items(), key=lambda entry: (-entry[1], entry[0]))[:MAX_ZONES]
+    return [
+        ZonePreview(zone, members, tuple(coming(terms, zone, now, count))) for zone, members in most
+    ]
 
 
 def _load(connection: Connection, plan: Plan, by_zone: dict[str, int], now: datetime) -> Load:

@@ -51,6 +51,7 @@ from hes.readings import (
     UnalignedZoneError,
 )
 from hes_protocol.cosem import Obis
+from tests.unit.hes.api.fake_plans import FakePlans
 
 QUARTER = timedelta(minutes=15)
 PROFILE = Obis.parse("1.0.99.1.0.255")
@@ -95,6 +96,7 @@ class FakeFleet:
             readings=_Readings(self),
             latest=_Latest(self),
             quarantine=_Quarantine(self),
+            plans=FakePlans(self.now, self.check),
             stats=_Stats(self),
             health=_Health(self),
         )

@@ -39,14 +39,23 @@ class Api:
     url: str
 
     def ask(
-        self, path: str, method: str = "GET", headers: Mapping[str, str] | None = None
+        self,
+        path: str,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        *,
+        body: object = None,
     ) -> Answer:
-        """One request on a connection of its own."""
+        """One request on a connection of its own; `body` goes as JSON."""
         where = urlsplit(self.url)
         assert where.hostname is not None
         connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)
         with contextlib.closing(connection):
-            connection.request(method, path, headers=dict(headers or {}))
+            fields = dict(headers or {})
+            if body is not None:
+                fields.setdefault("content-type", "application/json")
+            text = None if body is None else json.dumps(body)
+            connection.request(method, path, text, headers=fields)
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, fields, response.read())
