@@ -109,7 +109,8 @@ class Provenance:
     go to quarantine. `lease_token` is None for pushes. `asked_until` is the end of the range that
     was asked for, where one was: later rows are stored, but do not move the mark past what lies
     between and was not asked for yet. `replayed`: out of the quarantine; how far the meter is read
-    does not show in it.
+    does not show in it. `counter`: the meter's, of the answer; it is kept with the rows that it
+    vouches for, or not at all.
     """
 
     kind: SourceKind
@@ -119,6 +120,7 @@ class Provenance:
     evidence: bytes = b""
     asked_until: datetime | None = None
     replayed: bool = False
+    counter: VerifiedCounter | None = None
 
 
 @attrs.frozen(eq=False)

@@ -25,6 +25,7 @@ from hes.pipeline.window import Verdict, Verdicts, WindowPolicy
 from hes.storage import batches as batch_rows
 from hes.storage import channels, clock_changes, leases, marks, merge, quarantine, rollups
 from hes.storage.batches import FinishedBatch
+from hes.storage.counters import raise_accepted
 from hes.storage.database import Connection
 from hes.storage.features import chunks
 from hes.storage.merge import IntegersToMerge, Merged, OtherToMerge
@@ -76,6 +77,7 @@ class Transaction:
             ChunksUnknownError: make them, then try again.
         """
         _check_leases(connection, batches)
+        _keep_counters(connection, batches)
         everything = group(batches)
         meters = set().union(*(batch.meter_ids for batch in batches))
         commissioned = channels.commissioned(connection, meters)
@@ -137,6 +139,19 @@ class Transaction:
             refuse = (verdicts == Verdict.ACCEPTED) & np.isin(everything.series_index, surplus)
             verdicts[refuse] = Verdict.TOO_MANY_CHANNELS
         return verdicts, known
+
+
+def _keep_counters(connection: Connection, batches: Sequence[ReadingBatch]) -> None:
+    """The meters' counters, before anything that they vouch for."""
+    raise_accepted(
+        connection,
+        [
+            (meter_id, batch.provenance.counter)
+            for batch in batches
+            if batch.provenance.counter is not None
+            for meter_id in batch.meter_ids
+        ],
+    )
 
 
 def _check_leases(connection: Connection, batches: Sequence[ReadingBatch]) -> None:

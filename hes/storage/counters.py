@@ -23,7 +23,7 @@ were accepted since are accepted once more, and are what the meter has sent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -144,8 +144,7 @@ WHERE %(counter)s BETWEEN hinted_from AND hinted_to
   AND key_fingerprint = (SELECT key_fingerprint FROM association WHERE {_KEYED})
 """  # noqa: S608 - constants only
 
-_ACCEPT: Final = f"""
-UPDATE association
+_KEPT: Final = f"""
 SET accepted_counter = greatest(accepted_counter, %(counter)s),
     accepted_window = CASE
         WHEN accepted_counter IS NULL THEN set_bit(0::bit({WINDOW}), 0, 1)
@@ -156,12 +155,39 @@ SET accepted_counter = greatest(accepted_counter, %(counter)s),
                 >> least(%(counter)s - accepted_counter, {WINDOW})::int4,
             0, 1)
     END
-WHERE meter_id = %(meter_id)s AND client_sap = %(client_sap)s
-  AND key_fingerprint IS NOT DISTINCT FROM coalesce(%(key_fingerprint)s, key_fingerprint) AND CASE
+"""
+_IS_NEW: Final = f"""CASE
     WHEN accepted_counter IS NULL OR %(counter)s > accepted_counter THEN true
     WHEN accepted_counter - %(counter)s >= {WINDOW} THEN false
     ELSE get_bit(accepted_window, (accepted_counter - %(counter)s)::int4) = 0
-END
+END"""
+_ACCEPT: Final = f"""
+UPDATE association {_KEPT}
+WHERE meter_id = %(meter_id)s AND client_sap = %(client_sap)s
+  AND key_fingerprint IS NOT DISTINCT FROM coalesce(%(key_fingerprint)s, key_fingerprint)
+  AND {_IS_NEW}
+"""
+
+# In one order, so that two who tell of some of the same meters never wait in a ring.
+_ACCEPT_MANY: Final = f"""
+WITH told AS MATERIALIZED (
+    SELECT a.meter_id, a.client_sap, highest.counter
+    FROM (
+        SELECT meter_id, client_sap, key_fingerprint, max(counter) AS counter
+        FROM unnest(%(meter_ids)s::uuid[], %(saps)s::int4[], %(counters)s::int8[],
+                    %(fingerprints)s::bytea[])
+            AS verified (meter_id, client_sap, counter, key_fingerprint)
+        GROUP BY meter_id, client_sap, key_fingerprint
+    ) AS highest
+    JOIN association AS a USING (meter_id, client_sap)
+    WHERE a.key_fingerprint
+        IS NOT DISTINCT FROM coalesce(highest.key_fingerprint, a.key_fingerprint)
+    ORDER BY a.meter_id, a.client_sap FOR NO KEY UPDATE OF a
+)
+UPDATE association {_KEPT.replace("%(counter)s", "told.counter")}
+FROM told
+WHERE association.meter_id = told.meter_id AND association.client_sap = told.client_sap
+  AND {_IS_NEW.replace("%(counter)s", "told.counter")}
 """  # noqa: S608 - constants only
 
 
@@ -406,23 +432,23 @@ def _reserve_many(
 
 
 def raise_accepted(
-    connection: Connection, verified: Sequence[tuple[UUID, VerifiedCounter]]
+    connection: Connection, verified: Iterable[tuple[UUID, VerifiedCounter]]
 ) -> None:
     """
-    Remember counters from verified frames; that a higher one, or another key, is known is no fault.
+    Remember counters from verified frames, of each association the highest.
+
+    That a higher one, or another key, is known by now is no fault: nothing is done with it.
     """
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            _ACCEPT,
-            [
-                {
-                    "meter_id": meter_id,
-                    "client_sap": each.client_sap,
-                    "counter": each.counter,
-                    "key_fingerprint": each.key_fingerprint,
-                }
-                for meter_id, each in sorted(verified, key=lambda one: one[0])
-            ],
+    told = list(verified)
+    if told:
+        connection.execute(
+            _ACCEPT_MANY,
+            {
+                "meter_ids": [meter_id for meter_id, _ in told],
+                "saps": [each.client_sap for _, each in told],
+                "counters": [each.counter for _, each in told],
+                "fingerprints": [each.key_fingerprint for _, each in told],
+            },
         )
 
 

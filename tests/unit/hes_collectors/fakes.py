@@ -497,6 +497,10 @@ class FakeSink:
         storage.enter("publish")
         if batch.batch_key in storage.receipts:
             return storage.receipts[batch.batch_key]
+        counter = batch.provenance.counter
+        for meter_id in batch.meter_ids if counter is not None else ():
+            with suppress(CounterReplayedError, KeyUnavailableError):
+                _accept(storage, meter_id, counter)
         counts: Counter[str] = Counter()
         told: dict[tuple[ChannelKey, datetime], list[StoredValue]] = {}
         for key, at, stored in _rows(batch):

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from uuid import UUID, uuid4
 
+import attrs
 import numpy as np
 import pytest
 
@@ -34,6 +35,7 @@ from hes.domain.readings import (
     SeriesKey,
     SourceKind,
     ValueStore,
+    VerifiedCounter,
     microseconds,
 )
 from hes_collectors.dlms import Ports
@@ -118,6 +120,23 @@ def batches_are_stored_once(ports: Ports, meter_id: UUID, now: Callable[[], date
     assert ports.sink.publish(first) == receipt
     receipt = ports.sink.publish(batch(meter_id, at, [1, 9]))
     assert (receipt.stored, receipt.duplicates, receipt.revised) == (0, 2, 1)
+
+
+def counters_are_kept_with_what_they_vouch_for(
+    ports: Ports, meter_id: UUID, now: Callable[[], datetime]
+) -> None:
+    """A batch moves the meter's counter up, never down, and is stored whatever was known of it."""
+    at = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+    key = ports.keys.secrets(meter_id, 1).key_fingerprint
+    for counter, by_key, highest in ((40, key, 40), (7, None, 40), (50, b"another", 40)):
+        told = batch(meter_id, at, [1])
+        verified = VerifiedCounter(1, counter, by_key)
+        ports.sink.publish(
+            attrs.evolve(told, provenance=attrs.evolve(told.provenance, counter=verified))
+        )
+        assert ports.counters.last_accepted(meter_id, 1) == highest
+    with pytest.raises(CounterReplayedError):
+        ports.counters.accept(meter_id, 1, 7)
 
 
 def counters_are_used_once(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
@@ -257,6 +276,7 @@ CONTRACTS = (
     leases_are_exclusive,
     leases_tell_the_marks,
     batches_are_stored_once,
+    counters_are_kept_with_what_they_vouch_for,
     counters_are_used_once,
     leaps_are_kept_once_they_are_right,
     many_meters_at_once_are_as_one_by_one,
