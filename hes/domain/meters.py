@@ -206,7 +206,8 @@ class MeterKnowledge:
     """
     What a collector learns of a meter in its first session: objects and profiles.
 
-    `scales` come with the first reading of registers. `device_name` is the logical device name.
+    `scales` come with the first reading of registers. `device_name` is the logical device name,
+    `model` the name of the model that the meter was taken for by what it shows; None: no one model.
     """
 
     objects: tuple[ObjectEntry, ...]
@@ -214,3 +215,4 @@ class MeterKnowledge:
     scales: tuple[Scale, ...] = ()
     link: LinkKnowledge = LinkKnowledge()
     device_name: str | None = None
+    model: str | None = None

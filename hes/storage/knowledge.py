@@ -72,7 +72,7 @@ class KnowledgeStore:
 
     def save(self, meter_id: UUID, knowledge: MeterKnowledge) -> None:
         """
-        Keep it, in place of what was known before.
+        Keep it, in place of what was known before, and what model the meter was taken for.
 
         Raises:
             UnknownMeterError: no such meter.
@@ -85,6 +85,11 @@ class KnowledgeStore:
                     " ON CONFLICT (meter_id) DO UPDATE"
                     " SET knowledge = excluded.knowledge, learnt_at = excluded.learnt_at",
                     (meter_id, Jsonb(to_document(knowledge))),
+                )
+                connection.execute(
+                    "UPDATE meter SET recognised_model = %(model)s"
+                    " WHERE meter_id = %(meter)s AND recognised_model IS DISTINCT FROM %(model)s",
+                    {"meter": meter_id, "model": knowledge.model},
                 )
         except psycopg.errors.ForeignKeyViolation as exc:
             raise UnknownMeterError(f"no meter {meter_id}") from exc
@@ -151,6 +156,7 @@ def to_document(knowledge: MeterKnowledge) -> Mapping[str, Any]:
         ],
         "link": attrs.asdict(knowledge.link),
         "device_name": knowledge.device_name,
+        "model": knowledge.model,
     }
 
 
@@ -183,4 +189,5 @@ def from_document(document: Mapping[str, Any]) -> MeterKnowledge | None:
         ),
         link=LinkKnowledge(**document["link"]),
         device_name=document.get("device_name"),
+        model=document.get("model"),
     )

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import attrs
 import pytest
 
 from hes.domain.errors import UnknownMeterError
@@ -103,5 +104,10 @@ def test_what_was_learnt_is_kept_and_replaced(database: Database, add_meter: Add
         )
         store.save(meter_id, learnt)
         assert store.load(meter_id) == learnt
+    for model in ("idis-solar", None):
+        store.save(meter_id, attrs.evolve(learnt, model=model))
+        with database.connection() as connection:
+            [(taken_for,)] = connection.execute("SELECT recognised_model FROM meter").fetchall()
+        assert taken_for == model
     with pytest.raises(UnknownMeterError):
         store.save(uuid4(), learnt)

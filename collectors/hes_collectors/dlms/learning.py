@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+import attrs
+
 from hes.domain.kinds import profile_kind
 from hes.domain.meters import (
     CaptureColumn,
@@ -234,10 +236,18 @@ def _buffer(name: Obis, index: int) -> Attribute:
 
 
 def _text(answer: Data | DataAccessResult) -> str | None:
-    """A logical device name: 16 octets, of which the first three name the manufacturer."""
+    """
+    A logical device name: 16 octets, of which the first three name the maker.
+
+    Where the others are no text they stand in hex behind the maker.
+    """
     if not isinstance(answer, Data) or answer.tag not in STRING_TAGS:
         return None
-    name = plain_text(answer) or bytes(answer.value).hex()
+    octets: bytes = answer.value
+    name = plain_text(answer)
+    if name is None:
+        maker = plain_text(attrs.evolve(answer, value=octets[:3])) or octets[:3].hex()
+        name = maker + octets[3:].hex()
     return name[:_DEVICE_NAME_LENGTH] or None
 
 

@@ -21,6 +21,7 @@ from hes_collectors.dlms.learning import learn
 from hes_collectors.dlms.reading import AnswerStore
 from hes_collectors.dlms.unread import ClockSeen
 from hes_protocol.client import AssociationAccepted
+from hes_protocol.models import certain, recognise
 from hes_protocol.quirks import Quirks
 
 P = ParamSpec("P")
@@ -85,7 +86,15 @@ class Talk:
         learnt = await learn(self.exchange, model, self.knowledge.link)
         await self.store_pushes()
         self.progress.learnt = True
-        await self.keep(learnt)
+        taken_for = certain(
+            recognise(
+                learnt.device_name,
+                {(one.class_id, one.obis) for one in learnt.objects},
+                self.context.models.values(),
+                client_sap=self.meter.association.client_sap,
+            )
+        )
+        await self.keep(attrs.evolve(learnt, model=taken_for))
 
     async def keep(self, knowledge: MeterKnowledge) -> None:
         """Keep what is known by now. Raises: what storage raises."""

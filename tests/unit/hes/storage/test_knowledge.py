@@ -42,6 +42,7 @@ def test_comes_back_as_it_was() -> None:
         ),
         link=LinkKnowledge(0x1E5D, 128, with_list=False, access=False),
         device_name="HES0000000000001",
+        model="hes-household",
     )
     assert from_document(json.loads(json.dumps(to_document(full)))) == full
 

@@ -47,6 +47,10 @@ async def test_a_meter_of_it_is_read_and_tells_what_its_file_says(
         result = await Session(surroundings, lease, trio.current_time() + 180).run()
     assert result.report.outcome is SessionOutcome.OK
     assert result.stored > 0
+    learnt = storage.knowledge[asked.meter_id]
+    alike = model.name in ("hes-household", "hes-household-entry")  # in all that they show
+    assert learnt.model == (None if alike else model.name)
+    assert (learnt.device_name or "").startswith(model.device_name or "")
     told = {profile.obis: profile for profile in storage.knowledge[asked.meter_id].profiles}
     of_use = {
         one.obis
