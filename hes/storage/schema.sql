@@ -903,6 +903,11 @@ CREATE TABLE completeness (
 -- Where intervals are to be found again.
 CREATE INDEX completeness_open ON completeness (day, meter_id) WHERE open;
 
+-- The board looks at all profiles of some days. Rows come day after day, so that a few pages say
+-- where the days are; it costs the writer nothing.
+CREATE INDEX completeness_day ON completeness USING brin (day)
+    WITH (pages_per_range = 32, autosummarize = on);
+
 -- What is expected of a meter's profile: every interval of its grid that begins in [since, until)
 -- (null: until the meter goes, or its period changes), by the deadlines of the runs of `plan_id` in
 -- `zone`. `reach_s`: how far back its buffer holds, null: nobody knows. `changed_at`: since when all

@@ -35,7 +35,7 @@ def bits(*slots: int, count: int = 96) -> str:
 
 def run(database: Database, statement: str, *values: object) -> list[tuple[Any, ...]]:
     with database.connection() as connection:
-        found = connection.execute(statement, values)  # type: ignore[arg-type]
+        found = connection.execute(statement, values)
         return found.fetchall() if found.description else []
 
 
