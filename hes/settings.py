@@ -142,7 +142,7 @@ class CollectorSettings:
     allowed_ports: tuple[str, ...] = attrs.field(default=("4059",), validator=_ports)
     max_sessions: Count = 200
     read_every_s: Seconds = 900.0
-    lease_s: Seconds = 180.0
+    lease_s: Annotated[float, Meta(gt=0, le=900)] = 180.0
     connect_s: Seconds = 5.0
     associate_s: Seconds = 10.0
     request_s: Seconds = 15.0
@@ -186,6 +186,19 @@ class LogSettings:
 
 
 @attrs.frozen
+class ScheduleSettings:
+    """
+    The scheduler.
+
+    It looks what is to be done every `tick_s`; another process leads when one has said nothing to
+    the database for `silence_s`.
+    """
+
+    tick_s: Seconds = 1.0
+    silence_s: Annotated[float, Meta(ge=2)] = 8.0
+
+
+@attrs.frozen
 class Settings:
     """Everything that can be set. `data` holds servers, keys and state of this machine."""
 
@@ -197,6 +210,7 @@ class Settings:
     keys: KeySettings = KeySettings()
     api: ApiSettings = ApiSettings()
     collector: CollectorSettings = CollectorSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     intake: IntakeSettings = IntakeSettings()
     log: LogSettings = LogSettings()
 

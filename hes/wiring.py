@@ -38,7 +38,9 @@ from hes.pipeline.publisher import Publisher
 from hes.pipeline.replay import Replays
 from hes.pipeline.rollup import Roller
 from hes.pipeline.upkeep import ChunksAhead
+from hes.plans.scheduler import LOCK, Leader, SchedulerMetrics
 from hes.plans.service import PlanService
+from hes.plans.steps import clock_set, make_steps
 from hes.readings import LatestReader, Quarantine, ReadingQueries
 from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
@@ -51,6 +53,7 @@ from hes.storage.features import reconcile
 from hes.storage.identity import own_system_title
 from hes.storage.inbound import InboundStore
 from hes.storage.knowledge import KnowledgeStore
+from hes.storage.leadership import Leadership
 from hes.storage.leases import LeaseStore
 from hes.storage.replica import ReplicaFirst
 from hes.storage.segments import SegmentStore
@@ -252,6 +255,19 @@ def upkeep(chosen: Settings) -> Iterator[Roller]:
         Roller(database) as roller,
     ):
         yield roller
+
+
+@contextmanager
+def scheduler(chosen: Settings, registry: CollectorRegistry) -> Iterator[Leader]:
+    """What leads, or waits to; on a connection of its own, which holds the lead."""
+    with open_database(chosen, application_name="hes schedule", max_connections=1) as database:
+        yield Leader(
+            Leadership(database, LOCK, silence_s=chosen.schedule.silence_s),
+            make_steps,
+            SchedulerMetrics(registry),
+            clock_set=clock_set,
+            tick_s=chosen.schedule.tick_s,
+        )
 
 
 def dlms_collector(

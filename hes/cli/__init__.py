@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "restore": ("hes.cli.restore:restore", "After the database was restored."),
     "retention": ("hes.cli.retention:retention", "How long what is kept."),
     "quarantine": ("hes.cli.quarantine:quarantine", "What became no reading."),
+    "schedule": ("hes.cli.processes:schedule", "Plan what collectors do."),
     "sim": ("hes.cli.sim:sim", "Simulated meters."),
     "up": ("hes.cli.up:up", "Everything on one machine, with embedded servers."),
 }

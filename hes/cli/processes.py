@@ -1,4 +1,4 @@
-"""The production processes: `hes api`, `hes collect dlms`."""
+"""The production processes: `hes api`, `hes collect dlms`, `hes schedule`."""
 
 from __future__ import annotations
 
@@ -62,3 +62,26 @@ def collect_dlms() -> None:
     ):
         registry.register(PipelineMetrics(sink, roller))
         trio.run(main)
+
+
+@click.command()
+def schedule() -> None:
+    """
+    Make due work of plans, end what has expired, find gaps, until SIGTERM.
+
+    Several may run; one of them leads, and another one seconds after it is gone.
+    """
+    import threading
+
+    from prometheus_client import CollectorRegistry
+
+    from hes import logs, metrics, wiring
+
+    settings = wiring.settings()
+    logs.configure(settings.log, "schedule")
+    registry = CollectorRegistry()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with wiring.scheduler(settings, registry) as leader, metrics.served(registry):
+        leader.run(stop)

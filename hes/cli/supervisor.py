@@ -270,7 +270,11 @@ class Supervisor:
         }
 
     def _processes(self, environment: Mapping[str, str]) -> Iterator[_Process]:
-        for name, arguments in (("collect-dlms", ("collect", "dlms")), ("api", ("api",))):
+        for name, arguments in (
+            ("schedule", ("schedule",)),
+            ("collect-dlms", ("collect", "dlms")),
+            ("api", ("api",)),
+        ):
             yield self._process(name, arguments, environment)
 
     def _process(

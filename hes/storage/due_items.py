@@ -95,8 +95,8 @@ AND (item.due_at <= now() OR item.last_cause IS NULL)
 _TURN: Final = "item.due_at <= now() AND item.expires_at > now()"
 _OF_METERS: Final = """
 SELECT item.meter_id, item.item_id, item.kind, item.run_at, item.due_at, item.deadline_at,
-       item.expires_at, item.priority, item.attempts, item.plan_id, item.what, NULL AS reads
-FROM due_item AS item
+       item.expires_at, item.priority, item.attempts, item.plan_id, item.what, plan.reads
+FROM due_item AS item LEFT JOIN plan USING (plan_id)
 WHERE item.meter_id = ANY(%s) AND {turn}
 ORDER BY item.priority, item.due_at, item.item_id
 """

@@ -26,6 +26,7 @@ from hes.storage.database import Connection, Database
 from hes.storage.due_floor import SLACK, Floor
 from hes.storage.finishing import finish
 from hes.storage.lease_choice import Candidate, Room
+from hes.storage.lease_upkeep import LONGEST_LEASE
 from hes.storage.meters import METER_COLUMNS, METER_SOURCE, meter_from_row
 from hes_protocol.cosem import Obis
 
@@ -226,7 +227,7 @@ class LeaseStore:
         *,
         dialled: bool = False,
     ) -> Sequence[Lease]:
-        if lease_s <= 0:
+        if not 0 < lease_s <= LONGEST_LEASE.total_seconds():
             raise ValueError(f"a lease of {lease_s} s")
         attempt = partial(self._take_once, choose, holder, limit, lease_s, dialled=dialled)
         # A token that somebody holds from before a restore must not be given out again: seen on the
