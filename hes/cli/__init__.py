@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "migrate": ("hes.cli.migrate:migrate", "Bring the database to the present schema."),
     "restore": ("hes.cli.restore:restore", "After the database was restored."),
     "retention": ("hes.cli.retention:retention", "How long what is kept."),
+    "plan": ("hes.cli.plan:plan", "What is read regularly."),
     "quarantine": ("hes.cli.quarantine:quarantine", "What became no reading."),
     "schedule": ("hes.cli.processes:schedule", "Plan what collectors do."),
     "sim": ("hes.cli.sim:sim", "Simulated meters."),

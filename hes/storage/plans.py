@@ -51,18 +51,10 @@ WHERE plan_id = %(plan_id)s
 """  # noqa: S608 - constants only
 
 
-def plans(
-    connection: Connection, *, enabled_only: bool = False, hold: bool = False
-) -> Sequence[Plan]:
-    """
-    All plans, the most important first.
-
-    Args: hold: nobody changes them until this transaction ends: for who makes runs of them.
-    """
+def plans(connection: Connection, *, enabled_only: bool = False) -> Sequence[Plan]:
+    """All plans, the most important first."""
     where = " WHERE p.enabled" if enabled_only else ""
-    ending = " FOR SHARE OF p" if hold else ""
-    query = f"{_SELECT}{where} ORDER BY p.priority, p.plan_id{ending}"
-    rows = connection.execute(query.encode())
+    rows = connection.execute(f"{_SELECT}{where} ORDER BY p.priority, p.plan_id".encode())
     return [_plan(row) for row in rows]
 
 

@@ -1,0 +1,361 @@
+"""`hes plan`: what is read regularly, of whom, when and by when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import attrs
+import click
+
+from hes.cli.output import output_option, write_document, write_rows
+from hes.domain.plans import Selection, Terms
+from hes.domain.work import Priority, Read, ReadKind
+
+if TYPE_CHECKING:
+    from hes.domain.plans import Plan
+    from hes.plans.service import PlanService, PlanView
+
+_LIST: Final = (
+    "plan", "enabled", "members", "recurrence", "zone", "spread", "deadline", "window", "priority",
+    "target", "reads",
+)  # fmt: skip
+_RUN: Final = ("zone", "members", "run_at", "local", "deadline_at", "clocks")
+_HOUR: Final = ("hour", "sessions_per_s", "available_per_s", "fits")
+_PRIORITIES: Final = {
+    "high": Priority.HIGH,
+    "normal": Priority.NORMAL,
+    "low": Priority.LOW,
+}
+_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII)
+# Value of a register (class_id 3) unless something else is said.
+_REGISTER: Final = 3
+_VALUE: Final = 2
+_ATTRIBUTE: Final = re.compile(r"(?:([0-9]{1,5})/)?([0-9.]{1,23})(?:/([0-9]{1,3}))?", re.ASCII)
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class _Duration(click.ParamType[int]):
+    """Seconds, as `900`, `15m`, `4h`, `1d`."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        match = _DURATION.fullmatch(str(value))
+        if match is None:
+            self.fail("expected a duration such as 900, 15m, 4h, 1d", param, ctx)
+        return int(match[1]) * _UNITS_S[match[2]]
+
+
+class _Percent(click.ParamType[Decimal]):
+    """Per cent, exact."""
+
+    name = "percent"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Decimal:
+        try:
+            return Decimal(str(value))
+        except InvalidOperation:
+            self.fail("expected per cent such as 98.0", param, ctx)
+
+
+def _terms_options(command: Command) -> Command:
+    """What can be said of a plan; all None or empty where nothing is said."""
+    options = (
+        click.option(
+            "--read", "reads", multiple=True, metavar="KIND[:OBIS[,OBIS]]",
+            help=f"What: {', '.join(ReadKind)}. With an OBIS code only that profile or log; "
+            "of registers only these, CLASS/OBIS/ATTRIBUTE where it is not 3/OBIS/2.",
+        ),
+        click.option("--all", "all_meters", is_flag=True, help="Of all meters in service."),
+        click.option("--group", "groups", multiple=True, help="Of meters in one of these groups."),
+        click.option("--tag", "tags", multiple=True, help="Of meters with one of these tags."),
+        click.option("--model", "models", multiple=True, help="Of meters of one of these models."),
+        click.option("--when", help='"every 15m", or "cron 0 1 * * *".'),
+        click.option("--zone", help="Zone of the runs: site (each site's own), or an IANA name."),
+        click.option("--deadline", type=_Duration(), help="By when it counts as in time."),
+        click.option("--window", type=_Duration(), help="How long it is tried."),
+        click.option("--spread", type=_Duration(), help="Over how long turns are spread."),
+        click.option("--priority", type=click.Choice(list(_PRIORITIES)), help="Which goes first."),
+        click.option("--target", type=_Percent(), help="Per cent to be there by the deadline."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be; keep nothing.")
+
+
+@click.group()
+def plan() -> None:
+    """What is read regularly, of whom, when: docs/how-to/plan-collection.md."""
+
+
+@plan.command()
+@output_option
+def ls(output: str) -> None:
+    """List the plans, the most important first."""
+    with _service() as service:
+        write_rows([_row(view) for view in service.plans()], _LIST, output)
+
+
+@plan.command()
+@click.argument("name")
+@output_option
+def show(name: str, output: str) -> None:
+    """Show one plan, whole."""
+    with _service() as service:
+        _write(service.find(name), output)
+
+
+@plan.command()
+@click.argument("name")
+@_terms_options
+@click.option("--disabled", is_flag=True, help="Do not run it yet.")
+@_dry_run
+@output_option
+def add(name: str, disabled: bool, dry_run: bool, output: str, **said: Any) -> None:
+    """Make a plan. Its first run is the next one."""
+    from hes.plans.plan import usual_times
+
+    for needed in ("reads", "when", "deadline"):
+        if not said[needed]:
+            raise click.UsageError(f"a plan needs --{needed.removesuffix('s')}")
+    with _service() as service, _as_usage():
+        window_s, spread_s = usual_times(said["deadline"], said["window"], said["spread"])
+        terms = Terms(
+            name=name,
+            reads=_reads(said["reads"]),
+            selection=_selection(said) or Selection(),
+            recurrence=_recurrence(said["when"]),
+            deadline_s=said["deadline"],
+            window_s=window_s,
+            spread_s=spread_s,
+            enabled=not disabled,
+        )
+        view = service.add(attrs.evolve(terms, **_changes(said)), dry_run=dry_run)
+        _write(view, output)
+
+
+@plan.command("set")
+@click.argument("name")
+@_terms_options
+@click.option("--name", "new_name", help="Call it so from now on.")
+@click.option("--enable/--disable", "enabled", default=None, help="Have it run, or not.")
+@_dry_run
+@output_option
+def set_(
+    name: str, new_name: str | None, enabled: bool | None, dry_run: bool, output: str, **said: Any
+) -> None:
+    """
+    Change a plan; what is not said stays as it is.
+
+    Runs that are under way keep their members, turns and deadlines. What is open of a plan that is
+    disabled is cancelled.
+    """
+    with _service() as service, _as_usage():
+        changes = _changes({**said, "name": new_name, "enabled": enabled})
+        if not changes:
+            raise click.UsageError("nothing to change: see --help")
+        kept = service.find(name).plan
+        terms = attrs.evolve(kept, **changes)
+        _write(service.change(kept.plan_id, terms, kept.revision, dry_run=dry_run), output)
+
+
+@plan.command()
+@click.argument("name")
+@_dry_run
+def rm(name: str, dry_run: bool) -> None:
+    """Remove a plan and cancel what is open of it; what its runs came to stays."""
+    with _service() as service:
+        kept = service.find(name).plan
+        cancelled = service.remove(kept.plan_id, kept.revision, dry_run=dry_run)
+    would = "would be removed" if dry_run else "removed"
+    click.echo(f"{name} {would}; {cancelled} due items cancelled", err=True)
+
+
+@plan.command()
+@click.argument("name")
+@click.option(
+    "--runs", type=click.IntRange(1, 100), default=10, show_default=True, help="How many per zone."
+)
+@output_option
+def preview(name: str, runs: int, output: str) -> None:
+    """List the next runs by zone; `clocks` says where clocks change in the day before."""
+    with _service() as service:
+        zones = service.preview(service.find(name).plan.plan_id, runs)
+    rows = [
+        {
+            "zone": zone.zone,
+            "members": zone.members,
+            "run_at": each.run_at,
+            "local": each.local.isoformat(sep=" ", timespec="minutes"),
+            "deadline_at": each.deadline_at,
+            "clocks": each.shift,
+        }
+        for zone in zones
+        for each in zone.runs
+    ]
+    write_rows(rows, _RUN, output)
+
+
+@plan.command()
+@output_option
+def capacity(output: str) -> None:
+    """
+    Tell by the hour what all plans need, against what collectors do.
+
+    Exit code 3 if it does not fit.
+    """
+    from hes.cli.errors import PARTIAL
+
+    with _service() as service:
+        found = service.capacity()
+    rows = [
+        {
+            "hour": hour.starts_at,
+            "sessions_per_s": round(hour.needed_per_s, 2),
+            "available_per_s": round(found.pace.per_s, 2),
+            "fits": hour.needed_per_s <= found.pace.per_s,
+        }
+        for hour in found.hours
+    ]
+    write_rows(rows, _HOUR, output)
+    basis = "measured, the best minute of the last day" if found.pace.measured else "assumed"
+    click.echo(
+        f"at most {found.peak_per_s:.2f} sessions/s are needed, {found.pace.per_s:.0f} available "
+        f"({basis})",
+        err=True,
+    )
+    if not found.fits:
+        click.echo("it does not fit: more time, more spread, or more collectors", err=True)
+        raise SystemExit(PARTIAL)
+
+
+@contextmanager
+def _service() -> Iterator[PlanService]:
+    from hes import wiring
+    from hes.plans.service import PlanService
+
+    with wiring.open_database(application_name="hes plan") as database:
+        yield PlanService(database)
+
+
+@contextmanager
+def _as_usage() -> Iterator[None]:
+    from hes.plans.plan import BadPlanError
+
+    try:
+        yield
+    except BadPlanError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _changes(said: dict[str, Any]) -> dict[str, Any]:
+    """What was said, as fields of `Terms`."""
+    times = {"deadline": "deadline_s", "window": "window_s", "spread": "spread_s"}
+    plain = (*times, "zone", "target", "name", "enabled")
+    found = {times.get(name, name): said.get(name) for name in plain}
+    if said["priority"] is not None:
+        found["priority"] = _PRIORITIES[said["priority"]]
+    if said["reads"]:
+        found["reads"] = _reads(said["reads"])
+    if said["when"] is not None:
+        found["recurrence"] = _recurrence(said["when"])
+    found["selection"] = _selection(said)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _selection(said: dict[str, Any]) -> Selection | None:
+    """None: nobody was named."""
+    chosen = Selection(said["all_meters"], said["groups"], said["tags"], said["models"])
+    return None if chosen == Selection() else chosen
+
+
+def _recurrence(text: str) -> Any:
+    from hes.plans.plan import recurrence_of
+
+    return recurrence_of(text)
+
+
+def _reads(texts: Sequence[str]) -> tuple[Read, ...]:
+    from hes.plans.plan import reads_of
+
+    entries: list[dict[str, object]] = []
+    for text in texts:
+        kind, _, codes = text.partition(":")
+        entry: dict[str, object] = {"kind": kind}
+        if kind == ReadKind.REGISTERS:
+            entry["attributes"] = [_attribute(code) for code in codes.split(",") if code]
+        else:
+            entry["source"] = codes
+        entries.append(entry)
+    return reads_of(entries)
+
+
+def _attribute(text: str) -> dict[str, object]:
+    """`OBIS` of a register's value, or `CLASS/OBIS/ATTRIBUTE`."""
+    match = _ATTRIBUTE.fullmatch(text.strip())
+    if match is None:
+        raise click.UsageError(f"--read: expected OBIS or CLASS/OBIS/ATTRIBUTE, not {text!r}")
+    return {
+        "class_id": int(match[1] or _REGISTER),
+        "obis": match[2],
+        "attribute_index": int(match[3] or _VALUE),
+    }
+
+
+def _row(view: PlanView) -> dict[str, object]:
+    kept = view.plan
+    return {
+        "plan": kept.name,
+        "enabled": kept.enabled,
+        "members": view.members,
+        "recurrence": str(kept.recurrence),
+        "zone": kept.zone,
+        "spread": kept.spread_s,
+        "deadline": kept.deadline_s,
+        "window": kept.window_s,
+        "priority": kept.priority.name.lower(),
+        "target": str(kept.target),
+        "reads": ", ".join(read.kind for read in kept.reads),
+    }
+
+
+def _write(view: PlanView, output: str) -> None:
+    if output in ("table", "csv"):
+        write_rows([_row(view)], _LIST, output)
+    else:
+        write_document(_document(view.plan, view.members))
+
+
+def _document(kept: Plan, members: int) -> dict[str, object]:
+    from hes.storage.reads import to_document
+
+    return {
+        "id": kept.plan_id,
+        "name": kept.name,
+        "enabled": kept.enabled,
+        "priority": kept.priority.name.lower(),
+        "reads": to_document(kept.reads),
+        "selection": attrs.asdict(kept.selection),
+        "recurrence": str(kept.recurrence),
+        "zone": kept.zone,
+        "window_s": kept.window_s,
+        "spread_s": kept.spread_s,
+        "deadline_s": kept.deadline_s,
+        "target": str(kept.target),
+        "members": members,
+        "since": kept.since,
+        "revision": kept.revision,
+    }
