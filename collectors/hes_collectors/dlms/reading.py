@@ -1,14 +1,13 @@
 """
 What an outbound session reads each time: the clock, and each profile since its mark.
 
-Owns the way of one answer into storage: counter, then decoding, then the sink, in one hop into a
+Owns the way of one answer into storage: decoding, then the sink, in one hop into a
 worker thread, so that a large buffer never holds up the loop. Does not own phases or deadlines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
@@ -16,7 +15,6 @@ from uuid import UUID, uuid4
 import attrs
 import numpy as np
 
-from hes.domain.errors import CounterReplayedError
 from hes.domain.meters import Meter, ProfileKnowledge
 from hes.domain.ports import Lease
 from hes.domain.quality import Quality
@@ -28,6 +26,7 @@ from hes.domain.readings import (
     ReadingBatch,
     Receipt,
     SourceKind,
+    VerifiedCounter,
 )
 from hes.ingest.events import log_entries
 from hes.ingest.profile import profile_batch
@@ -113,7 +112,6 @@ class AnswerStore:
         self._quality = 0 if authenticated else int(Quality.UNAUTHENTICATED)
         self._null_means = null_means or NullMeaning.MISSING
         self._standard_time = standard_time
-        self._accepted: int | None = None
         self.key_fingerprint: bytes | None = None
         """Of the key under which the meter's counters are verified; the session says it."""
 
@@ -122,31 +120,17 @@ class AnswerStore:
         """Whose answers these are."""
         return self._session_id
 
-    @property
-    def accepted(self) -> int | None:
-        """The meter's counter that was kept last in this session."""
-        return self._accepted
-
-    def accept(self, server_counter: int | None) -> None:
+    def verified(self, server_counter: int | None) -> VerifiedCounter | None:
         """
-        Keep the meter's verified counter, before anything that it vouches for is stored.
+        The meter's counter as it is kept with what it vouches for.
 
         The client has checked that it rose from the last one kept. That somebody has kept a
         higher one since is no replay: a push of this meter came in by its own connection.
-
-        Raises: StorageUnavailableError.
         """
-        if server_counter is None or server_counter == self._accepted:
-            return
-        meter = self._lease.meter
-        with suppress(CounterReplayedError):
-            self._ports.counters.accept(
-                meter.meter_id,
-                meter.association.client_sap,
-                server_counter,
-                key_fingerprint=self.key_fingerprint,
-            )
-        self._accepted = server_counter
+        if server_counter is None:
+            return None
+        client_sap = self._lease.meter.association.client_sap
+        return VerifiedCounter(client_sap, server_counter, self.key_fingerprint)
 
     def store(self, profile: ProfileKnowledge, arrived: Arrived) -> Receipt | None:
         """
@@ -199,7 +183,6 @@ class AnswerStore:
         )
 
     def _decoded(self, profile: ProfileKnowledge, arrived: Arrived) -> ProfileColumns:
-        self.accept(arrived.server_counter)
         return decode_profile(
             arrived.octets,
             decodable(profile),
@@ -215,6 +198,7 @@ class AnswerStore:
             lease_token=self._lease.token,
             evidence=arrived.evidence,
             asked_until=arrived.asked_until,
+            counter=self.verified(arrived.server_counter),
         )
 
     def store_values(
@@ -230,7 +214,6 @@ class AnswerStore:
         Args: evidence, received_at, server_counter: as of `Arrived`.
         Raises: StorageUnavailableError: nothing of it is stored.
         """
-        self.accept(server_counter)
         batch = push_batch(
             Push(tuple(values), (), None),
             self._lease.meter,
@@ -240,6 +223,7 @@ class AnswerStore:
                 session_id=self._session_id,
                 lease_token=self._lease.token,
                 evidence=evidence,
+                counter=self.verified(server_counter),
             ),
             uuid4(),
             self._quality,

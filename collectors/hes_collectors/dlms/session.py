@@ -171,6 +171,11 @@ class Session:
             planned=self._planned,
             served=tuple(self._served),
             broke=self._at,
+            counter=(
+                None
+                if self._exchange is None
+                else self._answers.verified(self._exchange.server_counter)
+            ),
             findings=tuple(self._findings),
         )
 
@@ -378,8 +383,6 @@ class Session:
         self._at = None
         # Last: what is read bears the times of the clock as it went.
         await set_if_due(talk)
-        if self._answers.accepted != exchange.server_counter:
-            await talk.hop(self._answers.accept, exchange.server_counter)
         refusals = [outcome.refused for _, outcome in self._served if outcome.refused]
         if refusals:
             raise MeterRefusedError(refusals[0])
