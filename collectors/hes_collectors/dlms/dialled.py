@@ -122,6 +122,11 @@ class Dialled:
     def __len__(self) -> int:
         return len(self._callers)
 
+    @property
+    def running(self) -> int:
+        """How many sessions there are now."""
+        return self._running
+
     # --- who has a line -----------------------------------------------------------------------
 
     def join(self, meter: Meter, connection: Connection, *, proven: bool) -> Caller | None:
@@ -187,7 +192,9 @@ class Dialled:
             await self._called.wait()
         self._called = trio.Event()
         await trio.sleep(_GATHER_S)
-        await context.gate.wait_open()
+        # Whoever asks next finds out that storage is back; if nobody does, we do.
+        with trio.move_on_after(context.settings.storage_retry_s):
+            await context.gate.wait_open()
 
     async def _hand_out(self) -> None:
         context, settings = self._context, self._context.settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -17,7 +18,7 @@ from tests.unit.hes_collectors.support import METER_ID, SECRETS, context, meter,
 class Setup:
     """What takes datagrams, on fakes."""
 
-    def __init__(self, **limits: float) -> None:
+    def __init__(self, **limits: Any) -> None:
         self.storage = FakeStorage(wall_clock)
         self.storage.add_meter(meter(), SECRETS)
         self.context = context(

@@ -51,16 +51,16 @@ async def listening(kept: FakeStorage, told: TlsFiles) -> AsyncIterator[int]:
 async def push(port: int, client: ssl.SSLContext | None) -> None:
     """Connect, push, and wait until the other side has closed."""
     with trio.fail_after(10):
-        stream: trio.abc.Stream = await trio.open_tcp_stream(str(HOST), port)
-        if client is not None:
-            stream = trio.SSLStream(stream, client, server_hostname="x", https_compatible=True)
+        plain = await trio.open_tcp_stream(str(HOST), port)
+        if client is None:
+            async with plain:
+                await plain.send_all(wrapped(ciphered(1)))
+                await plain.send_eof()
+                assert await plain.receive_some() == b""
+            return
+        stream = trio.SSLStream(plain, client, server_hostname="x", https_compatible=True)
         async with stream:
             await stream.send_all(wrapped(ciphered(1)))
-            if isinstance(stream, trio.SSLStream):
-                await stream.aclose()
-            else:
-                await stream.send_eof()
-                assert await stream.receive_some() == b""
 
 
 async def test_a_meter_pushes_by_tls_and_one_that_does_not_speak_it_is_refused(
