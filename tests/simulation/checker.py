@@ -12,15 +12,22 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
+from hes.domain.work import ItemState, WorkKind
+from hes.storage.losses import LossReason
 from hes_simulators import TruthRow
 from hes_simulators.truth.rows import LOAD_PROFILE
-from tests.simulation.history import Event
-from tests.simulation.scheduling import ENTRIES
-from tests.simulation.world import CALM_S, Outcome
+from tests.simulation.history import Event, History
+from tests.simulation.scheduling import ENTRIES, PERIOD_S
+from tests.simulation.world import Outcome
 from tests.unit.hes_collectors.fakes import moment
 from tests.unit.hes_collectors.support import START
 
 _SECOND: Final = timedelta(seconds=1)
+_MINUTE: Final = timedelta(minutes=1)
+# Overdue for so long, a gap was found, asked for and ended.
+_GRACE: Final = timedelta(minutes=100)
+# The longest rests and breakers have ended so long after the faults.
+_RECOVERY: Final = timedelta(minutes=40)
 Value = tuple[int, str, datetime, int | None]
 """Meter, OBIS, time of capture as the meter showed it, raw value."""
 
@@ -85,44 +92,104 @@ def nothing_is_doubled(outcome: Outcome) -> Iterator[str]:
 
 def done_means_held(outcome: Outcome) -> Iterator[str]:
     """
-    What was in the buffer when a session began that said it has read all is stored when it ends.
+    When a run of a plan is done on a meter, all is stored that its buffer held at the beginning.
 
     Rows that showed a time later than that machine's clock had nobody asked for yet.
     """
     stored_at = _first_stored(outcome)
     begun: dict[int, Event] = {}
-    for event in outcome.history.of("connected", "leases.finish", "leases.give_back"):
-        if event.what == "connected":
+    kinds: dict[int, str] = {}
+    for event in outcome.history.events:
+        if event.what in _TAKEN:
+            kinds.update(event.facts["items"])
+        elif event.what == "connected":
             begun[event.facts["token"]] = event
-        elif _has_read_all(event):
-            start = begun.get(event.facts["token"])
-            if start is None:
-                yield f"token {event.facts['token']} is done, and nobody was connected"
-                continue
-            meter = event.facts["meter"]
-            for row in _readable(outcome.captured[meter], start):
+        elif event.what == "leases.finish" and any(
+            state == "done" and kinds[item] in ("plan", "first")
+            for item, state, _ in _results(event)
+        ):
+            meter, token = event.facts["meter"], event.facts["token"]
+            for row in _readable(outcome.captured[meter], begun[token]):
                 if any(
                     stored_at.get((meter, obis, row.captured_at), event.at_s + 1) > event.at_s
                     for obis in row.values
                 ):
                     yield (
                         f"meter {meter}: {row.captured_at:%H:%M} is not stored when "
-                        f"lease {event.facts['token']} ends at {event.at_s:.0f} s as done"
+                        f"lease {token} ends at {event.at_s:.0f} s as done"
                     )
 
 
-def all_is_held_in_the_end(outcome: Outcome) -> Iterator[str]:
-    """Liveness: each meter was read to the end after the faults, and not too long ago."""
-    last: dict[int, float] = {}
-    end_s = 0.0
-    for event in outcome.history.events:
-        if event.what in ("leases.finish", "leases.give_back") and _has_read_all(event):
-            last[event.facts["meter"]] = event.at_s
-        if event.actor == "world" and event.what == "ends":
-            end_s = event.at_s
-    for meter in outcome.captured:
-        if last.get(meter, 0.0) < end_s - CALM_S / 2:
-            yield f"meter {meter} was read to the end {last.get(meter)} s after the start last"
+# --- what was to be done ----------------------------------------------------------------------
+
+
+def every_item_ends_once(outcome: Outcome) -> Iterator[str]:
+    """Each due item that can be over is over, in one final state, told once."""
+    due = outcome.storage.due
+    ended = Counter(result.item.item_id for result in due.results)
+    open_ = {item_id: item for work in due.work.values() for item_id, item in work.items.items()}
+    for item_id in range(1, max([*ended, *open_], default=0) + 1):
+        times = ended[item_id] + (item_id in open_)
+        if times != 1:
+            yield f"item {item_id} has {ended[item_id]} results, open: {item_id in open_}"
+    now = _ends_at(outcome)
+    for item_id, item in open_.items():
+        if item.expires_at < now - _MINUTE:
+            yield f"item {item_id} should have expired at {item.expires_at:%H:%M}"
+    for result in due.results:
+        if result.state in (ItemState.DONE, ItemState.LATE):
+            late = result.finished_at > result.item.deadline_at
+            if late is not (result.state is ItemState.LATE):
+                yield f"item {result.item.item_id} is {result.state} at {result.finished_at}"
+
+
+def nothing_is_done_twice(outcome: Outcome) -> Iterator[str]:
+    """No two sessions end the same item."""
+    by: dict[int, int] = {}
+    for event in outcome.history.of("leases.finish"):
+        for item, state, _ in _results(event):
+            if (
+                state is not None
+                and by.setdefault(item, event.facts["session"]) != (event.facts["session"])
+            ):
+                yield f"item {item} is ended by two sessions, again at {event.at_s:.0f} s"
+
+
+def every_interval_is_accounted_for(outcome: Outcome) -> Iterator[str]:
+    """What was expected is held or lost, but for what was overdue too short a time ago."""
+    now = _ends_at(outcome)
+    for meter_id in outcome.storage.meters:
+        for slot in outcome.scheduler.overdue(meter_id, now):
+            if slot < now - _GRACE and (meter_id, slot) not in outcome.scheduler.lost:
+                yield f"meter {meter_id.int}: {slot:%H:%M} is neither held nor lost"
+
+
+def what_is_lost_is_gone(outcome: Outcome) -> Iterator[str]:
+    """What a meter is said not to have is not in its buffer."""
+    for event in outcome.history.of("lost"):
+        rows = outcome.captured[event.facts["meter"]]
+        at = START + timedelta(seconds=event.at_s)
+        held = [row for row in rows if (row.true_at or row.captured_at) <= at][-ENTRIES + 1 :]
+        if event.facts["reason"] == LossReason.NOT_IN_BUFFER and any(
+            _floor(row.captured_at) == event.facts["slot"] for row in held
+        ):
+            yield f"meter {event.facts['meter']} has {event.facts['slot']:%H:%M}"
+
+
+def in_the_calm_all_is_in_time(outcome: Outcome) -> Iterator[str]:
+    """Liveness: what began some time after the faults is done, and by its deadline."""
+    calm_at = next(e.at_s for e in outcome.history.of("calm"))
+    since = START + timedelta(seconds=calm_at) + _RECOVERY
+    for result in outcome.storage.due.results:
+        if (
+            result.item.kind is WorkKind.PLAN
+            and result.item.run_at >= since
+            and (result.state is not ItemState.DONE)
+        ):
+            yield (
+                f"meter {result.meter_id.int}: the run of {result.item.run_at:%H:%M} is "
+                f"{result.state}, {result.cause}"
+            )
 
 
 # --- who talks to whom ------------------------------------------------------------------------
@@ -194,9 +261,14 @@ def one_conversation_at_a_time(outcome: Outcome) -> Iterator[str]:
 
 
 def no_counter_twice(outcome: Outcome) -> Iterator[str]:
-    """Each of our counters goes over the wire once per key; each meter has its own."""
+    """Each of our counters goes over the wire once per key."""
+    return repeated_counters(outcome.history)
+
+
+def repeated_counters(history: History) -> Iterator[str]:
+    """What was sent under a counter that was sent before; each meter has a key of its own."""
     seen: dict[tuple[int, int], float] = {}
-    for event in outcome.history.of("sent"):
+    for event in history.of("sent"):
         for counter in event.facts["counters"]:
             key = event.facts["meter"], counter
             if key in seen:
@@ -216,7 +288,11 @@ RULES: Final[tuple[Callable[[Outcome], Iterator[str]], ...]] = (
     nothing_acked_is_lost,
     nothing_is_doubled,
     done_means_held,
-    all_is_held_in_the_end,
+    every_item_ends_once,
+    nothing_is_done_twice,
+    every_interval_is_accounted_for,
+    what_is_lost_is_gone,
+    in_the_calm_all_is_in_time,
     leases_are_exclusive,
     nothing_leaves_without_a_lease,
     one_conversation_at_a_time,
@@ -250,5 +326,17 @@ def _readable(rows: list[TruthRow], start: Event) -> list[TruthRow]:
     return [row for row in held if row.captured_at <= shown]
 
 
-def _has_read_all(event: Event) -> bool:
-    return bool(event.facts.get("read_all"))
+def _results(event: Event) -> tuple[tuple[int, str | None, str | None], ...]:
+    """What a finish has said of items and was kept."""
+    if event.facts["said"] not in ("ok", "unknown") or event.facts["lost"]:
+        return ()
+    results: tuple[tuple[int, str | None, str | None], ...] = event.facts["results"]
+    return results
+
+
+def _ends_at(outcome: Outcome) -> datetime:
+    return START + timedelta(seconds=next(e.at_s for e in outcome.history.of("ends")))
+
+
+def _floor(at: datetime) -> datetime:
+    return at - timedelta(seconds=at.timestamp() % PERIOD_S)

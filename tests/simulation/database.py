@@ -38,7 +38,7 @@ def _taken(*_: Any, lease_s: float, result: Any, **__: Any) -> Iterator[dict[str
             "meter": lease.meter.meter_id.int,
             "token": lease.token,
             "lease_s": lease_s,
-            "items": tuple(item.item_id for item in lease.items),
+            "items": tuple((item.item_id, item.kind.value) for item in lease.items),
         }
 
 
@@ -112,6 +112,8 @@ class Unreliable:
     """
     The database as collectors reach it.
 
+    `calls` counts the transactions; `before` and `after` are called around each.
+
     Args: storage: the model. chances: `database-lost` and `commit-unknown` are its fault points.
     """
 
@@ -119,6 +121,9 @@ class Unreliable:
         self.storage = storage
         self._chances = chances
         self._history = history
+        self.calls = 0
+        self.before: Callable[[Process], None] = lambda _: None
+        self.after: Callable[[Process], None] = lambda _: None
 
     def ports(self, process: Process) -> Ports:
         """What a process is given."""
@@ -136,6 +141,8 @@ class Unreliable:
         self, process: Process, name: str, call: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
         """One port call of a process. Raises: what the port raises, and that it was lost."""
+        self.calls += 1
+        self.before(process)
         if not process.alive:
             raise StorageUnavailableError("this process is dead")
         if self._chances.strikes("database-lost", _LOST_RATE):
@@ -147,7 +154,8 @@ class Unreliable:
             raise
         unknown = name not in _TOLD_ONCE and self._chances.strikes("commit-unknown", _UNKNOWN_RATE)
         self._note(process, name, args, kwargs, "unknown" if unknown else "ok", result)
-        if unknown:
+        self.after(process)
+        if unknown or not process.alive:
             raise StorageUnavailableError("the connection was lost in COMMIT")
         if name in _TAKES and result is not None:
             for lease in [result] if isinstance(result, Lease) else result:

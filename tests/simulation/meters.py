@@ -158,7 +158,11 @@ class SimulatedMeter:
     def secrets(self) -> Secrets:
         """Its keys."""
         identity = self.meter.identity
-        return Secrets(ek=identity.encryption_key, ak=identity.authentication_key)
+        return Secrets(
+            ek=identity.encryption_key,
+            ak=identity.authentication_key,
+            key_fingerprint=identity.serial.encode(),
+        )
 
     def keys_seen(self) -> KeysOf | None:
         """What opens the frames that are sent to it; None where they are no wrapper frames."""

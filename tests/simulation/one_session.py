@@ -8,20 +8,26 @@ the database that are as all others are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import attrs
 import trio
 from trio.testing import MockClock
 
+from hes.domain.errors import StorageUnavailableError
 from hes.domain.meters import MeterKnowledge
 from hes_collectors.dlms import Deadlines
+from hes_collectors.dlms.briefing import briefs
 from hes_collectors.dlms.session import Session, SessionResult
 from hes_simulators.faults import Fault, Rule
 from hes_simulators.truth.rows import LOAD_PROFILE
-from tests.simulation.determinism import one_schedule
+from tests.simulation.database import Unreliable
+from tests.simulation.determinism import Chances, one_schedule
 from tests.simulation.history import History
 from tests.simulation.meters import SimulatedMeter
+from tests.simulation.process import Process
 from tests.simulation.scheduling import ENTRIES, PERIOD_S
 from tests.simulation.wire import Line, Weather
 from tests.unit.hes_collectors.fakes import FakeStorage
@@ -42,13 +48,15 @@ class Scene:
     def __init__(
         self, known: MeterKnowledge | None, *, hdlc: bool = False, pdu_octets: int = 512
     ) -> None:
+        self.history = History()
         self.meter = SimulatedMeter(
-            0, 0, History(), troubled=False, hdlc=hdlc, pdu_octets=pdu_octets
+            0, 0, self.history, troubled=False, hdlc=hdlc, pdu_octets=pdu_octets
         )
         self.storage = FakeStorage(wall_clock)
+        self.database = Unreliable(self.storage, Chances(0, armed=0.0), self.history)
         meter_id = self.meter.meter_id
         self.storage.add_meter(self.meter.inventory(), self.meter.secrets())
-        self.storage.own_counters[meter_id] = 0  # this key has counted: nobody asks for a hint
+        self.storage.own_counters[meter_id] = 1  # this key has counted: nobody asks for a hint
         if known is not None:
             self.storage.knowledge[meter_id] = known
             self.storage.marks[meter_id, LOAD_PROFILE] = _MARK
@@ -61,9 +69,16 @@ class Scene:
 
     async def session(self, weather: Weather | None = None, **changes: Any) -> SessionResult:
         """One session; `changes` of the collector's settings."""
-        leases = self.storage.ports().leases
-        [lease] = leases.take(holder="test", limit=1, lease_s=LEASE_S)
-        until = trio.current_time() + LEASE_S
+        process = Process("collector", self.history, 0.0)
+        result = await self.session_of(process, weather, **changes)
+        assert result is not None
+        return result
+
+    async def session_of(
+        self, process: Process, weather: Weather | None = None, **changes: Any
+    ) -> SessionResult | None:
+        """As `session`, of a process; None: it has died."""
+        ports, result = self.database.ports(process), None
         async with trio.open_nursery() as nursery:
 
             async def connect(*_: object) -> trio.abc.Stream:
@@ -71,14 +86,20 @@ class Scene:
                 line = Line(weather or Weather())
                 self.lines.append(line)
                 nursery.start_soon(self.meter.serve, line, len(self.lines))
-                return line.near
+                meter = self.meter
+                return process.stream(line, meter.meter_id, len(self.lines), meter.keys_seen())
 
-            surroundings = context(self.storage, connect, **changes)
-            result = await Session(surroundings, lease, until).run()
-            assert all(line.near.closed for line in self.lines)
+            surroundings = attrs.evolve(context(self.storage, connect, **changes), ports=ports)
+            # What the dead hear last.
+            with process.scope, suppress(StorageUnavailableError):
+                until = trio.current_time() + LEASE_S
+                leases = ports.leases.take(holder="test", limit=1, lease_s=LEASE_S)
+                [known] = briefs(ports, leases, block_size=surroundings.settings.counter_block_size)
+                result = await Session(surroundings, leases[0], until, known=known).run()
+                assert all(line.near.closed for line in self.lines)
+                ports.leases.release(leases)
             nursery.cancel_scope.cancel()
-        leases.release([lease])
-        return result
+        return result if process.alive else None
 
     def stored(self) -> dict[tuple[datetime, str], Any]:
         """What is stored of the load profile."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -169,8 +170,10 @@ class ProcessThreads:
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `WorkerThreads.run`: cancellation waits."""
         async with self._limiter:
+            shielded = partial(self._run, call, *args, **kwargs)
             with trio.CancelScope(shield=True):
-                return await self._run(call, *args, **kwargs)
+                said = await shielded()
+        return said
 
     async def run_or_leave(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `WorkerThreads.run_or_leave`."""

@@ -9,6 +9,7 @@ expire, intervals are judged and lost, gaps are asked for again. The decisions (
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Final
 from uuid import UUID
 
@@ -58,6 +59,8 @@ class Scheduler:
         self._last_run_at: datetime | None = None
         self._runs: list[Run] = []
         self._answered = 0
+        self._held: dict[UUID, set[datetime]] = {}
+        self._seen = 0
         self.lost: dict[tuple[UUID, datetime], LossReason] = {}
         storage.due.reads[PLAN.plan_id] = PLAN.reads
 
@@ -73,11 +76,7 @@ class Scheduler:
     def overdue(self, meter_id: UUID, now: datetime) -> list[datetime]:
         """The expected intervals whose deadline has passed and that are not held, oldest first."""
         judged = max((run.run_at for run in self._runs if run.deadline_at <= now), default=START)
-        held = {
-            _floor(at)
-            for (key, at) in self._storage.values
-            if key.meter_id == meter_id and key.source == LOAD_PROFILE
-        }
+        held = self._held_by(meter_id)
         expected = Expected(PERIOD_S, START)
         day, found = START.date(), []
         while day <= judged.date():
@@ -85,6 +84,15 @@ class Scheduler:
             found += [midnight + _SLOT * slot for slot in expected.slots(day, judged)]
             day += timedelta(days=1)
         return [slot for slot in found if slot not in held]
+
+    def _held_by(self, meter_id: UUID) -> set[datetime]:
+        """The intervals that are held; only what has come since the last look is looked at."""
+        values = self._storage.values
+        for key, at in islice(values, self._seen, None):
+            if key.source == LOAD_PROFILE:
+                self._held.setdefault(key.meter_id, set()).add(_floor(at))
+        self._seen = len(values)
+        return self._held.get(meter_id, set())
 
     def _expand(self, now: datetime) -> None:
         made = runs_due(PLAN, _ZONE, self._last_run_at, now)

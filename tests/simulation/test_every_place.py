@@ -1,5 +1,5 @@
 """
-Faults at every place of a session, one after the other: rows 1, 3, 4 and 12 of the catalogue.
+Faults at every place of a session, one after the other: rows 1, 3, 4, 12 and 16 of the catalogue.
 
 A session is cut at each octet of both directions, left alone at each answer, answered too late at
 each answer; whatever arrives in whatever pieces means the same.
@@ -15,7 +15,9 @@ import trio
 
 from hes.domain.ports import SessionOutcome
 from hes_simulators.faults.kinds import Hang, LateAnswer
-from tests.simulation.one_session import PATIENT, ROWS, Scene, learnt, run
+from tests.simulation.checker import repeated_counters
+from tests.simulation.one_session import LEASE_S, PATIENT, ROWS, Scene, learnt, run
+from tests.simulation.process import Process
 from tests.simulation.wire import Weather
 
 VALUES = 5 * ROWS
@@ -30,6 +32,7 @@ def test_a_reset_at_each_octet_is_told_and_stores_nothing_by_halves() -> None:
         result = await whole.session()
         assert result.report.outcome is SessionOutcome.OK
         assert whole.stored() == whole.truth()
+        assert len(whole.lines) == 1
         for octet in range(whole.lines[0].carried):
             scene = Scene(known)
             result = await scene.session(Weather(cut_after=octet))
@@ -105,3 +108,33 @@ def test_an_answer_that_comes_too_late_is_nobodys() -> None:
     assert late > 20
     assert set(causes[:late]) == {"deadline-exceeded"}
     assert set(causes[late:]) == {None}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_at_each_call_no_counter_is_used_twice(*, after: bool) -> None:
+    """Row 16: counters are reserved before they are used; those of a dead process are gone."""
+
+    async def act(call: int) -> bool:
+        scene = Scene(None, pdu_octets=128)
+
+        def kill(process: Process) -> None:
+            if scene.database.calls == call and process.alive:
+                process.kill(power=True)
+
+        if after:
+            scene.database.after = kill
+        else:
+            scene.database.before = kill
+        # Few counters at a time, so that one session needs several blocks.
+        process = Process("collector", scene.history, 0.0)
+        died = await scene.session_of(process, counter_block_size=4) is None
+        await trio.sleep(LEASE_S)
+        scene.database.calls = -1_000_000
+        await scene.session(counter_block_size=4)
+        await scene.session(counter_block_size=4)
+        assert list(repeated_counters(scene.history)) == []
+        assert scene.stored() == scene.truth()
+        return died
+
+    calls = next(call for call in count(1) if not run(partial(act, call)))
+    assert calls > 10

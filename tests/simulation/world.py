@@ -8,6 +8,7 @@ come to an end: whatever can be read is held by then. Who judges is `checker`; h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from random import Random
 from typing import Any, Final
@@ -19,20 +20,24 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 import hes_simulators as sim
+from hes.domain.errors import StorageUnavailableError
 from hes_collectors.dlms import CollectorMetrics, CollectorSettings, Context, StorageGate
 from hes_collectors.dlms.outbound import run_outbound
+from hes_collectors.dlms.settler import settling
 from tests.simulation.database import Unreliable
 from tests.simulation.determinism import Chances, one_schedule, stream
 from tests.simulation.history import History
 from tests.simulation.meters import SimulatedMeter, drawn_delay
 from tests.simulation.process import Process, ProcessThreads, skewed
+from tests.simulation.scheduling import Scheduler
 from tests.simulation.wire import Line, Weather
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.support import settings, wall_clock
 
 TROUBLED_S: Final = 6 * 3600.0
 CALM_S: Final = 2 * 3600.0
-_EVERY_S: Final = 1800.0
+_LOOK_S: Final = 30.0
+_OPERATOR_S: Final = 1800.0
 
 
 @attrs.frozen
@@ -43,6 +48,7 @@ class Outcome:
     history: History
     captured: dict[int, list[sim.TruthRow]]
     storage: FakeStorage
+    scheduler: Scheduler
     logs: Sequence[Any]
 
 
@@ -65,6 +71,7 @@ class World:
         self.chances.calm = not troubled
         self.storage = FakeStorage(wall_clock)
         self.database = Unreliable(self.storage, self.chances, self.history)
+        self.scheduler = Scheduler(self.storage, self.history)
         self.meters = [
             SimulatedMeter(seed, index, self.history, troubled=troubled)
             for index in range(random.randint(1, 3))
@@ -85,6 +92,8 @@ class World:
             self.storage.add_meter(meter.inventory(), meter.secrets())
             meter.misbehave()
         async with trio.open_nursery() as meters, trio.open_nursery() as nursery:
+            nursery.start_soon(self._schedule)
+            nursery.start_soon(self._operate)
             for name in self._names:
                 nursery.start_soon(self._collector, name, meters)
             with trio.move_on_after(TROUBLED_S):
@@ -99,7 +108,24 @@ class World:
 
     def outcome(self, logs: Sequence[Any]) -> Outcome:
         """What is left."""
-        return Outcome(self.seed, self.history, self._captured, self.storage, logs)
+        return Outcome(self.seed, self.history, self._captured, self.storage, self.scheduler, logs)
+
+    async def _schedule(self) -> None:
+        """The leader; it dies with its database, and another one goes on."""
+        while True:
+            if not self.chances.strikes("scheduler-late", 0.1):
+                with suppress(StorageUnavailableError):
+                    self.scheduler.look()
+            await trio.sleep(_LOOK_S)
+
+    async def _operate(self) -> None:
+        """Somebody looks after meters that were put aside, and finds nothing wrong with them."""
+        while True:
+            await trio.sleep(_OPERATOR_S)
+            due = self.storage.due
+            if due.quarantined and not self.storage.away:
+                self.history.note("operator", "releases", meters=sorted(map(str, due.quarantined)))
+                due.put_in_service(list(due.quarantined))
 
     # --- collectors -----------------------------------------------------------------------------
 
@@ -110,8 +136,10 @@ class World:
             process = Process(name, self.history, 0.0 if self.chances.calm else skewed(random))
             self._processes[name] = process
             self.history.note(name, "starts")
+            context = self._context(process, random, meters)
             with process.scope:
-                await run_outbound(self._context(process, random, meters))
+                async with settling(context) as settler:
+                    await run_outbound(context, settler)
             process.alive = False
             await trio.sleep(random.choice((0.5, 5.0, 60.0)))
 
@@ -123,7 +151,7 @@ class World:
             return await self._connect(process, self._by_address[host], meters)
 
         return Context(
-            settings=settings(holder=process.name, read_every_s=_EVERY_S, poll_interval_s=30.0),
+            settings=settings(holder=process.name, poll_interval_s=30.0, storage_retry_s=60.0),
             ports=self.database.ports(process),
             metrics=CollectorMetrics(CollectorRegistry()),
             gate=StorageGate(),
@@ -144,7 +172,7 @@ class World:
         self, process: Process, meter: SimulatedMeter, meters: trio.Nursery
     ) -> trio.abc.Stream:
         await process.turn()
-        delay_s = drawn_delay(self._line_random)
+        delay_s = 0.02 if self.chances.calm else drawn_delay(self._line_random)
         if self.chances.strikes("no-way", 0.1):
             delay_s = 3600.0
         await trio.sleep(delay_s)
