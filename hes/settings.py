@@ -141,7 +141,6 @@ class CollectorSettings:
     )
     allowed_ports: tuple[str, ...] = attrs.field(default=("4059",), validator=_ports)
     max_sessions: Count = 200
-    read_every_s: Seconds = 900.0
     lease_s: Annotated[float, Meta(gt=0, le=900)] = 180.0
     connect_s: Seconds = 5.0
     associate_s: Seconds = 10.0

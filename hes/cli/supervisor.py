@@ -25,6 +25,7 @@ import attrs
 import click
 
 from hes import wiring
+from hes.cli import demo
 from hes.domain.errors import PermanentError, StorageUnavailableError
 from hes.meters import OnExisting
 from hes.services import (
@@ -66,6 +67,7 @@ class Options:
     data: Path | None
     port: int | None
     simulated_port: int
+    read_every_s: int | None = None
 
     @property
     def simulates(self) -> bool:
@@ -214,6 +216,9 @@ class Supervisor:
             fleet.start()
             processes.append(fleet)
             self._import_fleet(fleet, settings, database)
+            meters = StatsStore(database).read().meters
+            if (line := demo.read_often(database, meters, self._options.read_every_s)) is not None:
+                _say(line)
         for process in processes:
             if process.child is None:
                 stack.callback(process.stop)
@@ -247,22 +252,21 @@ class Supervisor:
             if name.startswith("HES_") and not name.endswith("_URL")
         }
         collector = self._settings.collector
-        demo: dict[str, str] = {}
+        simulated: dict[str, str] = {}
         if self._options.simulates:
-            demo = {
+            simulated = {
                 "HES_COLLECTOR_ALLOWED_NETWORKS": ",".join(
                     (*collector.allowed_networks, _DEMO_NETWORK)
                 ),
                 "HES_COLLECTOR_ALLOWED_PORTS": ",".join(
                     (*collector.allowed_ports, str(self._options.simulated_port))
                 ),
-                "HES_COLLECTOR_READ_EVERY_S": "60",
                 # Simulated meters answer at once: a lease that a killed collector holds ends soon.
                 "HES_COLLECTOR_SESSION_S": "45",
                 "HES_COLLECTOR_LEASE_S": "60",
             }
         return {
-            **demo,
+            **simulated,
             **inherited,
             "HES_DATA": str(self._data),
             "HES_API_PORT": str(self._settings.api.port),

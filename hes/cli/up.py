@@ -43,6 +43,13 @@ import click
     show_default=True,
     help="Port of the simulated meters, one on a machine.",
 )
+@click.option(
+    "--read-every",
+    "read_every_s",
+    type=click.IntRange(10, 86_400),
+    metavar="SECONDS",
+    help="How often the simulated meters are read.  [default: 60, or as the plan says]",
+)
 def up(
     meters: int,
     scenario: str | None,
@@ -51,6 +58,7 @@ def up(
     data: Path | None,
     port: int | None,
     simulated_port: int,
+    read_every_s: int | None,
 ) -> None:
     """
     Start database, Redis, collector, API and console, and a simulated fleet.
@@ -74,5 +82,6 @@ def up(
         data=data,
         port=port,
         simulated_port=simulated_port,
+        read_every_s=read_every_s,
     )
     raise SystemExit(Supervisor(options).run())

@@ -67,7 +67,7 @@ def parse(text: str) -> Recurrence:
     if len(text) > MAX_LENGTH:
         raise BadRecurrenceError(f"a recurrence has at most {MAX_LENGTH} characters")
     if match := _EVERY.fullmatch(words.lower()):
-        return _every(int(match[1]) * _UNITS_S[match[2]])
+        return Every(int(match[1]) * _UNITS_S[match[2]])
     if match := _CRON.fullmatch(words):
         return Cron(match[1].strip().upper())
     raise BadRecurrenceError(
@@ -75,11 +75,27 @@ def parse(text: str) -> Recurrence:
     )
 
 
+def _check_period(_: object, __: object, period_s: int) -> None:
+    if not MIN_EVERY_S <= period_s <= _MAX_EVERY_S:
+        raise BadRecurrenceError(
+            f"`every` takes {MIN_EVERY_S} s to {_MAX_EVERY_S // _DAY_S} days, not {period_s} s"
+        )
+    if _DAY_S % period_s and period_s % _DAY_S:
+        raise BadRecurrenceError(
+            f"`every` takes what divides a day, or whole days, not {period_s} s: "
+            "otherwise it would begin at another time each day"
+        )
+
+
 @attrs.frozen
 class Every:
-    """Each `period_s` seconds, on a grid that has a point at midnight UTC."""
+    """
+    Each `period_s` seconds, on a grid that has a point at midnight UTC.
 
-    period_s: int
+    Raises: BadRecurrenceError: too often, too seldom, or at another time each day.
+    """
+
+    period_s: int = attrs.field(validator=_check_period)
 
     def next(self, after: datetime, zone: ZoneInfo) -> datetime:  # noqa: ARG002 - zones are alike
         """See `Recurrence`."""
@@ -99,19 +115,6 @@ class Every:
 
     def _point(self, after: datetime) -> int:
         return (after - _EPOCH) // timedelta(seconds=self.period_s) + 1
-
-
-def _every(period_s: int) -> Every:
-    if not MIN_EVERY_S <= period_s <= _MAX_EVERY_S:
-        raise BadRecurrenceError(
-            f"`every` takes {MIN_EVERY_S} s to {_MAX_EVERY_S // _DAY_S} days, not {period_s} s"
-        )
-    if _DAY_S % period_s and period_s % _DAY_S:
-        raise BadRecurrenceError(
-            f"`every` takes what divides a day, or whole days, not {period_s} s: "
-            "otherwise it would begin at another time each day"
-        )
-    return Every(period_s)
 
 
 @attrs.frozen

@@ -50,7 +50,6 @@ def fleet(folder: Path, server: Postgres, number: int) -> Iterator[System]:
         HES_COLLECTOR_ALLOWED_NETWORKS=network,
         HES_COLLECTOR_ALLOWED_PORTS="1024-65535",
         HES_COLLECTOR_LISTEN_PORT=str(free_port()),
-        HES_COLLECTOR_READ_EVERY_S="5",
         HES_LOG_FORMAT="json",
     ) as made:
         assert made.run("migrate").returncode == 0
@@ -64,6 +63,9 @@ def fleet(folder: Path, server: Postgres, number: int) -> Iterator[System]:
         wait_until(keys.exists, 30, "the fleet is ready")
         imported = made.run("meter", "import", str(keys))
         assert imported.returncode == 0, imported.stderr
+        often = ("--when", "every 10s", "--deadline", "10", "--window", "10", "--spread", "5")
+        assert made.run("plan", "set", "everything", *often).returncode == 0
+        made.hes("schedule")
         yield made
 
 

@@ -428,7 +428,6 @@ async def process(database_url: str, data: Path) -> AsyncIterator[trio.Process]:
         "HES_COLLECTOR_LISTEN_PORT": "0",
         "HES_COLLECTOR_ALLOWED_NETWORKS": "127.16.0.0/16",
         "HES_COLLECTOR_ALLOWED_PORTS": "1024-65535",
-        "HES_COLLECTOR_READ_EVERY_S": "1",
         "HES_COLLECTOR_CONNECT_S": "1",
         "HES_COLLECTOR_ASSOCIATE_S": "2",
         "HES_COLLECTOR_REQUEST_S": "2",

@@ -60,16 +60,15 @@ _REPORTED = {
 def here(tmp_path: Path) -> Iterator[System]:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "servers").symlink_to(SERVERS)
-    # Often enough that every meter is read again after what befell it.
-    often = {"HES_COLLECTOR_READ_EVERY_S": "120"}
-    with system(tmp_path, HES_COLLECTOR_LISTEN_PORT=str(free_port()), **often) as made:
+    with system(tmp_path, HES_COLLECTOR_LISTEN_PORT=str(free_port())) as made:
         yield made
 
 
 def test_a_bad_day(here: System, tmp_path: Path) -> None:
     log = tmp_path / "truth.jsonl"
     process = here.hes(
-        "up", "--scenario", "bad-day", "--truth-log", str(log),
+        # Often enough that every meter is read again after what befell it.
+        "up", "--scenario", "bad-day", "--read-every", "120", "--truth-log", str(log),
         "--port", str(free_port()), "--simulated-port", str(here.meter_port),
     )  # fmt: skip
     address = tmp_path / "data" / "run" / "database_url"

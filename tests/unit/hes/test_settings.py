@@ -52,9 +52,9 @@ def test_lists_come_from_toml_and_from_commas(tmp_path: Path) -> None:
         ({"HES_API_PROT": "1"}, "HES_API_PROT", "environment"),
         ({"HES_LOG_LEVEL": "loud"}, "log.level", "HES_LOG_LEVEL"),
         (
-            {"HES_COLLECTOR_READ_EVERY_S": "0"},
-            "collector.read_every_s",
-            "HES_COLLECTOR_READ_EVERY_S",
+            {"HES_COLLECTOR_CONNECT_S": "0"},
+            "collector.connect_s",
+            "HES_COLLECTOR_CONNECT_S",
         ),
         (
             {"HES_COLLECTOR_ALLOWED_NETWORKS": "10.0.0.1/8"},
