@@ -7,6 +7,7 @@ behaviour, so a meter of no model, or of one without the flag, is taken at the s
     [quirks]
     empty_system_title = true             # its AARE has no responding-AP-title, or an empty one
     no_rlrq = true                        # the link is closed without RLRQ
+    not_proposed = ["access", "general_block_transfer"]   # services that it must not be offered
     counter_reuse = true                  # proof and APDU around it share an invocation counter
     tagged_push_time = true               # data-notification: 09 0C, where the standard has 0C
     selection = "entry"                   # profiles are read by entry; by range it refuses
@@ -28,6 +29,7 @@ import attrs
 
 from hes_protocol.cosem import Obis
 from hes_protocol.profile import NullMeaning
+from hes_protocol.xdlms.results import Conformance
 
 _SAP_MAX: Final = 0xFFFF
 E = TypeVar("E", bound=StrEnum)
@@ -75,6 +77,9 @@ class Quirks:
     `tagged_push_time` needs no switch on our side: the decoder knows both forms by their octets.
     It tells people, and simulated meters how to push.
 
+    `not_proposed`: it offers these services and does them wrongly, or refuses an association in
+    which they are proposed.
+
     `counter_reuse`: in HLS_GMAC a proof may have the invocation counter of the APDU that carries
     it, the meter's or, where we are the meter, the client's (dlms-cosem 25.1.0 does so). One
     initialization vector for two tags wears the authentication key down: no model has it that can
@@ -83,6 +88,7 @@ class Quirks:
 
     empty_system_title: bool = False
     no_rlrq: bool = False
+    not_proposed: Conformance = Conformance.NONE
     counter_reuse: bool = False
     tagged_push_time: bool = False
     selection: SelectionBy | None = None
@@ -135,6 +141,18 @@ def _one_of(kind: type[E]) -> Callable[[Any], E]:
     return read
 
 
+def _services(value: Any) -> Conformance:
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r} is no list of services")  # noqa: TRY004
+    known = {one.name.lower(): one for one in Conformance if one.name is not None}
+    found = Conformance.NONE
+    for name in value:
+        if name not in known:
+            raise ValueError(f"{name!r} is none of {', '.join(known)}")
+        found |= known[name]
+    return found
+
+
 def _by_client(value: Any) -> ByClient:
     if isinstance(value, str):
         return ByClient(Obis.parse(value))
@@ -169,6 +187,7 @@ def _obis(value: Any) -> Obis:
 _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "empty_system_title": _flag,
     "no_rlrq": _flag,
+    "not_proposed": _services,
     "counter_reuse": _flag,
     "tagged_push_time": _flag,
     "selection": _one_of(SelectionBy),

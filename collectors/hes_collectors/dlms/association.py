@@ -17,11 +17,17 @@ from hes_protocol.cosem.objects import Method
 from hes_protocol.security import Protection
 from hes_protocol.security.mechanisms import HLS, NEED_SECRET
 from hes_protocol.settings import REPLY_TO_HLS
+from hes_protocol.xdlms.results import DEFAULT_CONFORMANCE, Conformance
 
 # HLS 2 is the manufacturer's own function, which no meter file can name; ECDSA wants suite 1 or 2.
 _UNSUPPORTED: Final = frozenset({Mechanism.HLS, Mechanism.HLS_ECDSA})
 _CLASS_ASSOCIATION: Final = 15
 _REPLY_TO_HLS: Final = 1
+_SERVICES: Final = DEFAULT_CONFORMANCE | Conformance.GENERAL_BLOCK_TRANSFER
+# How many general blocks we take at once, and how many blocks of any kind one answer may have: each
+# costs its turn on the line and its tag, and a meter may send them without end.
+_WINDOW: Final = 16
+_MOST_BLOCKS: Final = 2048
 
 
 def is_ciphered(meter: Meter) -> bool:
@@ -79,7 +85,10 @@ def client_for(
             ),
             minimum_protection=Protection(association.policy),
             max_receive_pdu_size=settings.max_receive_pdu_size,
+            conformance=_SERVICES & ~quirks.not_proposed,
+            general_blocks=_WINDOW,
             max_result_octets=settings.max_result_octets,
+            max_blocks=_MOST_BLOCKS,
             challenge=context.challenge() if mechanism in HLS else None,
             hls_object=(
                 REPLY_TO_HLS

@@ -88,23 +88,27 @@ def refused(name: str, phase: SessionPhase, cause: str, **parameters: Any) -> Ca
 
 
 def bombs() -> list[Case]:
-    """By shape: what a client without keys says; one with keys does not even look at some."""
+    """
+    By shape, with and without keys: what cannot be is told by its cause, what never ends by a cap.
+
+    General blocks carry no protection of their own, so the cap on them is all there is with keys,
+    too.
+    """
     causes = {
         Bomb.NESTED: "too-deep",
         Bomb.OVERSIZED: "truncated",
         Bomb.COMPACT_ARRAY: "too-large",
-        Bomb.ENDLESS_BLOCKS: "too-long",
+        Bomb.ENDLESS_BLOCKS: "too-many-blocks",
+        Bomb.GBT_GAP: "bad-block-number",
+        Bomb.GBT_WRONG_ACK: "bad-block-number",
+        Bomb.GBT_NEVER_LAST: "too-many-blocks",
+        Bomb.GBT_OVERRUN: "too-many-blocks",
     }
-    found = []
-    for shape in Bomb:
-        cause = causes.get(shape, "unexpected-apdu")
-        parameters = {"shape": shape}
-        found.append(Case("bomb", parameters, SessionOutcome.APPLICATION, ASKING, cause, NONE))
-        if shape in causes:
-            found.append(Case("bomb", parameters, SessionOutcome.APPLICATION, ASKING, cause))
-        else:
-            found.append(refused("bomb", ASKING, "policy-violated", shape=shape))
-    return found
+    return [
+        Case("bomb", {"shape": shape}, SessionOutcome.APPLICATION, ASKING, causes[shape], security)
+        for shape in Bomb
+        for security in (NONE, GMAC)
+    ]
 
 
 LATE, GONE = "deadline-exceeded", "connection-lost"

@@ -58,6 +58,8 @@ def test_every_flag_is_read() -> None:
     ("rest", "told"),
     [
         ("[quirks]\nempty_title = true", "no flag empty_title"),
+        ('[quirks]\nnot_proposed = ["gets"]', "not_proposed: 'gets' is none of"),
+        ('[quirks]\nnot_proposed = "get"', "not_proposed: 'get' is no list"),
         ("[quirks]\nno_rlrq = 1", "no_rlrq: 1 is neither true nor false"),
         ('[quirks]\nno_rlrq = "yes"', "no_rlrq: 'yes'"),
         ('[quirks]\nselection = "all"', "selection: 'all' is none of range, entry"),
