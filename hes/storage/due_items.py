@@ -35,13 +35,17 @@ _LOCK: Final = """
 SELECT meter_id FROM due_work WHERE meter_id = ANY(%s) ORDER BY meter_id FOR UPDATE
 """
 
+# Not by the index of expiry, in which nearly all are.
+_LIVE: Final = "(item.expires_at > now()) IS TRUE"
+
 # When the first of a meter's items has its turn. The meter is as urgent as its most urgent item,
 # even if that has its turn later: nobody looks again when it has. Free rows that wait already keep
 # their place.
-NEXT_TURN: Final = """
+NEXT_TURN: Final = f"""
 CROSS JOIN LATERAL (
-    SELECT min(item.due_at) AS due_at, coalesce(min(item.priority), 20) AS priority
-    FROM due_item AS item WHERE item.meter_id = w.meter_id AND item.expires_at > now()
+    SELECT min(item.due_at) FILTER (WHERE {_LIVE}) AS due_at,
+           coalesce(min(item.priority) FILTER (WHERE {_LIVE}), 20) AS priority
+    FROM due_item AS item WHERE item.meter_id = w.meter_id
 ) AS first
 """
 _WAITING: Final = """
@@ -88,11 +92,10 @@ ON CONFLICT (meter_id) DO UPDATE SET failures = 0, rests_until = NULL, rests_why
 
 # A plan's run that has begun is enough for a meter that has dialled in: its line may not stand any
 # more at its own turn. What failed already waits for its turn all the same.
-DIALLED_TURN: Final = """
-item.run_at <= now() AND item.expires_at > now()
-AND (item.due_at <= now() OR item.last_cause IS NULL)
+DIALLED_TURN: Final = f"""
+item.run_at <= now() AND {_LIVE} AND (item.due_at <= now() OR item.last_cause IS NULL)
 """
-_TURN: Final = "item.due_at <= now() AND item.expires_at > now()"
+_TURN: Final = f"item.due_at <= now() AND {_LIVE}"
 _OF_METERS: Final = """
 SELECT item.meter_id, item.item_id, item.kind, item.run_at, item.due_at, item.deadline_at,
        item.expires_at, item.priority, item.attempts, item.plan_id, item.what, plan.reads

@@ -72,18 +72,17 @@ class Leadership:
             NotLeadingError: another process leads, or the lead was lost since and taken anew.
             StorageUnavailableError: the database is away; nothing has happened.
         """
-        with self._database.connection() as connection:
-            row = connection.execute(
-                _LEAD.encode(), {"lock": self._lock, "silence": self._silence}
-            ).fetchone()
-            assert row is not None
-            leads, this_term, now = row[:3]
-            if not leads or term not in (None, this_term):
-                raise NotLeadingError
-            current = epochs.is_current(connection)
-            if current:
-                yield Turn(connection, now, this_term)
-        if not current:
-            # Restored, or failed over: what this process remembers is of another database.
+        for _ in range(2):
+            with self._database.connection() as connection:
+                row = connection.execute(
+                    _LEAD.encode(), {"lock": self._lock, "silence": self._silence}
+                ).fetchone()
+                assert row is not None
+                leads, this_term, now = row[:3]
+                if not leads or term not in (None, this_term):
+                    raise NotLeadingError
+                if epochs.is_current(connection):
+                    yield Turn(connection, now, this_term)
+                    return
             epochs.settle(self._database)
-            raise StorageUnavailableError("the database is on the move")
+        raise StorageUnavailableError("the database is on the move")

@@ -51,7 +51,10 @@ _PIECE_OF_MEMBERS: Final = """
 SELECT meter_id FROM member_turn WHERE place > %s AND place <= %s ORDER BY place
 """
 _ROWS_OF_WORK: Final = """
-INSERT INTO due_work (meter_id) SELECT * FROM unnest(%s::uuid[]) ON CONFLICT DO NOTHING
+INSERT INTO due_work (meter_id)
+SELECT meter_id FROM unnest(%s::uuid[]) AS member (meter_id)
+WHERE NOT EXISTS (SELECT FROM due_work AS w WHERE w.meter_id = member.meter_id)
+ON CONFLICT DO NOTHING
 """
 _ADD: Final = """
 INSERT INTO due_item (meter_id, kind, plan_id, zone, run_at, due_at, deadline_at, expires_at,
