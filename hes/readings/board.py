@@ -6,8 +6,9 @@ Counts bits; never asks the readings. Pure: what it counts is brought by `hes.re
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
@@ -15,13 +16,14 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from hes.domain.readings import BoolArray, Int64Array
+from hes.domain.readings import Int64Array
 from hes.readings.completeness import DAY_S, Expected
 from hes.storage.board import KEY_OCTETS, DayBlock, ExpectedRow, LossRow
 
 _LENGTH_OCTETS: Final = 4
 _HOURS: Final = 24
 Counts = npt.NDArray[np.int64]
+Octets = npt.NDArray[np.uint8]
 
 
 @attrs.frozen
@@ -52,37 +54,37 @@ class Cell:
 @attrs.frozen(eq=False)
 class Tally:
     """
-    Counts for each row of what is expected and each UTC hour from `start` on.
+    Counts of what is expected, by its rows and by the UTC hours from `start` on.
 
-    int64 arrays, rows x hours. `lost_by` are lost intervals by row and reason.
+    Both are int64 arrays, 5 x rows and 5 x hours: expected, on time, late, lost, missing. `lost_by`
+    are lost intervals by row and reason.
     """
 
     start: datetime
-    expected: Counts
-    on_time: Counts
-    late: Counts
-    lost: Counts
-    missing: Counts
+    by_row: Counts
+    by_hour: Counts
     lost_by: Mapping[tuple[int, str], int]
 
     @property
     def hours(self) -> int:
         """How many there are."""
-        return int(self.expected.shape[1])
+        return int(self.by_hour.shape[1])
 
-    def cell(
-        self,
-        rows: Int64Array | slice = slice(None),
-        hours: slice = slice(None),
-        causes: Mapping[str, int] | None = None,
+    def of_rows(
+        self, rows: Int64Array | slice = slice(None), causes: Mapping[str, int] | None = None
     ) -> Cell:
-        """Everything of some rows and hours together."""
-        expected, on_time, late, lost, missing = (
-            int(array[rows, hours].sum())
-            for array in (self.expected, self.on_time, self.late, self.lost, self.missing)
-        )
-        pending = expected - on_time - late - lost - missing
-        return Cell(expected, on_time, late, lost, missing, pending, causes or {})
+        """Some rows together."""
+        return _cell(self.by_row[:, rows], causes or {})
+
+    def of_hours(self, hours: slice) -> Cell:
+        """All rows in some hours."""
+        return _cell(self.by_hour[:, hours], {})
+
+    @property
+    def missing(self) -> Counts:
+        """Missing intervals by row."""
+        found: Counts = self.by_row[-1]
+        return found
 
 
 def tally(
@@ -91,105 +93,139 @@ def tally(
     losses: Iterable[LossRow],
     from_: datetime,
     to: datetime,
+    *,
+    hours: bool = True,
 ) -> Tally:
     """
     Count what has become of intervals that begin in [from_, to), both whole hours.
 
-    Args: rows: what is expected, in the order of keys. blocks, losses: of all days within, both
-        ends included; what is not there was never held.
+    Args: rows: what is expected. blocks, losses: of all days within, both ends included; what is
+        not there was never held. hours: count by the hour, too; else these are all zero.
     """
     start_day = from_.astimezone(UTC).date()
     days = ((to - timedelta(microseconds=1)).astimezone(UTC).date() - start_day).days + 1
-    shape = (len(rows), days * _HOURS)
-    arrays = [np.zeros(shape, np.int64) for _ in range(5)]
-    keys = np.array([row.key for row in rows], f"S{KEY_OCTETS}").view(f"V{KEY_OCTETS}").ravel()
+    by_row = np.zeros((5, len(rows)), np.int64)
+    by_hour = np.zeros((5, days * _HOURS), np.int64)
     lost_by: Counter[tuple[int, str]] = Counter()
-    by_day: dict[tuple[date, int], list[LossRow]] = {}
+    of_losses: dict[tuple[date, int], list[LossRow]] = {}
     for loss in losses:
-        by_day.setdefault((loss.from_at.astimezone(UTC).date(), loss.capture_period_s), []).append(
-            loss
-        )
+        on = loss.from_at.astimezone(UTC).date()
+        of_losses.setdefault((on, loss.capture_period_s), []).append(loss)
     found = {(block.day, block.capture_period_s): block for block in blocks}
-    for period_s in sorted({row.capture_period_s for row in rows}):
-        places = np.array([i for i, row in enumerate(rows) if row.capture_period_s == period_s])
-        spans = [rows[place] for place in places.tolist()]
+    for profiles in _by_period(rows):
         for number in range(days):
             day = start_day + timedelta(days=number)
-            wanted = _wanted(spans, period_s, day, from_, to)
-            held, overdue, gone = _bits(found.get((day, period_s)), keys[places], period_s)
+            wanted = profiles.wanted(day, from_, to)
+            held, overdue, gone = profiles.bits(found.get((day, profiles.period_s)))
             gone &= wanted
-            taken = held & wanted
-            parts = (
-                wanted,
-                taken & ~overdue,
-                taken & overdue,
-                gone,
-                wanted & overdue & ~held & ~gone,
-            )
-            hours = slice(number * _HOURS, (number + 1) * _HOURS)
-            for array, part in zip(arrays, parts, strict=True):
-                array[places, hours] = _by_hour(part, period_s)
-            for loss in by_day.get((day, period_s), ()):
-                slots = Expected(period_s, loss.from_at, loss.to_at).slots(day)
-                for place in np.flatnonzero(keys[places] == np.void(loss.key)).tolist():
-                    count = int(gone[place, slots.start : slots.stop].sum())
-                    if count:
-                        lost_by[int(places[place]), loss.reason] += count
-    start = datetime.combine(start_day, time(), UTC)
-    expected, on_time, late, lost, missing = arrays
-    return Tally(start, expected, on_time, late, lost, missing, lost_by)
+            held &= wanted
+            for kind, part in enumerate(
+                (wanted, held & ~overdue, held & overdue, gone, wanted & overdue & ~held & ~gone)
+            ):
+                by_row[kind, profiles.rows] += np.bitwise_count(part).sum(axis=1, dtype=np.int64)
+                if hours:
+                    of_day = slice(number * _HOURS, (number + 1) * _HOURS)
+                    by_hour[kind, of_day] += profiles.by_hour(part)
+            for loss in of_losses.get((day, profiles.period_s), ()):
+                for row, count in profiles.lost(gone, loss, day):
+                    lost_by[row, loss.reason] += count
+    return Tally(datetime.combine(start_day, time(), UTC), by_row, by_hour, lost_by)
 
 
-def _wanted(
-    rows: Sequence[ExpectedRow], period_s: int, day: date, from_: datetime, to: datetime
-) -> BoolArray:
-    """Which slots of a day are expected and begin in [from_, to): rows x slots."""
-    count = DAY_S // period_s
-    within = range(max(_slot(from_, day, period_s), 0), min(_slot(to, day, period_s), count))
-    wanted = np.zeros((len(rows), count), np.bool_)
-    midnight = datetime.combine(day, time(), UTC)
-    tomorrow = midnight + timedelta(days=1)
+@attrs.frozen(eq=False)
+class _Profiles:
+    """
+    All rows of one period; sets of intervals of a day are packed bits, rows x octets.
+
+    `rows` are their places among all; `since_s` and `until_s` seconds since 1970.
+    """
+
+    period_s: int
+    rows: Int64Array
+    known: Sequence[ExpectedRow]
+    keys: npt.NDArray[np.bytes_]
+    since_s: npt.NDArray[np.float64]
+    until_s: npt.NDArray[np.float64]
+
+    @property
+    def slots(self) -> int:
+        """Intervals of a day."""
+        return DAY_S // self.period_s
+
+    def wanted(self, day: date, from_: datetime, to: datetime) -> Octets:
+        """Which intervals of a day are expected and begin in [from_, to)."""
+        midnight = datetime.combine(day, time(), UTC)
+        first = max(_slot(from_ - midnight, self.period_s), 0)
+        last = min(_slot(to - midnight, self.period_s), self.slots)
+        wanted = np.empty((len(self.rows), -(-self.slots // 8)), np.uint8)
+        wanted[:] = self._packed(first, last)
+        begins_s = midnight.timestamp()
+        whole = (self.since_s <= begins_s) & (self.until_s >= begins_s + DAY_S)
+        for place in np.flatnonzero(~whole).tolist():
+            row = self.known[place]
+            slots = Expected(self.period_s, row.since, row.until).slots(day)
+            wanted[place] = self._packed(max(slots.start, first), min(slots.stop, last))
+        return wanted
+
+    def bits(self, block: DayBlock | None) -> tuple[Octets, Octets, Octets]:
+        """What of a day is held, overdue and lost."""
+        size = -(-self.slots // 8)
+        held, overdue, lost = (np.zeros((len(self.rows), size), np.uint8) for _ in range(3))
+        if block is not None:
+            there = np.frombuffer(block.keys, f"S{KEY_OCTETS}")
+            order = np.argsort(there, kind="stable")
+            place = np.searchsorted(there, self.keys, sorter=order)
+            place = order[np.minimum(place, len(order) - 1)]
+            known = there[place] == self.keys
+            parts = ((held, block.held), (overdue, block.overdue), (lost, block.lost))
+            for array, octets in parts:
+                records = np.frombuffer(octets, np.uint8).reshape(-1, _LENGTH_OCTETS + size)
+                array[known] = records[place[known], _LENGTH_OCTETS:]
+        return held, overdue, lost
+
+    def by_hour(self, part: Octets) -> Counts:
+        """How many intervals of a set begin in each hour of the day."""
+        slots = np.unpackbits(part, axis=1, count=self.slots).sum(axis=0, dtype=np.int64)
+        hours = np.arange(self.slots) * self.period_s // 3600
+        found: Counts = np.bincount(hours, slots, minlength=_HOURS).astype(np.int64)
+        return found
+
+    def lost(self, gone: Octets, loss: LossRow, day: date) -> Iterator[tuple[int, int]]:
+        """Yield the rows with how many of their lost intervals are of this loss."""
+        slots = Expected(self.period_s, loss.from_at, loss.to_at).slots(day)
+        mask = self._packed(slots.start, slots.stop)
+        for place in np.flatnonzero(self.keys == np.bytes_(loss.key)).tolist():
+            if count := int(np.bitwise_count(gone[place] & mask).sum()):
+                yield int(self.rows[place]), count
+
+    def _packed(self, first: int, last: int) -> Octets:
+        slots = np.zeros(self.slots, np.uint8)
+        slots[first : max(first, last)] = 1
+        return np.packbits(slots)
+
+
+def _by_period(rows: Sequence[ExpectedRow]) -> Iterator[_Profiles]:
+    places: dict[int, list[int]] = {}
     for place, row in enumerate(rows):
-        if row.since <= midnight and (row.until is None or row.until >= tomorrow):
-            wanted[place, within.start : within.stop] = True
-            continue
-        slots = Expected(period_s, row.since, row.until).slots(day)
-        first, last = max(slots.start, within.start), min(slots.stop, within.stop)
-        wanted[place, first : max(first, last)] = True
-    return wanted
+        places.setdefault(row.capture_period_s, []).append(place)
+    for period_s, chosen in places.items():
+        known = [rows[place] for place in chosen]
+        yield _Profiles(
+            period_s,
+            np.array(chosen, np.int64),
+            known,
+            np.array([row.key for row in known], f"S{KEY_OCTETS}"),
+            np.array([row.since.timestamp() for row in known]),
+            np.array([math.inf if r.until is None else r.until.timestamp() for r in known]),
+        )
 
 
-def _slot(moment: datetime, day: date, period_s: int) -> int:
-    """The first slot of a day that begins at or after a moment."""
-    return -(-(moment - datetime.combine(day, time(), UTC)) // timedelta(seconds=period_s))
+def _slot(after_midnight: timedelta, period_s: int) -> int:
+    """The first slot of a day that begins then or later."""
+    return -(-after_midnight // timedelta(seconds=period_s))
 
 
-def _bits(
-    block: DayBlock | None, keys: npt.NDArray[np.void], period_s: int
-) -> tuple[BoolArray, BoolArray, BoolArray]:
-    """What is held, overdue and lost of these keys in a day: keys x slots each."""
-    count = DAY_S // period_s
-    found = [np.zeros((len(keys), count), np.bool_) for _ in range(3)]
-    if block is not None:
-        there = np.frombuffer(block.keys, f"V{KEY_OCTETS}")
-        order = np.argsort(there.view(f"S{KEY_OCTETS}"), kind="stable")
-        place = np.searchsorted(there.view(f"S{KEY_OCTETS}")[order], keys.view(f"S{KEY_OCTETS}"))
-        place = order[np.minimum(place, len(order) - 1)]
-        known = there[place] == keys
-        size = _LENGTH_OCTETS + -(-count // 8)
-        for array, octets in zip(found, (block.held, block.overdue, block.lost), strict=True):
-            records = np.frombuffer(octets, np.uint8).reshape(-1, size)[:, _LENGTH_OCTETS:]
-            array[known] = np.unpackbits(records[place[known]], axis=1, count=count).view(np.bool_)
-    return found[0], found[1], found[2]
-
-
-def _by_hour(slots: BoolArray, period_s: int) -> Counts:
-    """How many of a day's slots begin in each hour: rows x 24."""
-    count = slots.shape[1]
-    if count % _HOURS == 0:
-        summed: Counts = slots.reshape(len(slots), _HOURS, count // _HOURS).sum(axis=2)
-        return summed
-    hours: Counts = np.zeros((len(slots), _HOURS), np.int64)
-    for slot in range(count):
-        hours[:, slot * period_s // 3600] += slots[:, slot]
-    return hours
+def _cell(counts: Counts, causes: Mapping[str, int]) -> Cell:
+    expected, on_time, late, lost, missing = counts.sum(axis=1).tolist()
+    pending = expected - on_time - late - lost - missing
+    return Cell(expected, on_time, late, lost, missing, pending, causes)

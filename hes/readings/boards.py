@@ -105,10 +105,13 @@ class BoardReader:
         """
         from_, to = self._hours(from_, to)
         with self._database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
-            rows, counted = _tally(connection, from_, to, None)
+            rows = board.expected(connection, from_, to)
+            counted = _tally(connection, rows, from_, to, None, hours=by in (By.HOUR, By.DAY))
             causes = _causes(connection, rows, counted, from_)
             cells = _cells(connection, by, rows, counted, causes)
-        return Board(from_, to, tuple(cells), counted.cell(causes=_sum(causes, range(len(rows)))))
+        return Board(
+            from_, to, tuple(cells), counted.of_rows(causes=_sum(causes, range(len(rows))))
+        )
 
     def meter(self, meter_id: UUID, from_: datetime, to: datetime) -> MeterCompleteness:
         """
@@ -118,13 +121,13 @@ class BoardReader:
         """
         from_, to = self._hours(from_, to)
         with self._database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
-            rows, counted = _tally(connection, from_, to, [meter_id])
-            causes = _causes(connection, rows, counted, from_)
+            profiles = []
+            for row in board.expected(connection, from_, to, [meter_id]):
+                counted = _tally(connection, [row], from_, to, [meter_id], hours=True)
+                causes = _causes(connection, [row], counted, from_)
+                profiles.append(_profile(row, counted, causes.get(0, {})))
             return MeterCompleteness(
-                tuple(
-                    _profile(row, place, counted, causes.get(place, {}))
-                    for place, row in enumerate(rows)
-                ),
+                tuple(profiles),
                 losses.of_meter(connection, meter_id, from_, to, limit=_MOST_SHOWN),
                 clock_changes.of_meter(connection, meter_id, limit=_MOST_SHOWN),
             )
@@ -150,13 +153,18 @@ class BoardReader:
 
 
 def _tally(
-    connection: Connection, from_: datetime, to: datetime, meter_ids: Sequence[UUID] | None
-) -> tuple[Sequence[ExpectedRow], Tally]:
-    rows = board.expected(connection, from_, to, meter_ids)
+    connection: Connection,
+    rows: Sequence[ExpectedRow],
+    from_: datetime,
+    to: datetime,
+    meter_ids: Sequence[UUID] | None,
+    *,
+    hours: bool,
+) -> Tally:
     last = (to - timedelta(microseconds=1)).date()
     blocks = board.days(connection, from_.date(), last, meter_ids)
     lost = board.losses(connection, from_, to, meter_ids)
-    return rows, tally(rows, blocks, lost, from_, to)
+    return tally(rows, blocks, lost, from_, to, hours=hours)
 
 
 def _causes(
@@ -166,13 +174,12 @@ def _causes(
     found: dict[int, Counter[str]] = {}
     for (row, reason), count in counted.lost_by.items():
         found.setdefault(row, Counter())[reason] += count
-    missing = counted.missing.sum(axis=1)
-    places = np.flatnonzero(missing).tolist()
+    places = np.flatnonzero(counted.missing).tolist()
     ids = {place: UUID(bytes=rows[place].key[:_ID_OCTETS]) for place in places}
     said = board.causes(connection, set(ids.values()), from_)
     for place, meter_id in ids.items():
         cause = said.get(meter_id) or NO_CAUSE
-        found.setdefault(place, Counter())[cause] += int(missing[place])
+        found.setdefault(place, Counter())[cause] += int(counted.missing[place])
     return found
 
 
@@ -188,10 +195,10 @@ def _cells(
         return [
             NamedCell(
                 (counted.start + timedelta(hours=hour)).isoformat(),
-                counted.cell(hours=slice(hour, hour + step)),
+                cell,
             )
             for hour in range(0, counted.hours, step)
-            if counted.expected[:, hour : hour + step].any()
+            if (cell := counted.of_hours(slice(hour, hour + step))).expected
         ]
     if by is By.PLAN:
         plans = board.plans(connection)
@@ -222,7 +229,7 @@ def _cells(
 
 def _cell(counted: Tally, places: Sequence[int], causes: Mapping[int, Counter[str]]) -> Cell:
     rows: Int64Array = np.array(places, np.int64)
-    return counted.cell(rows, causes=_sum(causes, places))
+    return counted.of_rows(rows, _sum(causes, places))
 
 
 def _sum(causes: Mapping[int, Counter[str]], places: Sequence[int]) -> dict[str, int]:
@@ -232,21 +239,18 @@ def _sum(causes: Mapping[int, Counter[str]], places: Sequence[int]) -> dict[str,
     return dict(total.most_common())
 
 
-def _profile(
-    row: ExpectedRow, place: int, counted: Tally, causes: Mapping[str, int]
-) -> ProfileCompleteness:
-    rows: Int64Array = np.array([place], np.int64)
-    days = []
-    for hour in range(0, counted.hours, 24):
-        cell = counted.cell(rows, slice(hour, hour + 24))
-        if cell.expected:
-            days.append((counted.start + timedelta(hours=hour), cell))
+def _profile(row: ExpectedRow, counted: Tally, causes: Mapping[str, int]) -> ProfileCompleteness:
+    days = [
+        (counted.start + timedelta(hours=hour), cell)
+        for hour in range(0, counted.hours, 24)
+        if (cell := counted.of_hours(slice(hour, hour + 24))).expected
+    ]
     return ProfileCompleteness(
         Obis(row.key[_ID_OCTETS:]),
         row.capture_period_s,
         row.since,
         row.until,
         row.plan_id,
-        counted.cell(rows, causes=causes),
+        counted.of_rows(causes=causes),
         tuple(days),
     )

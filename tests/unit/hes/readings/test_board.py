@@ -124,16 +124,22 @@ def scenes(draw: st.DrawFn) -> Scene:
 @settings(max_examples=60, deadline=None)
 @given(scenes())
 def test_each_hour_of_each_profile_is_what_a_count_says(scene: Scene) -> None:
-    counted = tally(scene.rows, scene.blocks(), scene.losses(), scene.from_, scene.to)
-    lost: Counter[int] = Counter()
-    for row in range(len(scene.rows)):
-        for place in range(counted.hours):
-            cell = counted.cell(slice(row, row + 1), slice(place, place + 1))
-            assert cell == naive(scene, row, counted.start + place * HOUR)
-            lost[row] += cell.lost
-    assert {row: n for row, n in lost.items() if n} == {
-        row: count for (row, _), count in counted.lost_by.items()
-    }
+    whole = tally(scene.rows, scene.blocks(), scene.losses(), scene.from_, scene.to)
+    for place, row in enumerate(scene.rows):
+        alone = tally([row], scene.blocks(), scene.losses(), scene.from_, scene.to)
+        hours = [naive(scene, place, alone.start + number * HOUR) for number in range(alone.hours)]
+        assert [alone.of_hours(slice(n, n + 1)) for n in range(alone.hours)] == hours
+        together = added(hours)
+        assert whole.of_rows(slice(place, place + 1)) == together
+        lost = {} if not together.lost else {(0, "beyond-buffer"): together.lost}
+        assert alone.lost_by == lost
+    everything = added([whole.of_rows(slice(n, n + 1)) for n in range(len(scene.rows))])
+    assert whole.of_hours(slice(None)) == everything
+
+
+def added(cells: list[Cell]) -> Cell:
+    names = ("expected", "on_time", "late", "lost", "missing", "pending")
+    return Cell(*(sum(getattr(cell, name) for cell in cells) for name in names))
 
 
 def test_the_share_is_of_those_whose_deadline_has_passed() -> None:
