@@ -47,7 +47,7 @@ CROSS JOIN LATERAL (
            coalesce(min(item.priority) FILTER (WHERE {_LIVE}), 20) AS priority
     FROM due_item AS item WHERE item.meter_id = w.meter_id
 ) AS first
-"""
+"""  # noqa: S608 - constants only
 _WAITING: Final = """
 CASE WHEN w.leased_until IS NULL AND w.priority = first.priority THEN w.due_at END
 """
