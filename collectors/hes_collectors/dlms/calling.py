@@ -92,7 +92,7 @@ class Calling:
         meter = await self._by_line()
         shown = Shown(answered=False)
         if meter is None:
-            within_s = context.settings.inbound.greeting_s
+            within_s = context.settings.deadlines.associate_s
             for transport in Transport:
                 shown = await ask_who(context, self._stream, transport, within_s)
                 if shown.answered or shown.unread:
