@@ -21,7 +21,7 @@ from hes_collectors.dlms.learning import read
 from hes_collectors.dlms.profiles import ProfileReader, known
 from hes_collectors.dlms.reading import AnswerStore, Arrived
 from hes_collectors.dlms.talk import Talk
-from hes_collectors.dlms.unread import unread
+from hes_collectors.dlms.unread import unread_lines
 from hes_collectors.dlms.work import Step, StepOutcome
 
 _CLASS_PROFILE: Final = 7
@@ -42,7 +42,7 @@ async def read_events(talk: Talk, step: Step) -> StepOutcome:
         return StepOutcome(refused="profile-unknown")
     mark = dict(talk.lease.marks).get(log.obis)
     keeper = LogKeeper(talk.answers, mark)
-    new = unread(mark and mark - _BEFORE, talk.lease.read_at, talk.clock)
+    new = unread_lines(mark and mark - _BEFORE, talk.clock)
     outcome = await ProfileReader(talk, log, keeper.keep).read(new)
     if outcome.refused is None and outcome.complete and mark is not None and not keeper.held:
         await _tell_gap(talk, log, keeper, mark)

@@ -23,7 +23,7 @@ from hes_collectors.dlms.exchange import AnswerTooLongError
 from hes_collectors.dlms.learning import read
 from hes_collectors.dlms.ranges import Pieces, first_mark, selection
 from hes_collectors.dlms.talk import Talk
-from hes_collectors.dlms.unread import Unread, unread
+from hes_collectors.dlms.unread import Unread, unread, unread_lines
 from hes_collectors.dlms.work import Step, StepOutcome
 from hes_protocol.cosem import Obis
 from hes_protocol.cosem.objects import EntrySelection
@@ -75,7 +75,11 @@ async def read_profile(talk: Talk, step: Step) -> StepOutcome:
     if profile is None:
         return StepOutcome(refused="profile-unknown")
     mark = dict(talk.lease.marks).get(profile.obis)
-    new = unread(mark, talk.lease.read_at, talk.clock)
+    new = (
+        unread(mark, talk.lease.read_at, talk.clock)
+        if profile.capture_period_s
+        else unread_lines(mark, talk.clock)
+    )
     return await ProfileReader(talk, profile, talk.answers.store).read(new)
 
 

@@ -23,6 +23,8 @@ from typing import Final
 import attrs
 
 _SECOND: Final = timedelta(seconds=1)
+# A clock that is less behind is slow, and nobody has set it back.
+_SET_BACK: Final = timedelta(seconds=5)
 # A meter's clock may name any year; earlier times than this no meter means.
 _FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -76,3 +78,19 @@ def unread(mark: datetime | None, read_at: datetime | None, clock: ClockSeen | N
     since = max(read_at - (clock.answered_at - clock.shown), _FIRST).replace(microsecond=0)
     until = min(clock.shown + (clock.answered_at - clock.asked_at) + _SECOND, mark)
     return Unread(mark, (since, until)) if since < until else Unread(mark)
+
+
+def unread_lines(mark: datetime | None, clock: ClockSeen | None) -> Unread:
+    """
+    What is not committed of a profile without a period: a log, or billing.
+
+    Few rows, and each read again harms nobody, so that one look back is enough: whatever was
+    captured after `mark` bears a time no further before it than the clock is behind ours now. (A
+    clock that was ahead leaves no mark ahead of us.)
+
+    Args: as of `unread`; when the last session began does not matter, it may not have read this.
+    """
+    if mark is None or clock is None or clock.shown < _FIRST:
+        return Unread(mark)
+    behind = clock.asked_at - clock.shown
+    return Unread(mark - behind) if behind >= _SET_BACK else Unread(mark)

@@ -17,6 +17,7 @@ from hes_collectors.dlms.session import SessionResult
 from hes_protocol.cosem import Obis
 from hes_protocol.quirks import SelectionBy
 from hes_simulators import captures as sim_captures
+from tests.unit.hes_collectors.dlms.test_clock_set_back import step
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.reads import served, storage_with
 from tests.unit.hes_collectors.simulated import SimulatedMeter, meter_kind
@@ -154,3 +155,19 @@ async def test_what_a_line_says_besides_is_kept(autojump_clock: MockClock) -> No
     voltage = line.detail["1.0.12.7.0.255"]
     assert voltage["unit"] == 35
     assert 150 < float(voltage["value"]) < 400
+
+
+async def test_lines_of_a_clock_that_was_set_back_are_read(autojump_clock: MockClock) -> None:
+    """They stand behind the last line that is held, and bear times before it."""
+    meter = logged()
+    meter.happens("cover_opened")
+    await meter.read()
+    await trio.sleep(600)
+    # Profiles alone are read in between: that says nothing of the logs.
+    await meter.read(Read(ReadKind.PROFILE))
+    step(meter.asked, -180)
+    meter.happens("cover_closed")
+    await trio.sleep(600)
+    await meter.read()
+    assert sorted(meter.codes(FRAUD)) == [OPENED, CLOSED]
+    assert meter.storage.log_gaps == []
