@@ -40,7 +40,6 @@ class Lease:
     token: int
     due_at: datetime
     lease_s: float
-    attempts: int
     marks: tuple[tuple[Obis, datetime], ...] = ()
     read_at: datetime | None = None
     items: tuple[DueItem, ...] = ()
@@ -135,16 +134,6 @@ class LeasePort(Protocol):
 
         Args: until: the meters rest until then, for no fault of theirs (throttle, retry budget,
             breaker): `failures` and `rests_why` stay as they were.
-        """
-
-    def give_back(
-        self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
-    ) -> None:
-        """
-        End a lease and say when the meter is due next.
-
-        Args: read_at: when the session began, if it has read all that was due.
-        Raises: LeaseLostError: it ran out and somebody else may hold it.
         """
 
 

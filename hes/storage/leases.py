@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from hes.domain.errors import LeaseLostError, StorageUnavailableError
+from hes.domain.errors import StorageUnavailableError
 from hes.domain.ports import NO_LIMITS, Finished, Lease, Limits
 from hes.domain.work import DueItem, Priority
 from hes.storage import due_items, epochs
@@ -192,32 +192,6 @@ class LeaseStore:
             connection.execute(_RELEASE, values)
             due_items.refresh(connection, meter_ids)
 
-    def give_back(
-        self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
-    ) -> None:
-        """
-        End a lease and say when the meter is due next.
-
-        Args:
-            failed: counts one attempt more; otherwise the attempts begin anew.
-            read_at: when the session began, if it has read all that was due.
-
-        Raises:
-            LeaseLostError: it ran out (even if nobody else has taken it yet), or was given back.
-            StorageUnavailableError: the database is away.
-        """
-        with self._database.connection() as connection:
-            ended = connection.execute(
-                "UPDATE due_work SET due_at = greatest(%s, now()), token = NULL, holder = NULL,"
-                " leased_until = NULL,"
-                " failures = CASE WHEN %s THEN failures + 1 ELSE 0 END,"
-                " read_at = coalesce(%s, read_at)"
-                " WHERE meter_id = %s AND token = %s AND leased_until > clock_timestamp()",
-                (due_at, failed, read_at, lease.meter.meter_id, lease.token),
-            ).rowcount
-        if not ended:
-            raise LeaseLostError(f"meter {lease.meter.meter_id}, lease {lease.token}")
-
     def _take(
         self,
         choose: Callable[[Connection, datetime], Sequence[Candidate]],
@@ -391,7 +365,6 @@ def _leases(
             token=token,
             due_at=min(item.due_at for item in due),
             lease_s=lease_s,
-            attempts=failures,
             marks=tuple(sorted(marks.get(candidate.meter_id, ()))),
             read_at=read_at,
             items=due,

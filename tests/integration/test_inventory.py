@@ -231,7 +231,7 @@ def test_neither_key_nor_title_changes_under_a_session(
         for changed in rows:
             report = inventory.import_file([row("S1", **as_it_is | changed)], False, "replace")
             assert errors(report) == ([] if field is None else [(1, "S1", field)])
-    leases.give_back(lease, due_at=NOW, failed=False)
+    leases.release([lease])
     for rows in changes.values():
         for changed in rows:
             report = inventory.import_file([row("S1", **as_it_is | changed)], False, "replace")
@@ -250,7 +250,7 @@ def test_a_meter_that_loses_its_address_while_it_is_read_is_still_read(
     add_meter("S1", ek=EK, ak=AK)
     report = inventory.import_file([row("S1", **as_it_is | {"ek": OTHER_EK})], False, "replace")
     assert errors(report) == [(1, "S1", "ek")]
-    leases.give_back(lease, due_at=NOW, failed=False)
+    leases.release([lease])
     assert leases.take(holder="test", limit=1, lease_s=60) == []
     add_meter("S1", ek=OTHER_EK, ak=AK)
     with database.connection() as connection:

@@ -19,7 +19,6 @@ from hes.domain.clock import ClockChange, ClockOutcome
 from hes.domain.errors import (
     CounterReplayedError,
     KeyUnavailableError,
-    LeaseLostError,
     PermanentError,
     QuarantineFullError,
     StorageUnavailableError,
@@ -233,14 +232,6 @@ class FakeLeases:
         self.storage.enter("release")
         for lease in leases:
             self.storage.due.release(lease, until)
-
-    def give_back(
-        self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None = None
-    ) -> None:
-        self.storage.enter("give_back")
-        due = self.storage.due
-        if not due.give_back(lease, due_at=due_at, failed=failed, read_at=read_at):
-            raise LeaseLostError(str(lease.token))
 
 
 @attrs.frozen

@@ -44,11 +44,6 @@ class Work:
     items: dict[int, DueItem] = attrs.field(factory=dict)
     causes: dict[int, str] = attrs.field(factory=dict)
 
-    @property
-    def attempts(self) -> int:
-        """Until nobody gives leases back."""
-        return self.failures
-
 
 @attrs.frozen
 class Result:
@@ -246,19 +241,6 @@ class MemoryDue:
             self._free(work)
             self._refresh(lease.meter.meter_id)
 
-    def give_back(
-        self, lease: Lease, *, due_at: datetime, failed: bool, read_at: datetime | None
-    ) -> bool:
-        """As `LeasePort.give_back`. Returns: False: the lease was over."""
-        work = self.work[lease.meter.meter_id]
-        if not self._runs(work, lease.token, self.now()):
-            return False
-        self._free(work)
-        work.failures = work.failures + 1 if failed else 0
-        work.read_at = read_at or work.read_at
-        self._be_due(lease.meter.meter_id, work, max(due_at, self.now()))
-        return True
-
     def _after(
         self, meter_id: UUID, work: Work, after: MeterAfter, ended_at: datetime, now: datetime
     ) -> None:
@@ -307,7 +289,6 @@ class MemoryDue:
             token=work.token,
             due_at=min((item.due_at for item in items), default=candidate.due_at),
             lease_s=lease_s,
-            attempts=work.failures,
             read_at=work.read_at,
             items=tuple(items),
             failures=work.failures,

@@ -16,7 +16,7 @@ import attrs
 import numpy as np
 import pytest
 
-from hes.domain.errors import CounterReplayedError, KeyUnavailableError, LeaseLostError
+from hes.domain.errors import CounterReplayedError, KeyUnavailableError
 from hes.domain.meters import CaptureColumn, MeterKnowledge, ObjectEntry, ProfileKnowledge
 from hes.domain.ports import (
     CounterBlock,
@@ -71,42 +71,17 @@ def batch(
     )
 
 
-def leases_are_exclusive(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
-    """A meter is taken once, is due again when given back, and a token works once."""
-    [lease] = ports.leases.take(holder="a", limit=10, lease_s=LEASE_S)
-    assert (lease.meter.meter_id, lease.attempts, lease.read_at) == (meter_id, 0, None)
-    assert not ports.leases.take(holder="b", limit=10, lease_s=LEASE_S)
-    assert not ports.leases.take(holder="a", limit=0, lease_s=LEASE_S)
-    ports.leases.give_back(lease, due_at=now() - timedelta(seconds=1), failed=True)
-    with pytest.raises(LeaseLostError):
-        ports.leases.give_back(lease, due_at=now(), failed=False)
-    [again] = ports.leases.take(holder="b", limit=10, lease_s=LEASE_S)
-    assert again.token > lease.token
-    assert again.attempts == 1
-    with pytest.raises(LeaseLostError):
-        ports.leases.give_back(lease, due_at=now(), failed=False)
-    read_at, before = now(), now() - timedelta(seconds=1)
-    ports.leases.give_back(again, due_at=before, failed=False, read_at=read_at)
-    [again] = ports.leases.take(holder="b", limit=10, lease_s=LEASE_S)
-    assert again.read_at == read_at
-    ports.leases.give_back(again, due_at=before, failed=True)
-    [again] = ports.leases.take(holder="b", limit=10, lease_s=LEASE_S)
-    assert again.read_at == read_at  # stays until all is read once more
-    ports.leases.give_back(again, due_at=now() + timedelta(hours=1), failed=False)
-    assert not ports.leases.take(holder="a", limit=10, lease_s=LEASE_S)
-
-
 def leases_tell_the_marks(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
     """What is committed of a profile is known to whoever takes the next lease."""
     first = now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
     ports.sink.publish(batch(meter_id, first, [1, 2, 3]))
     [lease] = ports.leases.take(holder="a", limit=1, lease_s=LEASE_S)
     assert dict(lease.marks) == {PROFILE: first + timedelta(minutes=30)}
-    ports.leases.give_back(lease, due_at=now() - timedelta(seconds=1), failed=False)
+    ports.leases.release([lease])
     ports.sink.publish(batch(meter_id, first - timedelta(hours=1), [7]))  # late
     [lease] = ports.leases.take(holder="a", limit=1, lease_s=LEASE_S)
     assert dict(lease.marks) == {PROFILE: first + timedelta(minutes=30)}
-    ports.leases.give_back(lease, due_at=now() + timedelta(hours=1), failed=False)
+    ports.leases.release([lease])
 
 
 def batches_are_stored_once(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
@@ -273,7 +248,6 @@ def senders_are_known(ports: Ports, meter_id: UUID, now: Callable[[], datetime])
 
 
 CONTRACTS = (
-    leases_are_exclusive,
     leases_tell_the_marks,
     batches_are_stored_once,
     counters_are_kept_with_what_they_vouch_for,

@@ -47,7 +47,7 @@ async def served(
     item = DueItem(7, kind, now, now, deadline, deadline, reads=tuple(reads), gap=gap)
     marks = tuple((source, at) for (_, source), at in storage.marks.items())
     known = storage.meters[meter.meter_id]
-    lease = Lease(known, 1, now, 180, 0, marks, items=(item,))
+    lease = Lease(known, 1, now, 180, marks, items=(item,))
     async with network(meter) as reached:
         surroundings = attrs.evolve(
             context(storage, reached.connect, **changes),

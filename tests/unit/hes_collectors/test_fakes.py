@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import pytest
 
-from hes.domain.errors import LeaseLostError, QuarantineFullError, StorageUnavailableError
+from hes.domain.errors import QuarantineFullError, StorageUnavailableError
 from hes_collectors.dlms import Ports
 from tests.unit.hes_collectors import port_contracts
 from tests.unit.hes_collectors.fakes import FakeStorage
@@ -22,19 +22,6 @@ def test_contract(contract: Contract) -> None:
     storage = FakeStorage(lambda: START)
     storage.add_meter(meter(), SECRETS)
     contract(storage.ports(), METER_ID, storage.now)
-
-
-def test_a_lease_that_ran_out_is_free_work_again() -> None:
-    now = START
-    storage = FakeStorage(lambda: now)
-    storage.add_meter(meter(), SECRETS)
-    leases = storage.ports().leases
-    [lease] = leases.take(holder="a", limit=1, lease_s=180)
-    now = START + timedelta(seconds=180)
-    with pytest.raises(LeaseLostError):
-        leases.give_back(lease, due_at=now, failed=False)
-    [next_lease] = leases.take(holder="b", limit=1, lease_s=180)
-    assert next_lease.attempts == 1
 
 
 def test_storage_that_is_away_undoes_what_it_was_asked() -> None:
