@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BITS: Final = "bits"
 _ALL: Final = -1
+_NO_CODE: Final = 0
 _CLASS_DATA, _CLASS_PROFILE = 1, 7
 _COUNTED: Final = {
     "cover_opened": "tampers",
@@ -55,10 +56,12 @@ def log_event(meter: Meter, name: str, at_us: int, facts: dict[str, Any]) -> Non
     numbers = tuple((fact, value) for fact, value in facts.items() if type(value) is int)
     row = LogRow(at_us, meter.time.shown_us(at_us), 0, numbers)
     codes: dict[str, int] = {}
+    lines: dict[str, int] = {}
     for log, code in events.of(name):
         profile = meter.kind.model.objects.get((_CLASS_PROFILE, log.obis))
         if isinstance(profile, ModelProfile):
             codes[log.name] = code
+            lines[str(log.obis)] = code if log.code_obis is not None else _NO_CODE
             append(meter, profile, LogRow(row.at_us, row.shown_us, code, numbers))
     counted = _COUNTED.get(name)
     if counted is not None:
@@ -66,9 +69,10 @@ def log_event(meter: Meter, name: str, at_us: int, facts: dict[str, Any]) -> Non
         kept[counted] = kept.get(counted, 0) + 1
     for alarm in events.alarms:
         _raise_alarm(meter, alarm, name)
-    meter.kind.journal.note(
-        "event", moment(at_us), meter.identity.serial, name=name, logs=codes, **facts
-    )
+    noted: dict[str, Any] = {"logs": codes, **({"lines": lines} if lines else {}), **facts}
+    if row.shown_us != at_us:
+        noted["shown"] = moment(row.shown_us)
+    meter.kind.journal.note("event", moment(at_us), meter.identity.serial, name=name, **noted)
     for push in meter.kind.model.pushes:
         if name in push.on:
             meter.push(push, name, at_us)

@@ -20,6 +20,7 @@ from hes_simulators.truth.journal import files
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _MOST_SHOWN: Final = 5
+_HUNDREDTH_US: Final = 10_000
 
 
 class ReadingKey(NamedTuple):
@@ -46,6 +47,21 @@ class EventKey(NamedTuple):
     at: datetime
 
 
+class LineKey(NamedTuple):
+    """
+    What a line of an event log is known by to whoever has read it.
+
+    `log` is its OBIS, `at` what the meter's clock showed, to the hundredth of a second, UTC; `nth`
+    counts lines of equal code and time, from 0.
+    """
+
+    serial: str
+    log: str
+    code: int
+    at: datetime
+    nth: int = 0
+
+
 @attrs.frozen
 class Truth:
     """
@@ -53,12 +69,14 @@ class Truth:
 
     `readings` are the captured values, raw. `misstamped` tells of those whose row bears another
     time than when it was captured, when that was. `events` are those that went into a log, with
-    their names. The others are the lines as they stand, `at` and other times as text.
+    their names; `log_lines` the same as a log shows them, with when they were really noted. The
+    others are the lines as they stand, `at` and other times as text.
     """
 
     readings: dict[ReadingKey, int] = attrs.field(factory=dict)
     misstamped: dict[ReadingKey, datetime] = attrs.field(factory=dict)
     events: dict[EventKey, str] = attrs.field(factory=dict)
+    log_lines: dict[LineKey, datetime] = attrs.field(factory=dict)
     lines: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
 
     def of(self, kind: str) -> list[dict[str, Any]]:
@@ -117,7 +135,18 @@ def read(path: Path, wanted: Callable[[dict[str, Any]], bool] = bool) -> Truth:
             at = datetime.fromisoformat(line["at"])
             for log, code in line.get("logs", {}).items():
                 truth.events[EventKey(line["serial"], log, code, at)] = line["name"]
+            _take_lines(truth, line, at)
     return truth
+
+
+def _take_lines(truth: Truth, line: dict[str, Any], at: datetime) -> None:
+    shown = datetime.fromisoformat(line["shown"]) if "shown" in line else at
+    stamped = shown.replace(microsecond=shown.microsecond // _HUNDREDTH_US * _HUNDREDTH_US)
+    for log, code in line.get("lines", {}).items():
+        key = LineKey(line["serial"], log, code, stamped)
+        while key in truth.log_lines:
+            key = key._replace(nth=key.nth + 1)
+        truth.log_lines[key] = at
 
 
 def _take(truth: Truth, line: dict[str, Any], *, repeated: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
+from random import Random
 
 import attrs
 import pytest
@@ -17,6 +19,8 @@ from hes_collectors.dlms.session import SessionResult
 from hes_protocol.cosem import Obis
 from hes_protocol.quirks import SelectionBy
 from hes_simulators import captures as sim_captures
+from hes_simulators.truth import FileJournal
+from hes_simulators.truth.compare import LineKey, difference, read
 from tests.unit.hes_collectors.dlms.test_clock_set_back import step
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.reads import served, storage_with
@@ -170,4 +174,37 @@ async def test_lines_of_a_clock_that_was_set_back_are_read(autojump_clock: MockC
     await trio.sleep(600)
     await meter.read()
     assert sorted(meter.codes(FRAUD)) == [OPENED, CLOSED]
+    assert meter.storage.log_gaps == []
+
+
+async def test_what_is_stored_is_what_the_truth_log_says(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Over a day, with a clock that somebody sets, several in a second, and all logs at once."""
+    random = Random(5)
+    path = tmp_path / "truth.jsonl"
+    names = ["cover_opened", "cover_closed", "firmware_ready", "parameters_changed", "over_limit"]
+    with FileJournal(path) as journal:
+        meter = logged()
+        kind = attrs.evolve(meter.asked.meter.kind, journal=journal)
+        asked = SimulatedMeter(sim.Meter.of(kind, 0))
+        meter = Logged(asked, meter.storage)
+        for number in range(12):
+            await trio.sleep(random.uniform(100, 7000))
+            meter.happens(*random.choices(names, k=random.randint(0, 4)))
+            if number in (4, 9):
+                step(asked, -33)
+            if number % 3 == 2:
+                await meter.read()
+        await meter.read()
+        journal.flush()
+    serial = asked.meter.identity.serial
+    stored = {
+        LineKey(serial, str(source), code, at, nth): None
+        for source, at, code, nth in meter.storage.lines
+    }
+    true = dict.fromkeys(read(path).log_lines)
+    found = difference(true, stored)
+    assert len(true) > 15
+    assert not found, str(found)
     assert meter.storage.log_gaps == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hes_simulators.truth import FileJournal
-from hes_simulators.truth.compare import EventKey, ReadingKey, difference, read
+from hes_simulators.truth.compare import EventKey, LineKey, ReadingKey, difference, read
 
 AT = datetime(2026, 11, 21, 9, 15, tzinfo=UTC)
 PROFILE, ENERGY, LOG = "1.0.99.1.0.255", "1.0.1.8.0.255", "standard"
@@ -36,6 +36,28 @@ def test_what_a_head_end_ought_to_have(log: Path) -> None:
     assert [line["what"] for line in truth.of("executed")] == ["disconnect"]
     assert truth.of("sent") == []
     assert read(log, lambda line: line["kind"] == "executed").readings == {}
+
+
+def test_lines_of_logs_are_known_by_what_the_clock_showed(tmp_path: Path) -> None:
+    """Two of one time are told apart by their order; some events go into no log."""
+    path, standard, fraud = tmp_path / "truth.jsonl", "0.0.99.98.0.255", "0.0.99.98.1.255"
+    shown = AT + timedelta(minutes=7)
+    with FileJournal(path) as journal:
+        for part in (1, 9):
+            at = AT + timedelta(milliseconds=part)
+            journal.note("event", at, "HES1", name="cover_opened", logs={}, lines={fraud: 40})
+        journal.note("event", AT, "HES1", name="x", logs={}, lines={standard: 3}, shown=shown)
+        journal.note("event", AT, "HES1", name="y", logs={})
+    first = LineKey("HES1", fraud, 40, AT)
+    truth = read(path)
+    assert list(truth.log_lines) == [
+        first,
+        first._replace(nth=1),
+        LineKey("HES1", standard, 3, shown),
+    ]
+    stored = dict.fromkeys([first, first._replace(at=AT + timedelta(seconds=1))])
+    found = difference(dict.fromkeys(truth.log_lines), stored)
+    assert (len(found.missing), len(found.unexpected)) == (2, 1)
 
 
 def test_a_time_that_was_captured_twice_has_two_values(tmp_path: Path) -> None:
