@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import attrs
 
-from hes.domain.errors import HesError, StorageUnavailableError
+from hes.domain.errors import HesError, LeaseLostError, StorageUnavailableError
 from hes.domain.ports import Finished, Lease
 from hes.domain.readings import ReadingBatch
 from hes_collectors.dlms import Ports
@@ -148,6 +148,8 @@ class Unreliable:
         if self._chances.strikes("database-lost", _LOST_RATE):
             raise StorageUnavailableError("the connection was lost before COMMIT")
         try:
+            if name == "sink.publish":
+                self._fence(*args)
             result = call(*args, **kwargs)
         except HesError as error:
             self._note(process, name, args, kwargs, type(error).__name__, None)
@@ -161,6 +163,18 @@ class Unreliable:
             for lease in [result] if isinstance(result, Lease) else result:
                 process.tokens[lease.meter.meter_id] = lease.token
         return result
+
+    def _fence(self, batch: ReadingBatch) -> None:
+        """
+        As the writer's transaction: what was read under a lease is stored only while it holds.
+
+        Raises: LeaseLostError.
+        """
+        token, now = batch.provenance.lease_token, self.storage.now()
+        for meter_id in batch.meter_ids if token is not None else ():
+            work = self.storage.work[meter_id]
+            if work.token != token or work.leased_until is None or work.leased_until <= now:
+                raise LeaseLostError(str(token))
 
     def _note(
         self, process: Process, name: str, args: Any, kwargs: Any, said: str, result: Any

@@ -76,6 +76,7 @@ class World:
             SimulatedMeter(seed, index, self.history, troubled=troubled)
             for index in range(random.randint(1, 3))
         ]
+        self._connected = trio.Event()
         self._unjumped = list(self.meters)
         self._names = [f"collector-{n}" for n in range(random.randint(1, 2))]
         self._processes: dict[str, Process] = {}
@@ -188,6 +189,9 @@ class World:
             token=process.tokens.get(meter.meter_id),
             skew_s=process.skew_s,
         )
+        self._last_connected = process
+        self._connected.set()
+        self._connected = trio.Event()
         return process.stream(line, meter.meter_id, number, meter.keys_seen())
 
     def _weather(self, delay_s: float) -> Weather:
@@ -225,20 +229,24 @@ class World:
     def _some_process(self) -> Process:
         return self._processes[self._random.choice(self._names)]
 
+    async def _process_in_session(self) -> Process:
+        """A process that has just connected to a meter, a moment later: there it hurts most."""
+        await self._connected.wait()
+        await trio.sleep(self._random.expovariate(2.0))
+        return self._last_connected
+
     async def _kill(self) -> None:
-        process = self._some_process()
+        process = await self._process_in_session()
         if process.alive:
             process.kill(power=self._random.random() < 0.5)
-        await trio.lowlevel.checkpoint()
 
     async def _restart(self) -> None:
-        process = self._some_process()
+        process = await self._process_in_session()
         self.history.note(process.name, "restarted")
         process.scope.cancel()
-        await trio.lowlevel.checkpoint()
 
     async def _zombie(self) -> None:
-        process = self._some_process()
+        process = await self._process_in_session()
         process.stop()
         try:
             await trio.sleep(self._random.choice((10.0, 200.0, 1200.0)))
