@@ -457,6 +457,13 @@ class InboundPort(Protocol):
         The line counts only where the frame itself names nobody.
         """
 
+    def rest(self, meter_id: UUID, for_s: float) -> None:
+        """
+        Ask nothing of a meter for about so long: it has said that it has no power.
+
+        No failure of its; jitter is the port's. One that is talked to now rests as that says.
+        """
+
     def quarantine(
         self,
         sender: Sender,

@@ -24,7 +24,7 @@ import psycopg
 from hes.domain.errors import QuarantineFullError, UnknownMeterError
 from hes.domain.meters import Meter
 from hes.domain.ports import Sender
-from hes.storage import quarantine
+from hes.storage import due_items, quarantine
 from hes.storage.database import Connection, Database
 from hes.storage.meters import METER_COLUMNS, METER_SOURCE, meter_from_row
 from hes.storage.quarantine import Share
@@ -57,6 +57,13 @@ SELECT {METER_COLUMNS}, masklen(m.peer) FROM {METER_SOURCE}
 WHERE m.peer >>= %s AND m.state = 'in_service'
 ORDER BY masklen(m.peer) DESC LIMIT 2
 """  # noqa: S608 - constants only
+
+_REST: Final = """
+UPDATE due_work SET rests_until = greatest(
+    rests_until, clock_timestamp() + make_interval(secs => %(for_s)s * (0.5 + random()))
+)
+WHERE meter_id = %(meter_id)s
+"""
 
 _COUNT_USAGE: Final = """
 INSERT INTO quarantine_usage AS used (sender, known, frames, octets)
@@ -129,6 +136,13 @@ class InboundStore:
             if sender.system_title is not None:
                 return None
             return _by_line(connection, sender.peer)
+
+    def rest(self, meter_id: UUID, for_s: float) -> None:
+        """See `InboundPort`."""
+        with self._database.connection() as connection:
+            due_items.lock(connection, [meter_id])
+            connection.execute(_REST, {"meter_id": meter_id, "for_s": for_s})
+            due_items.refresh(connection, [meter_id])
 
     def quarantine(
         self,

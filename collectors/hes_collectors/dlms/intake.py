@@ -64,6 +64,7 @@ from hes_protocol.xdlms.ciphered import GENERAL_GLO, GLO_TAGS
 from hes_protocol.xdlms.notification import EVENT_NOTIFICATION
 
 _CLASS_CLOCK: Final = 8
+_DARK_S: Final = 600.0
 # general-ciphering, general-signing, general-block-transfer that came in pieces of sessions: meters
 # push so, we cannot read it yet.
 _LATER: Final = frozenset({0xDD, 0xDF, GENERAL_BLOCK_TRANSFER})
@@ -299,6 +300,14 @@ class Intake:
         return read_push(notification.body, date_time, (*own, *self._layouts))
 
     def _publish(self, meter: Meter, sender: Sender, push: Push, quality: int) -> PushResult:
+        result = self._publish_all(meter, sender, push, quality)
+        model = self._models.get(meter.model or "")
+        if model is not None and push.push_setup in model.last_gasps and result.believed:
+            # Whoever asks it now waits for nothing.
+            self._ports.inbound.rest(meter.meter_id, _DARK_S)
+        return result
+
+    def _publish_all(self, meter: Meter, sender: Sender, push: Push, quality: int) -> PushResult:
         nameless = unnamed(push)
         # A layout that tells by itself where it applies tells whose push it is.
         model = self._models.get(meter.model or "") or self._models.get(push.layout or "")

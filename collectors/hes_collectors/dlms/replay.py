@@ -90,6 +90,9 @@ class _Inbound:
     def by_sender(self, sender: Sender) -> Meter | None:
         return self.inner.by_sender(sender)
 
+    def rest(self, meter_id: UUID, for_s: float) -> None:
+        pass  # it has power again, or not, whatever it said then
+
     def quarantine(
         self,
         sender: Sender,

@@ -51,6 +51,10 @@ class _WhoseConnection:
         """This meter: there is nobody else on the line."""
         return self.meter
 
+    def rest(self, meter_id: UUID, for_s: float) -> None:
+        """As the port behind it."""
+        self.inner.rest(meter_id, for_s)
+
     def quarantine(
         self,
         sender: Sender,

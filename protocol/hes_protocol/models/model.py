@@ -65,6 +65,11 @@ class Model:
             if (value := one.attributes.get(2)) is not None and value.unit is not None
         }
 
+    @property
+    def last_gasps(self) -> frozenset[Obis]:
+        """The push setups that speak only when the supply fails."""
+        return frozenset(one.obis for one in self.pushes if set(one.on) == {"power_down"})
+
     def client(self, name: str) -> ModelClient:
         """
         The client of this name.

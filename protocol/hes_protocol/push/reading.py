@@ -39,13 +39,15 @@ class Push:
 
     `identities` are texts that may name the meter, with the object they stand under (None: no
     name). `captured_at` is the clock in the payload, else the notification's own date-time, else
-    None. `layout` names the meter model whose layout was used.
+    None. `layout` names the meter model whose layout was used, `push_setup` is the push setup
+    (class_id 40) that the payload says it is of.
     """
 
     values: tuple[PushValue, ...]
     identities: tuple[tuple[Obis | None, str], ...]
     captured_at: CosemDateTime | None
     layout: str | None = None
+    push_setup: Obis | None = None
 
 
 def read_push(
@@ -89,6 +91,7 @@ def read_push(
         identities=tuple(identities(values)),
         captured_at=clock or (date_time if date_time and date_time.local() else None),
         layout=None if layout is None else layout.model,
+        push_setup=shape.push_setup,
     )
 
 

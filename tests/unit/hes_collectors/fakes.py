@@ -458,6 +458,10 @@ class FakeInbound:
             return next((m for m in meters if m.serial in names), None)
         return next((m for m in meters if m.peer == str(sender.peer)), None)
 
+    def rest(self, meter_id: UUID, for_s: float) -> None:
+        self.storage.enter("rest")
+        self.storage.due.rest(meter_id, for_s)
+
     def quarantine(
         self,
         sender: Sender,

@@ -233,6 +233,14 @@ class MemoryDue:
         self._refresh(meter_id)
         return True
 
+    def rest(self, meter_id: UUID, for_s: float) -> None:
+        """As `InboundPort.rest`, without jitter."""
+        if meter_id not in self.work:
+            return
+        work, until = self.work[meter_id], self.now() + timedelta(seconds=for_s)
+        work.rests_until = max(work.rests_until or until, until)
+        self._refresh(meter_id)
+
     def release(self, lease: Lease, until: datetime | None) -> None:
         """As `LeasePort.release`, of one lease."""
         work = self.work[lease.meter.meter_id]

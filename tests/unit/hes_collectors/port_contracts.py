@@ -247,6 +247,17 @@ def senders_are_known(ports: Ports, meter_id: UUID, now: Callable[[], datetime])
     )
 
 
+def a_meter_without_power_rests(ports: Ports, meter_id: UUID, now: Callable[[], datetime]) -> None:
+    """Whoever is due is not asked, by nobody; nothing is held against it."""
+    [lease] = ports.leases.take(holder="a", limit=10, lease_s=60)
+    ports.leases.release([lease])
+    ports.inbound.rest(meter_id, 600)
+    ports.inbound.rest(meter_id, 1)  # the longer one counts
+    assert not ports.leases.take(holder="a", limit=10, lease_s=60)
+    assert not ports.leases.take_dialled([meter_id], holder="a", limit=10, lease_s=60)
+    ports.inbound.rest(uuid4(), 600)  # of nobody
+
+
 CONTRACTS = (
     leases_tell_the_marks,
     batches_are_stored_once,
@@ -258,4 +269,5 @@ CONTRACTS = (
     a_system_title_is_pinned_once,
     sessions_are_recorded,
     senders_are_known,
+    a_meter_without_power_rests,
 )

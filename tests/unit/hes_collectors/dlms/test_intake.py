@@ -19,7 +19,7 @@ from hes.models import models as all_models
 from hes_collectors.dlms.framing import Message
 from hes_collectors.dlms.intake import Arrival, Intake, PushOutcome, PushResult, session_id
 from hes_protocol.axdr.data import Data, DataTag, array, structure
-from hes_protocol.cosem import CosemDateTime, Obis
+from hes_protocol.cosem import CaptureObject, CosemDateTime, Obis
 from hes_protocol.cosem.objects import Attribute
 from hes_protocol.errors import EncodingError, RemoteProtocolError
 from hes_protocol.security import Protection, SuiteKeys, protect
@@ -537,6 +537,27 @@ def test_a_bare_list_is_named_where_the_model_of_the_meter_is_known() -> None:
         storage = storage_with(attrs.evolve(plain_meter(), peer=str(PEER), model=model))
         arrival = Arrival(PEER, Message(apdu, wrapped(apdu)), START, CONNECTION_ID)
         assert Intake(storage.ports(), arrival, (), models).run().cause == cause
+
+
+def test_who_has_no_power_is_not_asked_for_a_while() -> None:
+    """Row 39: a last gasp, by the push setup of the model that speaks only then."""
+    models = {known.name: known for known in all_models() if known.name == "idis-single-phase"}
+    name = CaptureObject(1, Obis.parse("0.0.42.0.0.255"), 2)
+    for setup, ak, rests in (
+        ("0.5.25.9.0.255", AK, True),
+        ("0.4.25.9.0.255", AK, False),  # the alarms of the same meter
+        ("0.5.25.9.0.255", bytes(16), False),  # forged
+    ):
+        storage = storage_with(meter(model="idis-single-phase"))
+        own = CaptureObject(40, Obis.parse(setup), 2)
+        told = array(own.to_data(), name.to_data())
+        apdu = notification(structure(told, Data(DataTag.OCTET_STRING, b"HES00000001")))
+        apdu = ciphered(7, ak=ak, apdu=apdu)
+        arrival = Arrival(PEER, Message(apdu, wrapped(apdu)), START, CONNECTION_ID)
+        Intake(storage.ports(), arrival, (), models).run()
+        assert bool(storage.calls["rest"]) is rests
+        leases = storage.ports().leases.take(holder="a", limit=1, lease_s=60)
+        assert bool(leases) is not rests
 
 
 @pytest.mark.conformance("standard-time", "client")
