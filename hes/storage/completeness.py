@@ -23,38 +23,63 @@ _MOST_JUDGED: Final = timedelta(days=40)
 # A look that comes no later than this after a deadline needs no look at when things came.
 _LAG: Final = timedelta(seconds=10)
 
-# Intervals that were captured before a run and whose expectation is older than the last look were
-# looked at then, but for those since its run. `bits # bits` is none at all.
+# What was expected before the last look is judged from the last judged run on, by one mask for all
+# profiles of a period; what came to be expected since, from its beginning. `bits # bits`: none.
 _JUDGE: Final = """
+WITH span AS MATERIALIZED (
+    SELECT e.meter_id, e.source, e.capture_period_s, e.since, e.until,
+           coalesce(e.changed_at <= %(looked_at)s AND e.since <= %(after)s AND e.until IS NULL
+                    AND %(after)s >= %(run_at)s - %(most)s, false) AS usual,
+           greatest(
+               CASE WHEN e.changed_at <= %(looked_at)s THEN %(after)s ELSE e.since END,
+               e.since, %(run_at)s - %(most)s
+           ) AS from_at
+    FROM expectation AS e
+    WHERE e.plan_id = %(plan_id)s AND e.zone = %(zone)s AND e.since < %(run_at)s
+), usual AS MATERIALIZED (
+    SELECT capture_period_s, on_day::date AS day,
+           expected_bits(capture_period_s, on_day::date, NULL, NULL, %(after)s, %(run_at)s) AS mask
+    FROM (SELECT DISTINCT capture_period_s FROM span WHERE usual) AS period
+    CROSS JOIN LATERAL generate_series(
+        (%(after)s - make_interval(secs => capture_period_s)) AT TIME ZONE 'UTC',
+        %(run_at)s AT TIME ZONE 'UTC' + interval '1 day', '1 day'
+    ) AS on_day
+), wanted AS (
+    SELECT meter_id, source, capture_period_s, day, mask
+    FROM span JOIN usual USING (capture_period_s)
+    WHERE span.usual AND bit_count(mask) > 0
+    UNION ALL
+    SELECT meter_id, source, capture_period_s, on_day::date,
+           expected_bits(capture_period_s, on_day::date, since, until, from_at, %(run_at)s)
+    FROM span CROSS JOIN LATERAL generate_series(
+        (from_at - make_interval(secs => capture_period_s)) AT TIME ZONE 'UTC',
+        %(run_at)s AT TIME ZONE 'UTC' + interval '1 day', '1 day'
+    ) AS on_day
+    WHERE NOT span.usual AND (until IS NULL OR until > from_at)
+), judged AS (
+    SELECT w.meter_id, w.source, w.capture_period_s, w.day,
+           w.mask & ~coalesce(c.bits, w.mask # w.mask) AS lacking
+    FROM wanted AS w
+    LEFT JOIN completeness AS c ON c.meter_id = w.meter_id AND c.source = w.source
+        AND c.capture_period_s = w.capture_period_s AND c.day = w.day
+        -- So that nobody looks through years for the sake of a day.
+        AND c.day >= %(first_day)s
+)
 INSERT INTO completeness AS held
     (meter_id, source, capture_period_s, day, bits, overdue, open)
 SELECT meter_id, source, capture_period_s, day, lacking # lacking, lacking, true
-FROM (
-    SELECT e.meter_id, e.source, e.capture_period_s, on_day::date AS day,
-           expected_bits(e.capture_period_s, on_day::date, e.since, e.until, from_at, %(run_at)s)
-           & ~coalesce(c.bits, repeat('0', 86400 / e.capture_period_s)::varbit) AS lacking
-    FROM expectation AS e
-    CROSS JOIN LATERAL (
-        SELECT greatest(
-            CASE WHEN e.changed_at <= %(looked_at)s THEN %(after)s ELSE e.since END,
-            e.since, %(run_at)s - %(most)s
-        )
-    ) AS span (from_at)
-    CROSS JOIN LATERAL generate_series(
-        date_trunc('day', from_at - make_interval(secs => e.capture_period_s), 'UTC')
-            AT TIME ZONE 'UTC',
-        %(run_at)s AT TIME ZONE 'UTC', '1 day'
-    ) AS on_day
-    LEFT JOIN completeness AS c ON c.meter_id = e.meter_id AND c.source = e.source
-        AND c.capture_period_s = e.capture_period_s AND c.day = on_day::date
-    WHERE e.plan_id = %(plan_id)s AND e.zone = %(zone)s AND e.since < %(run_at)s
-      AND (e.until IS NULL OR e.until > from_at)
-) AS judged
+FROM judged
 WHERE bit_count(lacking) > 0
 ORDER BY meter_id, source, capture_period_s, day
 ON CONFLICT (meter_id, source, capture_period_s, day) DO UPDATE
 SET overdue = coalesce(held.overdue, held.bits # held.bits) | (excluded.overdue & ~held.bits),
     open = true
+"""
+
+_FIRST_DAY: Final = """
+SELECT (min(CASE WHEN changed_at <= %(looked_at)s THEN %(after)s ELSE since END)
+        - interval '1 day')::date
+FROM expectation WHERE plan_id = %(plan_id)s AND zone = %(zone)s AND since < %(run_at)s
 """
 
 # Runs whose deadlines have passed since the last look, per plan and zone in order.
@@ -168,7 +193,9 @@ def judge(connection: Connection, now: datetime) -> int:
         plan_id, zone, runs, deadlines, after, looked_at = run
         span = {"plan_id": plan_id, "zone": zone, "run_at": runs[-1], "most": _MOST_JUDGED}
         told = span | {"after": after, "looked_at": looked_at}
-        touched += connection.execute(_JUDGE, told).rowcount
+        first = connection.execute(_FIRST_DAY, told).fetchone()
+        assert first is not None  # an aggregate always answers
+        touched += connection.execute(_JUDGE, told | {"first_day": first[0]}).rowcount
         if now - deadlines[0] > _LAG:
             begins = [after or runs[0] - _MOST_JUDGED, *runs[:-1]]
             late = span | {"runs": runs, "deadlines": deadlines, "begins": begins}
