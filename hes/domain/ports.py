@@ -221,9 +221,6 @@ class PresencePort(Protocol):
     def here(self, meter_ids: Collection[UUID], *, ttl_s: float) -> None:
         """Say that these meters have a line, for so long. Raises: nothing."""
 
-    def gone(self, meter_id: UUID) -> None:
-        """Say that a meter has no line any more. Raises: nothing."""
-
 
 class KeyPort(Protocol):
     """Secrets in clear, for the time of a session."""

@@ -1,5 +1,6 @@
 """The keys in a real Redis: latest values under leases, the ledger, the feed, limits, presence."""
 
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from hes.domain.readings import Receipt, SourceKind
 from hes.storage.cache import (
     Cache,
     CacheUnavailableError,
+    DialledPresence,
     Feed,
     HeldValue,
     LatestCache,
@@ -24,6 +26,7 @@ from hes.storage.cache import (
 )
 from hes.storage.cache.feed import START, entry
 from hes.storage.cache.latest import rest
+from hes.storage.cache.presence import DIALLED
 
 METER, OTHER = uuid4(), uuid4()
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -303,6 +306,16 @@ def test_who_is_there_until_its_time_is_over(cache, client) -> None:
     presence.gone("collector", "b:2")
     assert presence.present("collector") == []
     assert presence.present("api") == ["c:3"]
+
+
+def test_who_has_dialled_in_is_told_and_nothing_depends_on_it(cache) -> None:
+    here = [UUID(int=2), UUID(int=1)]
+    DialledPresence(Presence(cache)).here(here, ttl_s=60)
+    assert Presence(cache).present(DIALLED) == sorted(map(str, here))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        away = Cache(f"redis://127.0.0.1:{nobody.getsockname()[1]}/0")
+        DialledPresence(Presence(away)).here(here, ttl_s=60)
 
 
 # The client.

@@ -10,12 +10,13 @@ from hes.storage.cache.client import Cache, CacheUnavailableError
 from hes.storage.cache.feed import Feed, FeedEntry, FeedPage
 from hes.storage.cache.latest import Held, HeldValue, LatestCache, Lease
 from hes.storage.cache.limits import Rate, RateLimits
-from hes.storage.cache.presence import Presence
+from hes.storage.cache.presence import DialledPresence, Presence
 from hes.storage.cache.publication import Ledger, NewValue, State
 
 __all__ = [
     "Cache",
     "CacheUnavailableError",
+    "DialledPresence",
     "Feed",
     "FeedEntry",
     "FeedPage",

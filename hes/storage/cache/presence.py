@@ -6,11 +6,18 @@ Redis may forget all of them at any time, so absence proves nothing: it is a rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
 
 from hes.storage.cache import keys
-from hes.storage.cache.client import Cache
+from hes.storage.cache.client import Cache, CacheUnavailableError
+
+DIALLED: Final = "dialled"
+"""The kind of meters that have a connection to a collector which they have dialled."""
 
 
 class Presence:
@@ -19,9 +26,9 @@ class Presence:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
-    def beat(self, kind: str, name: str, *, ttl_s: float) -> None:
+    def beat(self, kind: str, *names: str, ttl_s: float) -> None:
         """
-        Say that `name` is there for the next `ttl_s`.
+        Say that these are there for the next `ttl_s`.
 
         Raises: CacheUnavailableError.
         """
@@ -31,7 +38,7 @@ class Presence:
 
         def say(client: Any) -> None:
             with client.pipeline(transaction=True) as pipeline:
-                pipeline.zadd(key, {name: until_ms})
+                pipeline.zadd(key, dict.fromkeys(names, until_ms))
                 pipeline.zremrangebyscore(key, "-inf", now_ms)
                 # The key lives as long as the last of them; GT leaves a key without TTL alone.
                 pipeline.pexpireat(key, until_ms, nx=True)
@@ -51,3 +58,15 @@ class Presence:
             lambda client: client.zrangebyscore(keys.present(kind), f"({now_ms}", "+inf")
         )
         return sorted(name.decode() for name in found)
+
+
+@attrs.frozen
+class DialledPresence:
+    """`PresencePort` on Redis; while it is away nobody is told, and nothing depends on that."""
+
+    presence: Presence
+
+    def here(self, meter_ids: Collection[UUID], *, ttl_s: float) -> None:
+        """See `PresencePort`."""
+        with suppress(CacheUnavailableError):
+            self.presence.beat(DIALLED, *map(str, meter_ids), ttl_s=ttl_s)

@@ -570,9 +570,6 @@ async def test_who_is_there_is_told_to_presence(autojump_clock: MockClock) -> No
         def here(self, meter_ids: Any, *, ttl_s: float) -> None:
             self.here_at.append(set(meter_ids))
 
-        def gone(self, meter_id: UUID) -> None:
-            raise NotImplementedError
-
     meter = SimulatedMeter.of()
     setup = Setup(meter)
     told = Told()
