@@ -41,9 +41,15 @@ def step(meter: SimulatedMeter, minutes: float) -> None:
 
 
 def said(storage: FakeStorage) -> dict[tuple[datetime, str], list[Any]]:
-    """What is stored of the load profile since `SAME`, in the order in which it was told."""
+    """
+    What is stored of the load profile since `SAME`, in the order in which it was told.
+
+    Neighbours that are equal say one thing; that their intervals differ stands in their flags.
+    """
     return {
-        (at, str(key.obis)): [one.value for one in storage.said(key, at)]
+        (at, str(key.obis)): [
+            value for value, _ in groupby(one.value for one in storage.said(key, at))
+        ]
         for key, at in storage.values
         if key.source == LOAD_PROFILE and at >= SAME
     }
