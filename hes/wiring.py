@@ -25,11 +25,11 @@ from prometheus_client import CollectorRegistry
 from hes.api.app import create_app
 from hes.api.services import Services
 from hes.diagnosis import ServiceHealth
-from hes.domain.errors import PermanentError
+from hes.domain.errors import KeyUnavailableError, PermanentError
 from hes.domain.ports import BatchSink
 from hes.domain.reach import parse_ports
-from hes.keys import KeyService
-from hes.meters import Inventory
+from hes.keys import KekError, KeyService
+from hes.meters import Inventory, InventoryChanges
 from hes.models import model_push_layouts, models
 from hes.pipeline import DirectBus, WindowPolicy
 from hes.pipeline.committed import CommitListener
@@ -45,7 +45,7 @@ from hes.readings import LatestReader, Quarantine, ReadingQueries
 from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
 from hes.storage import epochs, migrations
-from hes.storage.cache import Cache, LatestCache, Ledger
+from hes.storage.cache import Cache, DialledPresence, LatestCache, Ledger, Presence
 from hes.storage.clock_changes import ClockStore
 from hes.storage.counters import CounterStore
 from hes.storage.database import Database
@@ -135,8 +135,33 @@ def migrate(database: Database, chosen: Settings | None = None) -> None:
 def keys(database: Database, chosen: Settings | None = None) -> KeyService:
     """The meter keys, behind the KEK of the settings; made at the first start."""
     chosen = chosen or settings()
-    path = Path(chosen.keys.kek_file) if chosen.keys.kek_file else chosen.data_path / "kek"
-    return KeyService.open(database, path)
+    return KeyService.open(database, kek_path(chosen))
+
+
+def _keys_if_here(database: Database) -> Callable[[], KeyService]:
+    """
+    What wraps secrets, opened when the first is to be wrapped; it makes no KEK.
+
+    What only shows meters needs none, and a process that has none must not make another one than
+    the collectors have.
+    """
+    chosen = settings()
+
+    @cache
+    def opened() -> KeyService:
+        try:
+            if not kek_path(chosen).exists():
+                raise KeyUnavailableError(f"no KEK at {kek_path(chosen)}")
+            return keys(database, chosen)
+        except KekError as exc:
+            raise KeyUnavailableError(str(exc)) from exc
+
+    return opened
+
+
+def kek_path(chosen: Settings) -> Path:
+    """Where the KEK lies."""
+    return Path(chosen.keys.kek_file) if chosen.keys.kek_file else chosen.data_path / "kek"
 
 
 def inventory(database: Database, chosen: Settings | None = None) -> Inventory:
@@ -190,6 +215,7 @@ def api(
     services = Services(
         # Without keys: what only shows meters needs no KEK.
         inventory=Inventory(database),
+        changes=InventoryChanges(database, _keys_if_here(database)),
         readings=ReadingQueries(reader or database),
         latest=latest_values(database, held),
         quarantine=Quarantine(database),
@@ -275,9 +301,12 @@ def dlms_collector(
 ) -> Context:
     """What the DLMS collector runs on."""
     title = bytes.fromhex(chosen.collector.system_title) or own_system_title(database)
+    ports = _ports(database, chosen)(sink)
+    if (held := open_cache(chosen)) is not None:
+        ports = attrs.evolve(ports, presence=DialledPresence(Presence(held)))
     return make_context(
         _collector_settings(chosen, title),
-        _ports(database, chosen)(sink),
+        ports,
         CollectorMetrics(registry),
         push_layouts=model_push_layouts(),
         models=models(),

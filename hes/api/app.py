@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from aiohttp import hdrs, web
 
-from hes.api import fleet, meters, openapi, plans, readings
+from hes.api import fleet, groups, meter_changes, meters, openapi, plans, readings
 from hes.api.bodies import serve_uploads
 from hes.api.edge import add_headers, edge
 from hes.api.problems import PROBLEMS, ProblemError, ProblemKind
@@ -20,6 +21,8 @@ from hes.console import STATIC
 
 ROUTES: Final[tuple[Route, ...]] = (
     *meters.routes.declared,
+    *meter_changes.routes.declared,
+    *groups.routes.declared,
     *readings.routes.declared,
     *plans.routes.declared,
     *fleet.routes.declared,
@@ -53,8 +56,13 @@ async def _close_workers(app: web.Application) -> None:
     app[WORKERS].close()
 
 
+@cache
+def _document() -> str:
+    return openapi.text(ROUTES)
+
+
 def _openapi() -> Callable[[web.Request], Awaitable[web.Response]]:
-    document = openapi.text(ROUTES)
+    document = _document()
 
     async def serve(_: web.Request) -> web.Response:
         response = web.Response(text=document, content_type="application/json")

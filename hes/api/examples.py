@@ -9,6 +9,7 @@ from uuid import UUID
 import attrs
 
 from hes.api import schemas
+from hes.api.meter_schemas import Attachment, Exchange, LifeStep, Place
 
 _METER: Final = UUID("018f0000-0000-7000-8000-000000000001")
 _SESSION: Final = UUID("018f0000-0000-7000-8000-00000000000a")
@@ -27,6 +28,8 @@ METERS: Final = schemas.MeterList(
             timezone="Europe/Berlin",
             state="in_service",
             commissioned_at=datetime(2026, 1, 1, tzinfo=UTC),
+            recognised_model=None,
+            segment="north",
             mechanism="hls-gmac",
             last_session=schemas.LastSession(ended_at=_AT, outcome="ok", cause=None),
             last_reading_at=_AT,
@@ -48,6 +51,8 @@ METER: Final = schemas.Meter(
     timezone="Europe/Berlin",
     state="in_service",
     commissioned_at=datetime(2026, 1, 1, tzinfo=UTC),
+    recognised_model=None,
+    segment="north",
     created_at=datetime(2026, 1, 1, tzinfo=UTC),
     peer=None,
     id_object=None,
@@ -63,6 +68,12 @@ METER: Final = schemas.Meter(
             has_secret=False,
             has_encryption_key=True,
             has_authentication_key=True,
+            role="management",
+            transport=None,
+            counter_object=None,
+            secret_version=1,
+            encryption_key_version=2,
+            authentication_key_version=1,
         )
     ],
     next_read=schemas.NextRead(due_at=_AT, failed_attempts=0, reading=False),
@@ -79,6 +90,57 @@ METER: Final = schemas.Meter(
             octets_in=5120,
             octets_out=640,
             clock_drift_s=-0.4,
+        )
+    ],
+    device_name="SIM00000001",
+    groups=["north"],
+    tags=["solar"],
+    life=[
+        LifeStep(
+            state="in_service",
+            since=datetime(2026, 1, 1, tzinfo=UTC),
+            reason="imported",
+            actor="ada",
+            recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+    ],
+    places=[
+        Place(
+            usage_point="AT0010000000000000001000000000001",
+            measures="site",
+            site="Mill",
+            transformer="T1",
+            feeder="F1",
+            timezone="Europe/Berlin",
+            since=datetime(2026, 1, 1, tzinfo=UTC),
+            until=None,
+            ct_ratio="200/5",
+            vt_ratio="1/1",
+        )
+    ],
+    attachments=[
+        Attachment(
+            parent_id=_METER,
+            parent="SIM00000001",
+            channel=1,
+            child_id=UUID("018f0000-0000-7000-8000-000000000002"),
+            child="GAS00000001",
+            since=datetime(2026, 1, 1, tzinfo=UTC),
+            until=None,
+        )
+    ],
+    exchanges=[
+        Exchange(
+            usage_point="AT0010000000000000001000000000001",
+            old_id=UUID("018f0000-0000-7000-8000-000000000003"),
+            old="OLD00000001",
+            new_id=_METER,
+            new="SIM00000001",
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+            last_registers={"1.0.1.8.0.255": "48211.7"},
+            first_registers={"1.0.1.8.0.255": "0.0"},
+            reason="calibration has expired",
+            actor="ada",
         )
     ],
 )

@@ -11,16 +11,12 @@ import msgspec
 
 from hes.api import examples, schemas
 from hes.api.cursors import seal, unseal
-from hes.api.routes import Call, Nothing, Routes
+from hes.api.routes import CALLER, Call, Nothing, Routes
 from hes.readings import Decision, QuarantineFilter, QuarantineRow, State
 
 routes = Routes("fleet")
 
 _VERSION = version("hes")
-
-
-# Nobody can log in yet; until then it was somebody at this machine.
-_CALLER = "api"
 
 
 @attrs.frozen
@@ -95,7 +91,7 @@ def replay_quarantined(call: Call[ReplayQuery, EntryPath]) -> schemas.Quarantine
     A collector does it, by today's inventory, keys and window; GET /v1/quarantine shows what came
     of it. `why` is kept with the entry. With `any_time` rows are taken however odd their time.
     """
-    decision = Decision(_CALLER, call.query.why, call.query.any_time)
+    decision = Decision(CALLER, call.query.why, call.query.any_time)
     return _frame(call.services.quarantine.request_replay(call.path.id, decision))
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import attrs
+import msgspec
 
-from hes.api import examples, schemas
+from hes.api import examples, meter_schemas, schemas
 from hes.api.routes import Call, Nothing, Routes
+from hes.api.services import Services
+from hes.domain.life import MeterState
 from hes.domain.meters import Mechanism, Policy
 from hes.domain.ports import SessionReport
-from hes.meters import AssociationRow, DueWork, MeterRow
+from hes.meters import AssociationRow, DueWork, MeterFilter, MeterRow, PlaceRow
 
 routes = Routes("meters")
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -22,6 +27,11 @@ class MeterListQuery:
     limit: schemas.Limit = 100
     cursor: schemas.Cursor | None = None
     q: schemas.Search | None = None
+    state: meter_schemas.StateName | None = None
+    group: schemas.NameWanted | None = None
+    tag: schemas.NameWanted | None = None
+    segment: schemas.NameWanted | None = None
+    model: schemas.NameWanted | None = None
 
 
 @attrs.frozen
@@ -42,9 +52,11 @@ def list_meters(call: Call[MeterListQuery, Nothing]) -> schemas.MeterList:
     """
     List meters in the order of their serials.
 
-    `q` searches in serial, address and system title.
+    `q` searches in serial, address and system title; the others name exactly what is wanted.
     """
-    page = call.services.inventory.page(call.query.cursor, call.query.limit, call.query.q)
+    asked = call.query
+    wanted = MeterFilter(asked.state, asked.group, asked.tag, asked.segment, asked.model)
+    page = call.services.inventory.page(asked.cursor, asked.limit, asked.q, wanted)
     return schemas.MeterList(
         items=[_summary(row) for row in page.items],
         next_cursor=page.next_cursor,
@@ -66,9 +78,14 @@ def get_meter(call: Call[Nothing, MeterPath]) -> schemas.Meter:
     """
     Get one meter.
 
-    With its associations (never their secrets) and its last sessions.
+    With its associations (never their secrets), its life, where it hangs, and its last sessions.
     """
-    detail = call.services.inventory.get(call.path.meter_id)
+    return shown_meter(call.services, call.path.meter_id)
+
+
+def shown_meter(services: Services, meter_id: UUID) -> schemas.Meter:
+    """One meter, as it is now."""
+    detail = services.inventory.get(meter_id)
     row = detail.row
     return schemas.Meter(
         **_identity(row),
@@ -80,7 +97,14 @@ def get_meter(call: Call[Nothing, MeterPath]) -> schemas.Meter:
         associations=[_association(each) for each in detail.associations],
         next_read=None if detail.due is None else _next_read(detail.due, datetime.now(UTC)),
         objects=None if detail.knowledge is None else detail.knowledge.objects,
+        device_name=None if detail.knowledge is None else detail.knowledge.device_name,
         sessions=[_session(each) for each in detail.sessions],
+        groups=detail.groups,
+        tags=detail.tags,
+        life=[_converted(each, meter_schemas.LifeStep) for each in detail.life],
+        places=[_place(each) for each in detail.places],
+        attachments=[_converted(each, meter_schemas.Attachment) for each in detail.attachments],
+        exchanges=[_converted(each, meter_schemas.Exchange) for each in detail.exchanges],
     )
 
 
@@ -94,7 +118,9 @@ def _identity(row: MeterRow) -> dict[str, Any]:
         "address": row.address,
         "port": row.port,
         "timezone": row.timezone,
-        "state": row.state,
+        "state": MeterState(row.state).value,
+        "recognised_model": row.recognised_model,
+        "segment": row.segment,
         "commissioned_at": row.commissioned_at.astimezone(UTC),
     }
 
@@ -125,6 +151,27 @@ def _association(row: AssociationRow) -> schemas.AssociationInfo:
         has_secret=row.has_secret,
         has_encryption_key=row.has_ek,
         has_authentication_key=row.has_ak,
+        role=row.role.value,
+        transport=None if row.transport is None else row.transport.value,
+        counter_object=None if row.counter_object is None else str(row.counter_object),
+        secret_version=row.secret_version,
+        encryption_key_version=row.ek_version,
+        authentication_key_version=row.ak_version,
+    )
+
+
+def _place(row: PlaceRow) -> meter_schemas.Place:
+    return meter_schemas.Place(
+        usage_point=row.usage_point,
+        measures=row.measures.value,
+        site=row.site,
+        transformer=row.transformer,
+        feeder=row.feeder,
+        timezone=row.timezone,
+        since=row.since.astimezone(UTC),
+        until=_utc(row.until),
+        ct_ratio=str(row.ct),
+        vt_ratio=str(row.vt),
     )
 
 
@@ -161,3 +208,12 @@ def _policy(policy: Policy) -> schemas.PolicyName:
 
 def _utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.astimezone(UTC)
+
+
+def _converted(row: attrs.AttrsInstance, kind: type[T]) -> T:
+    """A row as the schema of the same fields, its times in UTC."""
+    fields = {
+        name: value.astimezone(UTC) if isinstance(value, datetime) else value
+        for name, value in attrs.asdict(row, recurse=False).items()
+    }
+    return msgspec.convert(fields, kind)

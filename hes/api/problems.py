@@ -12,7 +12,12 @@ from collections.abc import Mapping, Sequence
 import attrs
 import msgspec
 
-from hes.domain.errors import HesError, StorageUnavailableError, UnknownMeterError
+from hes.domain.errors import (
+    HesError,
+    KeyUnavailableError,
+    StorageUnavailableError,
+    UnknownMeterError,
+)
 from hes.meters import BadCursorError
 from hes.plans.service import PlanChangedError, PlanExistsError, UnknownPlanError
 from hes.readings import EntryHandledError, EntryUnknownError
@@ -81,6 +86,38 @@ _TABLE = (
         404,
         "No such meter",
         "No meter in the inventory has this id. GET /v1/meters?q=… finds meters by serial.",
+    ),
+    ProblemKind(
+        "meter_exists",
+        409,
+        "There is a meter of this serial",
+        "`detail` has its id. Change it with PATCH /v1/meters/{meter_id}, or import a file with "
+        "on_existing=replace.",
+    ),
+    ProblemKind(
+        "change_refused",
+        422,
+        "This cannot be",
+        "`errors` names what is wrong in itself, or contradicts what is there. Nothing was done.",
+    ),
+    ProblemKind(
+        "state_refused",
+        409,
+        "No such step in the life of a meter",
+        "`detail` says in which state the meter is, and what may follow.",
+    ),
+    ProblemKind(
+        "association_not_found",
+        404,
+        "No association of this client",
+        "GET /v1/meters/{meter_id} lists those that there are.",
+    ),
+    ProblemKind(
+        "keys_unavailable",
+        501,
+        "No keys can be wrapped here",
+        "This process has no key encryption key, or not the one of this database. Import where it "
+        "is, with `hes meter import`, or give it to this process (docs/operations/meter-keys.md).",
     ),
     ProblemKind(
         "channel_not_found",
@@ -202,6 +239,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {kind.code: kind for kind in _TABLE}
 _BY_ERROR: tuple[tuple[type[HesError], str], ...] = (
     (StorageUnavailableError, "storage_unavailable"),
     (UnknownMeterError, "meter_not_found"),
+    (KeyUnavailableError, "keys_unavailable"),
     (BadCursorError, "cursor_invalid"),
     (EntryUnknownError, "entry_not_found"),
     (EntryHandledError, "entry_handled"),

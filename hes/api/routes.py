@@ -34,6 +34,9 @@ from hes.api.problems import PROBLEMS, InvalidField, ProblemError
 from hes.api.services import Services
 from hes.api.workers import Workers
 
+# Nobody can log in yet; until then it was somebody at this machine.
+CALLER = "api"
+
 SERVICES = web.AppKey("services", Services)
 WORKERS = web.AppKey("workers", Workers)
 

@@ -8,17 +8,17 @@ good; new ones may be added.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import attrs
 from msgspec import Meta
 
+from hes.api.meter_schemas import Attachment, Exchange, LifeStep, Place, RoleName, StateName
+from hes.api.meter_schemas import Time as Time
 from hes.domain.meters import Mechanism, Policy
 from hes.domain.quality import Quality
 
-Time = Annotated[datetime, Meta(tz=True)]
 Octets = Annotated[str, Meta(pattern="^([0-9a-f]{2})*$", description="octets in hex")]
 ObisText = Annotated[str, Meta(pattern=r"^\d{1,3}(\.\d{1,3}){5}$", description="OBIS code, dotted")]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="How many items at most.")]
@@ -44,6 +44,8 @@ Search = Annotated[
         description="Part of the serial, the address or the system title in hex; any case.",
     ),
 ]
+
+NameWanted = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 Outcome = Literal["ok", "transport", "application", "security", "storage"]
 Phase = Literal["connect", "associate", "request", "store", "release", "done"]
@@ -113,8 +115,14 @@ class MeterSummary:
     address: str | None
     port: int | None
     timezone: Annotated[str, Meta(description="IANA name; the meter's civil time.")]
-    state: Annotated[str, Meta(description="Where in its life the meter is.")]
+    state: StateName
     commissioned_at: Time
+    recognised_model: Annotated[
+        str | None, Meta(description="What it was taken for; `model`, where said, stands above it.")
+    ]
+    segment: Annotated[
+        str | None, Meta(description="The part of the network whose limits it shares.")
+    ]
     mechanism: MechanismName | None
     last_session: LastSession | None
     last_reading_at: Annotated[
@@ -141,9 +149,19 @@ class AssociationInfo:
     mechanism: MechanismName
     suite: int
     policy: Annotated[PolicyName, Meta(description="The least protection that is accepted.")]
+    role: RoleName
+    transport: Annotated[
+        Literal["wrapper", "hdlc"] | None, Meta(description="Null: as its meter says.")
+    ]
+    counter_object: Annotated[
+        ObisText | None, Meta(description="Where its counter is learnt; null: as the model says.")
+    ]
     has_secret: bool
     has_encryption_key: bool
     has_authentication_key: bool
+    secret_version: int
+    encryption_key_version: int
+    authentication_key_version: int
 
 
 @attrs.frozen
@@ -183,8 +201,10 @@ class Meter:
     address: str | None
     port: int | None
     timezone: str
-    state: str
+    state: StateName
     commissioned_at: Time
+    recognised_model: str | None
+    segment: str | None
     created_at: Time
     peer: Annotated[str | None, Meta(description="The line by which a push is known.")]
     id_object: ObisText | None
@@ -193,7 +213,16 @@ class Meter:
     associations: Sequence[AssociationInfo]
     next_read: NextRead | None
     objects: Annotated[int | None, Meta(description="Objects learnt; null before the first.")]
+    device_name: Annotated[str | None, Meta(description="The logical device name, as learnt.")]
     sessions: Sequence[Session]
+    groups: Sequence[str]
+    tags: Sequence[str]
+    life: Annotated[Sequence[LifeStep], Meta(description="Its last steps.")]
+    places: Sequence[Place]
+    attachments: Annotated[
+        Sequence[Attachment], Meta(description="M-Bus: its children and parents, now and before.")
+    ]
+    exchanges: Sequence[Exchange]
 
 
 @attrs.frozen

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import attrs
 
 from hes.diagnosis import ServiceReport
+from hes.domain.life import MeterState
 from hes.domain.plans import Terms
-from hes.meters import MeterDetail, MeterPage
+from hes.meters import (
+    ExchangeWish,
+    Format,
+    Group,
+    ImportReport,
+    MeterDetail,
+    MeterFilter,
+    MeterPage,
+    OnExisting,
+    Tag,
+)
 from hes.plans.capacity import Capacity
 from hes.plans.service import PlanView, ZonePreview
 from hes.readings import (
@@ -30,11 +41,79 @@ from hes.readings import (
 class InventoryReader(Protocol):
     """`hes.meters.Inventory`, as far as it is read."""
 
-    def page(self, cursor: str | None, limit: int, search: str | None) -> MeterPage:
+    def page(
+        self, cursor: str | None, limit: int, search: str | None, wanted: MeterFilter
+    ) -> MeterPage:
         """Meters in the order of their serials. Raises: BadCursorError, StorageUnavailableError."""
 
     def get(self, meter_id: UUID) -> MeterDetail:
         """One meter. Raises: UnknownMeterError, StorageUnavailableError."""
+
+    def groups(self) -> Sequence[Group]:
+        """All groups. Raises: StorageUnavailableError."""
+
+    def tags(self) -> Sequence[Tag]:
+        """All tags. Raises: StorageUnavailableError."""
+
+
+class MeterChanger(Protocol):
+    """`hes.meters.InventoryChanges`; what it raises stands there."""
+
+    def import_file(
+        self,
+        lines: Iterable[bytes | str],
+        *,
+        dry_run: bool,
+        on_existing: OnExisting,
+        format_: Format,
+        actor: str,
+    ) -> ImportReport:
+        """A file of meters."""
+
+    def create(self, row: Mapping[str, Any], *, actor: str) -> UUID:
+        """Add a meter."""
+
+    def change(self, meter_id: UUID, patch: Mapping[str, Any], *, actor: str) -> None:
+        """Change fields."""
+
+    def set_state(
+        self,
+        meter_id: UUID,
+        state: MeterState,
+        *,
+        reason: str,
+        actor: str,
+        since: datetime | None = None,
+    ) -> bool:
+        """Take a step; whether it was one."""
+
+    def exchange(self, old_id: UUID, wish: ExchangeWish, *, actor: str) -> UUID:
+        """Exchange a meter; the new one."""
+
+    def set_tags(self, meter_id: UUID, tags: Sequence[str]) -> None:
+        """All tags of a meter."""
+
+    def set_groups(self, meter_id: UUID, groups: Sequence[str]) -> None:
+        """All groups of a meter."""
+
+    def change_members(
+        self, group: str, *, add: Collection[UUID], remove: Collection[UUID]
+    ) -> tuple[int, int]:
+        """Members of a group; how many came and went."""
+
+    def put_association(self, meter_id: UUID, client_sap: int, fields: Mapping[str, Any]) -> None:
+        """How a client talks to a meter."""
+
+    def remove_association(self, meter_id: UUID, client_sap: int) -> None:
+        """Forget that."""
+
+    def attach(
+        self, parent_id: UUID, channel: int, child_id: UUID, *, since: datetime | None = None
+    ) -> None:
+        """Hang a meter at an M-Bus channel."""
+
+    def detach(self, parent_id: UUID, channel: int, *, at: datetime | None = None) -> bool:
+        """Take it down; whether anything hung there."""
 
 
 class ReadingsReader(Protocol):
@@ -157,6 +236,7 @@ class Services:
     """The capabilities behind the API; all synchronous and thread-safe."""
 
     inventory: InventoryReader
+    changes: MeterChanger
     readings: ReadingsReader
     latest: LatestValuesReader
     quarantine: QuarantineReader

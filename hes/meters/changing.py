@@ -6,7 +6,7 @@ Each act is one transaction, and goes the way of a row of a meter file wherever 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -22,6 +22,8 @@ from hes.meters.association_rows import parse_association
 from hes.meters.attaching import Attaching
 from hes.meters.chunks import Chunk, OnExisting, Terms
 from hes.meters.fields import RowError, field_name, labels, refuse_others
+from hes.meters.files import Format
+from hes.meters.imports import Import, ImportReport
 from hes.meters.rows import TAGS_MAX, MeterSpec, parse_fields
 from hes.storage.association_changes import AssociationChange, KeptRow, MeterAssociations
 from hes.storage.database import Database
@@ -116,6 +118,25 @@ class InventoryChanges:
         self._store = MeterChangeStore(database)
         self._keys = keys
         self._clock = clock
+
+    def import_file(
+        self,
+        lines: Iterable[bytes | str],
+        *,
+        dry_run: bool,
+        on_existing: OnExisting,
+        format_: Format,
+        actor: str,
+    ) -> ImportReport:
+        """
+        Import a meter file, as `Inventory.import_file`.
+
+        Raises:
+            KeyUnavailableError: nothing here wraps secrets.
+            StorageUnavailableError: the database went away; rows before that may be written.
+        """
+        terms = Terms(actor, self._clock, on_existing)
+        return Import(self._store, self._keys(), terms, dry_run=dry_run).run(lines, format_)
 
     def create(self, row: Mapping[str, Any], *, actor: str, reason: str = "added") -> UUID:
         """

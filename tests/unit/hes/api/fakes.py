@@ -26,9 +26,12 @@ from hes.meters import (
     AssociationRow,
     BadCursorError,
     DueWork,
+    Group,
     MeterDetail,
+    MeterFilter,
     MeterPage,
     MeterRow,
+    Tag,
 )
 from hes.readings import (
     Bucket,
@@ -51,6 +54,7 @@ from hes.readings import (
     UnalignedZoneError,
 )
 from hes_protocol.cosem import Obis
+from tests.unit.hes.api.fake_changes import FakeChanges
 from tests.unit.hes.api.fake_plans import FakePlans
 
 QUARTER = timedelta(minutes=15)
@@ -93,6 +97,7 @@ class FakeFleet:
         """The bundle for `create_app`."""
         return Services(
             inventory=_Inventory(self),
+            changes=FakeChanges(self.check),
             readings=_Readings(self),
             latest=_Latest(self),
             quarantine=_Quarantine(self),
@@ -303,9 +308,13 @@ def step_noise(at: datetime, index: int) -> float:
 class _Inventory:
     fleet: FakeFleet
 
-    def page(self, cursor: str | None, limit: int, search: str | None) -> MeterPage:
+    def page(
+        self, cursor: str | None, limit: int, search: str | None, wanted: MeterFilter
+    ) -> MeterPage:
         self.fleet.check()
         rows = [self.fleet.row(index) for index in range(self.fleet.size)]
+        if wanted.state is not None:
+            rows = [row for row in rows if row.state == wanted.state]
         if search:
             rows = [row for row in rows if search.lower() in f"{row.serial} {row.address}".lower()]
         start = 0
@@ -326,6 +335,14 @@ class _Inventory:
         if not 0 <= index < self.fleet.size:
             raise UnknownMeterError(f"no meter {meter_id}")
         return self.fleet.detail(index)
+
+    def groups(self) -> Sequence[Group]:
+        self.fleet.check()
+        return [Group(1, "north", 3)]
+
+    def tags(self) -> Sequence[Tag]:
+        self.fleet.check()
+        return [Tag("solar", 2)]
 
 
 def _index(of: UUID) -> int:

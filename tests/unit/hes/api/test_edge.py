@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
@@ -15,7 +15,7 @@ import structlog
 
 from hes.api import create_app
 from hes.api.edge import SECURITY_HEADERS, is_loopback_host
-from hes.meters import MeterDetail, MeterPage
+from hes.meters import Group, MeterDetail, MeterFilter, MeterPage, Tag
 from tests.unit.hes.api.fakes import FakeFleet
 from tests.unit.hes.api.served import Api, served
 
@@ -95,11 +95,19 @@ def test_a_database_that_is_away_is_said_to_be(api: Api, fleet: FakeFleet) -> No
 class _Faulty:
     """An inventory with a fault of ours."""
 
-    def page(self, cursor: str | None, limit: int, search: str | None) -> MeterPage:
+    def page(
+        self, cursor: str | None, limit: int, search: str | None, wanted: MeterFilter
+    ) -> MeterPage:
         return _fail("SELECT secret FROM vault")
 
     def get(self, meter_id: UUID) -> MeterDetail:
         return _fail("/opt/hes/secret.py")
+
+    def groups(self) -> Sequence[Group]:
+        return _fail("groups")
+
+    def tags(self) -> Sequence[Tag]:
+        return _fail("tags")
 
 
 def _fail(text: str) -> NoReturn:

@@ -123,7 +123,7 @@ def test_every_wrong_parameter_is_named(api: Api) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE"])
 def test_other_methods_are_refused_with_what_is_allowed(api: Api, method: str) -> None:
-    answer = api.ask("/v1/meters", method)
+    answer = api.ask("/v1/stats", method)
     assert (answer.status, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "GET,HEAD,OPTIONS"
 
@@ -136,7 +136,7 @@ def test_head_is_get_without_a_body(api: Api) -> None:
 
 def test_options_tells_the_methods_and_opens_nothing_to_other_origins(api: Api) -> None:
     answer = api.ask(
-        "/v1/meters",
+        "/v1/stats",
         "OPTIONS",
         {"Origin": "http://evil.example", "Access-Control-Request-Method": "GET"},
     )
