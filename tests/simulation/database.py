@@ -59,7 +59,7 @@ def _finished(ended: Sequence[Finished], *, result: Any) -> Iterator[dict[str, A
         }
 
 
-def _released(leases: Sequence[Lease], *, result: Any) -> Iterator[dict[str, Any]]:
+def _released(leases: Sequence[Lease], *, result: Any, **_: Any) -> Iterator[dict[str, Any]]:
     for lease in leases:
         yield {"meter": lease.meter.meter_id.int, "token": lease.token}
 
