@@ -9,38 +9,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import attrs
 import click
 
-from hes.cli.output import cell, output_option, write_document, write_rows, write_table
+from hes.cli.acting import user
+from hes.cli.meter_changes import COMMANDS
+from hes.cli.meter_shown import LIST_COLUMNS, detail_document, list_row, write_detail
+from hes.cli.output import output_option, write_document, write_rows
 
 if TYPE_CHECKING:
-    from hes.meters import ImportReport, Inventory, MeterDetail, MeterRow, PlaceRow
+    from hes.meters import ImportReport, Inventory, MeterFilter, MeterRow
 
 _FAILURE: Final = 1
 _PARTIAL: Final = 3
 
-_LIST_COLUMNS: Final = (
-    "serial",
-    "model",
-    "transport",
-    "address",
-    "port",
-    "timezone",
-    "mechanism",
-    "state",
-    "commissioned_at",
-    "last_session_at",
-    "last_outcome",
-    "last_cause",
-    "last_reading_at",
-    "system_title",
-    "meter_id",
-)
 _TABLE_COLUMNS: Final = (
     "serial",
     "model",
@@ -52,31 +38,6 @@ _TABLE_COLUMNS: Final = (
     "last_cause",
     "last_reading_at",
 )
-_ASSOCIATION_COLUMNS: Final = (
-    "client_sap",
-    "server_sap",
-    "mechanism",
-    "suite",
-    "policy",
-    "has_secret",
-    "has_ek",
-    "has_ak",
-    "accepted_counter",
-    "reserved_to",
-)
-_PROFILE_COLUMNS: Final = ("obis", "capture_period_s", "columns")
-_PLACE_COLUMNS: Final = (
-    "usage_point",
-    "measures",
-    "site",
-    "transformer",
-    "feeder",
-    "since",
-    "until",
-    "ct_ratio",
-    "vt_ratio",
-)
-_SESSION_COLUMNS: Final = ("ended_at", "inbound", "phase", "outcome", "cause", "clock_drift_s")
 
 
 @click.group()
@@ -89,13 +50,34 @@ def meter() -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, help="Meters per page.")
 @click.option("--cursor", help="Go on where the page before ended.")
 @click.option("--all", "whole", is_flag=True, help="All pages.")
+@click.option("--state", help="In this state of their lives.")
+@click.option("--group", help="In this group.")
+@click.option("--tag", help="With this tag.")
+@click.option("--segment", help="In this part of the network.")
+@click.option("--model", help="Of this model, said or recognised.")
 @output_option
-def ls(search: str | None, limit: int, cursor: str | None, whole: bool, output: str) -> None:
+def ls(
+    search: str | None,
+    limit: int,
+    cursor: str | None,
+    whole: bool,
+    output: str,
+    **wanted: str | None,
+) -> None:
     """List meters in the order of their serials."""
+    from hes.meters import MeterFilter
+
     with _inventory(keys=False) as inventory:
-        pages = _Pages(inventory, search=search, limit=limit, cursor=cursor, whole=whole)
-        columns = _TABLE_COLUMNS if output == "table" else _LIST_COLUMNS
-        write_rows((_list_row(row) for row in pages.rows()), columns, output)
+        pages = _Pages(
+            inventory,
+            search=search,
+            limit=limit,
+            cursor=cursor,
+            whole=whole,
+            wanted=MeterFilter(**wanted),
+        )
+        columns = _TABLE_COLUMNS if output == "table" else LIST_COLUMNS
+        write_rows((list_row(row) for row in pages.rows()), columns, output)
         if pages.next_cursor is not None:
             click.echo(
                 f"about {pages.total} meters; go on with --cursor {pages.next_cursor} or --all",
@@ -110,11 +92,11 @@ def show(name: str, output: str) -> None:
     """Show one meter: associations (no secrets), last sessions, what was learnt of it."""
     with _inventory(keys=False) as inventory:
         detail = inventory.get(inventory.find(name))
-    document = _detail_document(detail)
+    document = detail_document(detail)
     if output == "table":
-        _write_detail(document)
+        write_detail(document)
     elif output == "csv":
-        write_rows([_list_row(detail.row)], _LIST_COLUMNS, output)
+        write_rows([list_row(detail.row)], LIST_COLUMNS, output)
     elif output == "ndjson":
         write_rows([document], (), output)
     else:
@@ -130,20 +112,34 @@ def show(name: str, output: str) -> None:
     default="keep",
     help="What becomes of meters that are there already.",
 )
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["auto", "csv", "ndjson"]),
+    default="auto",
+    help="How the file is written; told by its first line, if left out.",
+)
 @output_option
 @click.pass_context
 def import_(
-    ctx: click.Context, file: BinaryIO, dry_run: bool, on_existing: str, output: str
+    ctx: click.Context,
+    file: BinaryIO,
+    dry_run: bool,
+    on_existing: str,
+    format_: str,
+    output: str,
 ) -> None:
     """
-    Import a meter file: JSON lines, one meter each; `-` reads stdin.
+    Import a meter file: CSV or JSON lines, one meter each; `-` reads stdin.
 
     Rows with errors are listed and left out; then the exit code is 3, or 1 if none was good.
     """
-    from hes.meters import bounded_lines
+    from hes.meters import Format, bounded_lines
 
     with _inventory(keys=True) as inventory, _progress(file, bounded_lines(file)) as lines:
-        report = inventory.import_file(lines, dry_run, on_existing)
+        report = inventory.import_file(
+            lines, dry_run, on_existing, actor=user(), format_=Format(format_)
+        )
     ctx.exit(_write_report(report, output))
 
 
@@ -160,8 +156,12 @@ def add(ctx: click.Context, file: BinaryIO, dry_run: bool, output: str) -> None:
     if not text.strip():
         raise click.UsageError("a JSON object is expected, and nothing came")
     with _inventory(keys=True) as inventory:
-        report = inventory.import_file([text], dry_run, "error")
+        report = inventory.import_file([text], dry_run, "error", actor=user())
     ctx.exit(_write_report(report, output))
+
+
+for _command in COMMANDS:
+    meter.add_command(_command)
 
 
 @contextmanager
@@ -208,8 +208,10 @@ class _Pages:
         limit: int,
         cursor: str | None,
         whole: bool,
+        wanted: MeterFilter,
     ) -> None:
         self._inventory = inventory
+        self._wanted = wanted
         self._search = search
         self._limit = limit
         self._whole = whole
@@ -219,88 +221,11 @@ class _Pages:
     def rows(self) -> Iterator[MeterRow]:
         """The meters, page by page."""
         while True:
-            page = self._inventory.page(self.next_cursor, self._limit, self._search)
+            page = self._inventory.page(self.next_cursor, self._limit, self._search, self._wanted)
             yield from page.items
             self.next_cursor, self.total = page.next_cursor, page.total_estimate
             if self.next_cursor is None or not self._whole:
                 return
-
-
-def _list_row(row: MeterRow) -> dict[str, object]:
-    from hes.meters.association_rows import MECHANISM_NAMES
-
-    fields = attrs.asdict(row, recurse=False)
-    fields["mechanism"] = None if row.mechanism is None else MECHANISM_NAMES[row.mechanism]
-    return {column: fields[column] for column in _LIST_COLUMNS}
-
-
-def _detail_document(detail: MeterDetail) -> dict[str, Any]:
-    from hes.meters.association_rows import MECHANISM_NAMES
-
-    return {
-        **_list_row(detail.row),
-        "created_at": detail.created_at,
-        "peer": detail.peer,
-        "id_object": None if detail.id_object is None else str(detail.id_object),
-        "id_value": detail.id_value,
-        "due": None if detail.due is None else attrs.asdict(detail.due),
-        "associations": [
-            {
-                **attrs.asdict(association, recurse=False),
-                "mechanism": MECHANISM_NAMES[association.mechanism],
-                "policy": association.policy.name.lower(),
-            }
-            for association in detail.associations
-        ],
-        "knowledge": None
-        if detail.knowledge is None
-        else {
-            "learnt_at": detail.knowledge.learnt_at,
-            "objects": detail.knowledge.objects,
-            "profiles": [
-                {
-                    "obis": str(profile.obis),
-                    "capture_period_s": profile.capture_period_s,
-                    "columns": len(profile.columns),
-                }
-                for profile in detail.knowledge.profiles
-            ],
-        },
-        "groups": list(detail.groups),
-        "places": [_place_row(place) for place in detail.places],
-        "sessions": [attrs.asdict(session, recurse=False) for session in detail.sessions],
-    }
-
-
-def _place_row(place: PlaceRow) -> dict[str, object]:
-    fields = attrs.asdict(place, recurse=False)
-    fields["ct_ratio"], fields["vt_ratio"] = str(fields.pop("ct")), str(fields.pop("vt"))
-    return fields
-
-
-def _write_detail(document: dict[str, Any]) -> None:
-    """Print a meter for a person: its fields, then a table for each list."""
-    fields = dict(document)
-    associations, sessions = fields.pop("associations"), fields.pop("sessions")
-    knowledge, due = fields.pop("knowledge"), fields.pop("due")
-    places = fields.pop("places")
-    fields["groups"] = ", ".join(fields["groups"])
-    if due is not None:
-        fields["due_at"], fields["failures"] = due["due_at"], due["failures"]
-        fields["leased_until"] = due["leased_until"]
-    if knowledge is not None:
-        fields["learnt_at"], fields["objects"] = knowledge["learnt_at"], knowledge["objects"]
-    write_table([[name.replace("_", " "), cell(value)] for name, value in fields.items()])
-    sections: list[tuple[str, list[dict[str, object]], Sequence[str]]] = [
-        ("places", places, _PLACE_COLUMNS),
-        ("associations", associations, _ASSOCIATION_COLUMNS),
-        ("profiles", knowledge["profiles"] if knowledge else [], _PROFILE_COLUMNS),
-        ("sessions", sessions, _SESSION_COLUMNS),
-    ]
-    for name, rows, columns in sections:
-        if rows:
-            click.echo(f"\n{name}:")
-            write_rows(rows, columns, "table")
 
 
 def _write_report(report: ImportReport, output: str) -> int:

@@ -106,6 +106,7 @@ class InventoryChanges:
         database: where the inventory lies.
         keys: gives what wraps secrets, when it is needed; it may raise KeyUnavailableError.
         clock: the time now, as an aware datetime.
+        dry_run: do everything, keep nothing.
     """
 
     def __init__(
@@ -114,8 +115,10 @@ class InventoryChanges:
         keys: Callable[[], KeyService],
         *,
         clock: Callable[[], datetime] = _now,
+        dry_run: bool = False,
     ) -> None:
         self._store = MeterChangeStore(database)
+        self._dry_run = dry_run
         self._keys = keys
         self._clock = clock
 
@@ -150,7 +153,7 @@ class InventoryChanges:
         """
         spec = _parse(dict(row))
         terms = Terms(actor, self._clock, OnExisting.ERROR, reason)
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             there = changes.kept([spec.serial])
             if spec.serial in there:
                 raise MeterExistsError(spec.serial, there[spec.serial].meter_id)
@@ -170,7 +173,7 @@ class InventoryChanges:
         terms = Terms(
             actor, self._clock, OnExisting.REPLACE, read=bool(patch.keys() & _WORTH_READING)
         )
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             changes.kept_one(meter_id)
             spec = _parse({**changes.as_row(meter_id), **patch})
             spec = attrs.evolve(
@@ -208,7 +211,7 @@ class InventoryChanges:
         if since > now:
             raise RefusedError("since", "lies in the future")
         said = _reason(reason)
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             kept = changes.kept_one(meter_id)
             if not step(kept.state, state):
                 return False
@@ -236,7 +239,7 @@ class InventoryChanges:
             UnknownMeterError: no such old meter.
         """
         terms = Terms(actor, self._clock, OnExisting.KEEP, "exchanged")
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             old = changes.kept_one(old_id)
             spec = _parse(
                 {
@@ -259,7 +262,7 @@ class InventoryChanges:
 
         Raises: RefusedError, UnknownMeterError.
         """
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             changes.kept_one(meter_id)
             changes.set_tags({meter_id: _labels("tags", tags, TAGS_MAX)})
 
@@ -269,7 +272,7 @@ class InventoryChanges:
 
         Raises: RefusedError, UnknownMeterError.
         """
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             changes.kept_one(meter_id)
             changes.set_groups({meter_id: _labels("groups", groups, place_rows.GROUPS_MAX)})
 
@@ -284,7 +287,7 @@ class InventoryChanges:
         Raises: RefusedError: the name cannot be; UnknownMeterError: one of them is no meter.
         """
         [name] = _labels("group", [group], 1)
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             if unknown := changes.unknown({*add, *remove}):
                 raise UnknownMeterError(f"no meter {min(unknown)}")
             return changes.change_members(name, add=add, remove=remove)
@@ -301,7 +304,7 @@ class InventoryChanges:
             KeyUnavailableError: nothing here wraps secrets.
         """
         keys = self._keys()
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             kept = changes.kept_one(meter_id)
             row = {**fields, "client_sap": client_sap}
             try:
@@ -333,7 +336,7 @@ class InventoryChanges:
             RefusedError: the meter is being read.
             UnknownMeterError: no such meter.
         """
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             kept = changes.kept_one(meter_id)
             if kept.leased:
                 raise RefusedError(None, "the meter is being read; try again")
@@ -351,7 +354,7 @@ class InventoryChanges:
         Raises: RefusedError, UnknownMeterError.
         """
         now = self._clock()
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             child, parent = changes.kept_one(child_id), changes.kept_one(parent_id)
             if child_id == parent_id:
                 raise RefusedError("child", "is the meter itself")
@@ -374,7 +377,7 @@ class InventoryChanges:
 
         Raises: RefusedError: it was hung up only later; UnknownMeterError.
         """
-        with self._store.chunk(dry_run=False) as changes:
+        with self._store.chunk(dry_run=self._dry_run) as changes:
             changes.kept_one(parent_id)
             attaching = Attaching(changes.attachments([parent_id]))
             try:

@@ -67,6 +67,7 @@ WHERE k.meter_id = m.meter_id AND (
     OR (m.system_title IS NOT NULL AND n.system_title IS NULL)
     OR m.model IS DISTINCT FROM n.model
 )
+RETURNING k.meter_id
 """  # noqa: S608 - constants only
 
 
@@ -234,7 +235,11 @@ class MeterChanges:
             return
         self._name_segments(changes)
         arrays = _meter_arrays(changes)
-        self._connection.execute(_FORGET_OTHER_DEVICES, arrays)
+        others = self._connection.execute(_FORGET_OTHER_DEVICES, arrays).fetchall()
+        self._connection.execute(
+            "UPDATE meter SET recognised_model = NULL WHERE meter_id = ANY(%s)",
+            ([meter_id for (meter_id,) in others],),
+        )
         association_changes.put(
             self._connection,
             [change.associations for change in changes if change.associations is not None],
