@@ -156,20 +156,25 @@ class Exchange:
         """
         self._begin()
         outgoing: ClientRequest | Reply = request
-        while True:
-            await self._counters.ensure()
-            self._guard.check()
-            with trio.fail_after(self._request_s):
+        # One scope for all APDUs, whose deadline moves: entering one costs more than a small APDU.
+        with trio.CancelScope() as scope:
+            while True:
+                if not self._counters.ready:
+                    scope.deadline = math.inf
+                    await self._counters.ensure()
+                self._guard.check()
+                scope.deadline = trio.current_time() + self._request_s
                 await self._send(outgoing)
                 event = await self._next_event()
-            if not isinstance(event, ContinueNeeded):
-                if isinstance(event, AssociationAccepted):
-                    self.agreed = event
-                return event
-            if break_off_octets is not None and len(self._evidence) > break_off_octets:
-                self._client.abandon()
-                raise AnswerTooLongError(break_off_octets)
-            outgoing = event.reply
+                if not isinstance(event, ContinueNeeded):
+                    if isinstance(event, AssociationAccepted):
+                        self.agreed = event
+                    return event
+                if break_off_octets is not None and len(self._evidence) > break_off_octets:
+                    self._client.abandon()
+                    raise AnswerTooLongError(break_off_octets)
+                outgoing = event.reply
+        raise trio.TooSlowError
 
     async def confirm(self) -> None:
         """
@@ -261,8 +266,11 @@ class Exchange:
         """Take what comes; where the link has waited long enough, it says its word again."""
         data: bytes | bytearray | None = None
         waiting_s = self._link.timeout_s
-        with trio.move_on_after(math.inf if waiting_s is None else waiting_s):
+        if waiting_s is None:
             data = await self._stream.receive_some(_RECEIVE_OCTETS)
+        else:
+            with trio.move_on_after(waiting_s):
+                data = await self._stream.receive_some(_RECEIVE_OCTETS)
         if data is None:
             await self._write(self._link.handle_timeout())
             return
