@@ -41,7 +41,7 @@ from hes.pipeline.upkeep import ChunksAhead
 from hes.plans.scheduler import LOCK, Leader, SchedulerMetrics
 from hes.plans.service import PlanService
 from hes.plans.steps import clock_set, make_steps
-from hes.readings import LatestReader, Quarantine, ReadingQueries
+from hes.readings import BoardReader, LatestReader, Quarantine, ReadingQueries
 from hes.readings.latest import TRUST_S
 from hes.settings import Settings, load
 from hes.storage import epochs, migrations
@@ -220,6 +220,7 @@ def api(
         latest=latest_values(database, held),
         quarantine=Quarantine(database),
         plans=PlanService(database),
+        boards=BoardReader(database, reader),
         stats=StatsStore(reader or database),
         health=ServiceHealth(database, held, trust_s=TRUST_S),
     )

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from hes.api import fleet, groups, meter_changes, meters, openapi, plans, readings
+from hes.api import boards, fleet, groups, meter_changes, meters, openapi, plans, readings
 from hes.api.bodies import serve_uploads
 from hes.api.edge import add_headers, edge
 from hes.api.problems import PROBLEMS, ProblemError, ProblemKind
@@ -25,6 +25,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *groups.routes.declared,
     *readings.routes.declared,
     *plans.routes.declared,
+    *boards.routes.declared,
     *fleet.routes.declared,
 )
 

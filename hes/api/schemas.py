@@ -63,6 +63,8 @@ QualityFlag = Literal[
     "time_nonexistent",
     "missing",
     "off_grid",
+    "clock_adjusted",
+    "power_failed",
 ]
 
 MECHANISMS: Final[Mapping[Mechanism, MechanismName]] = {
@@ -91,6 +93,8 @@ QUALITY_FLAGS: Final[Mapping[Quality, QualityFlag]] = {
     Quality.TIME_NONEXISTENT: "time_nonexistent",
     Quality.MISSING: "missing",
     Quality.OFF_GRID: "off_grid",
+    Quality.CLOCK_ADJUSTED: "clock_adjusted",
+    Quality.POWER_FAILED: "power_failed",
 }
 
 

@@ -26,11 +26,15 @@ from hes.meters import (
 from hes.plans.capacity import Capacity
 from hes.plans.service import PlanView, ZonePreview
 from hes.readings import (
+    Board,
     BucketPage,
+    By,
     ChannelRow,
     Decision,
+    Drifts,
     Interval,
     Latest,
+    MeterCompleteness,
     QuarantineFilter,
     QuarantinePage,
     QuarantineRow,
@@ -231,6 +235,22 @@ class HealthReader(Protocol):
         """Ask each server how it does; never raises."""
 
 
+class BoardsReader(Protocol):
+    """`hes.readings.BoardReader`."""
+
+    def board(self, by: By, from_: datetime, to: datetime) -> Board:
+        """The board of the hours in [from_, to). Raises: StorageUnavailableError."""
+
+    def meter(self, meter_id: UUID, from_: datetime, to: datetime) -> MeterCompleteness:
+        """One meter's; nothing of an unknown one. Raises: StorageUnavailableError."""
+
+    def drifts(self, since: datetime) -> Drifts:
+        """How far clocks are ahead, by model. Raises: StorageUnavailableError."""
+
+    def order_clock(self, meter_id: UUID, *, reason: str, ordered_by: str) -> None:
+        """Have a clock set. Raises: UnknownMeterError, StorageUnavailableError."""
+
+
 @attrs.frozen
 class Services:
     """The capabilities behind the API; all synchronous and thread-safe."""
@@ -241,5 +261,6 @@ class Services:
     latest: LatestValuesReader
     quarantine: QuarantineReader
     plans: Plans
+    boards: BoardsReader
     stats: StatsReader
     health: HealthReader

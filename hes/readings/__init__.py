@@ -1,5 +1,15 @@
 """What operators and billing ask of the readings: ranges by meter and channel; the quarantine."""
 
+from hes.readings.board import Cell
+from hes.readings.boards import (
+    MOST_DAYS,
+    Board,
+    BoardReader,
+    By,
+    Drifts,
+    MeterCompleteness,
+    ProfileCompleteness,
+)
 from hes.readings.gaps import FilledColumns
 from hes.readings.latest import Latest, LatestReader, LatestRow, Source
 from hes.readings.quarantine import (
@@ -23,11 +33,17 @@ from hes.storage.quarantine import Filter as QuarantineFilter
 from hes.storage.queries.rolled import Bucket, Interval, UnalignedZoneError
 
 __all__ = [
+    "MOST_DAYS",
+    "Board",
+    "BoardReader",
     "Bucket",
     "BucketPage",
     "BucketRow",
+    "By",
+    "Cell",
     "ChannelRow",
     "Decision",
+    "Drifts",
     "EntryHandledError",
     "EntryUnknownError",
     "FilledColumns",
@@ -35,6 +51,8 @@ __all__ = [
     "Latest",
     "LatestReader",
     "LatestRow",
+    "MeterCompleteness",
+    "ProfileCompleteness",
     "Quarantine",
     "QuarantineDetail",
     "QuarantineFilter",

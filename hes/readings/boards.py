@@ -82,17 +82,30 @@ class MeterCompleteness:
     clock_changes: Sequence[KnownChange]
 
 
+@attrs.frozen
+class Drifts:
+    """Histograms of clocks by model; see `DriftsOfModel`."""
+
+    bounds_s: tuple[float, ...]
+    models: tuple[DriftsOfModel, ...]
+
+
 class BoardReader:
     """
-    Reads the board. Thread-safe.
+    Reads the board, and takes orders for clocks. Thread-safe.
 
-    Args: database: may be a standby: what it says may be some seconds old.
+    Args: primary: takes orders. reader: may be a standby: what it says may be some seconds old.
     """
 
     def __init__(
-        self, database: Database, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        primary: Database,
+        reader: Database | None = None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._database = database
+        self._primary = primary
+        self._database = reader or primary
         self._clock = clock
 
     def board(self, by: By, from_: datetime, to: datetime) -> Board:
@@ -132,14 +145,27 @@ class BoardReader:
                 clock_changes.of_meter(connection, meter_id, limit=_MOST_SHOWN),
             )
 
-    def drifts(self, since: datetime) -> Sequence[DriftsOfModel]:
+    def drifts(self, since: datetime) -> Drifts:
         """
         How far clocks are ahead, by model, of meters that were talked to since then.
 
         Raises: StorageUnavailableError: the database is away or took too long.
         """
         with self._database.connection(statement_timeout_s=_STATEMENT_TIMEOUT_S) as connection:
-            return clock_changes.drifts(connection, since)
+            return Drifts(
+                clock_changes.DRIFT_BOUNDS_S, tuple(clock_changes.drifts(connection, since))
+            )
+
+    def order_clock(self, meter_id: UUID, *, reason: str, ordered_by: str) -> None:
+        """
+        Have a meter's clock set by its next session, however far it is off.
+
+        Raises:
+            UnknownMeterError: no such meter.
+            StorageUnavailableError: the database is away.
+        """
+        with self._primary.connection() as connection:
+            clock_changes.order(connection, meter_id, reason=reason, ordered_by=ordered_by)
 
     def _hours(self, from_: datetime, to: datetime) -> tuple[datetime, datetime]:
         hour = timedelta(hours=1)

@@ -54,6 +54,7 @@ from hes.readings import (
     UnalignedZoneError,
 )
 from hes_protocol.cosem import Obis
+from tests.unit.hes.api.fake_boards import FakeBoards
 from tests.unit.hes.api.fake_changes import FakeChanges
 from tests.unit.hes.api.fake_plans import FakePlans
 
@@ -102,6 +103,7 @@ class FakeFleet:
             latest=_Latest(self),
             quarantine=_Quarantine(self),
             plans=FakePlans(self.now, self.check),
+            boards=FakeBoards(self.now, self.check),
             stats=_Stats(self),
             health=_Health(self),
         )

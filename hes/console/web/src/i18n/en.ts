@@ -290,6 +290,8 @@ export const en = {
     time_nonexistent: "skipped hour",
     missing: "missing",
     off_grid: "off the grid",
+    clock_adjusted: "clock adjusted",
+    power_failed: "power failed",
     not_received: "not received",
     register_back: "register ran back",
     revised: "revised",
