@@ -40,11 +40,14 @@ from hes_collectors.dlms.ranges import decodable
 from hes_collectors.dlms.unread import ClockSeen
 from hes_protocol.axdr.data import Data, DataTag
 from hes_protocol.cosem import CosemDateTime, Obis
+from hes_protocol.errors import LimitError
 from hes_protocol.profile import NullMeaning, ProfileColumns, decode_profile
 from hes_protocol.push import Push, PushValue
 
 _CLASS_CLOCK: Final = 8
 _CLOCK: Final = Obis.parse("0.0.1.0.0.255")
+# A line takes a hundred times as much memory here as it can be made to take on the line.
+_MOST_LINES: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -159,9 +162,11 @@ class AnswerStore:
         """
         The lines of a part of an event log, the oldest first; those that are not fresh, too.
 
-        Raises: as `store`.
+        Raises: as `store`; LimitError: "too-large", more lines than any log has.
         """
         columns = self._decoded(profile, arrived)
+        if columns.rows > _MOST_LINES:
+            raise LimitError("too-large", f"{columns.rows} lines of a log")
         return log_entries(
             columns, profile, self._lease.meter, self._quality, standard_time=self._standard_time
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+from uuid import UUID
 
 import attrs
 import pytest
@@ -12,23 +13,29 @@ import trio
 from trio.testing import MockClock
 
 import hes_simulators as sim
-from hes.domain.ports import SessionOutcome
+from hes.domain.meters import CaptureColumn, ProfileKnowledge
+from hes.domain.ports import Lease, SessionOutcome
 from hes.domain.work import Read, ReadKind
 from hes.models import models
+from hes_collectors.dlms.reading import AnswerStore, Arrived
 from hes_collectors.dlms.session import SessionResult
+from hes_protocol.axdr import Data, DataTag, array, encode, structure
 from hes_protocol.cosem import Obis
+from hes_protocol.errors import LimitError
 from hes_protocol.quirks import SelectionBy
 from hes_simulators import captures as sim_captures
 from hes_simulators.truth import FileJournal
 from hes_simulators.truth.compare import LineKey, difference, read
+from tests.unit.hes_collectors import support
 from tests.unit.hes_collectors.dlms.test_clock_set_back import step
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.reads import served, storage_with
 from tests.unit.hes_collectors.simulated import SimulatedMeter, meter_kind
-from tests.unit.hes_collectors.support import START
+from tests.unit.hes_collectors.support import START, wall_clock
 
 EVENTS = Read(ReadKind.EVENTS)
 STANDARD, FRAUD = Obis.parse("0.0.99.98.0.255"), Obis.parse("0.0.99.98.1.255")
+CODE = CaptureColumn(1, Obis.parse("0.0.96.11.1.255"), 2, 0)
 OPENED, CLOSED, FIRMWARE, NEUTRAL = 40, 41, 17, 89
 
 
@@ -147,6 +154,31 @@ async def test_a_log_that_somebody_has_cleared_is_noticed(autojump_clock: MockCl
     [gap] = meter.storage.log_gaps
     assert (gap.source, gap.reason) == (FRAUD, "cleared")
     assert meter.codes(FRAUD)[0] == OPENED
+
+
+async def test_a_meter_without_logs_has_nothing_to_tell(autojump_clock: MockClock) -> None:
+    asked = SimulatedMeter.of()
+    result = await served(storage_with(asked), asked, [EVENTS, Read(ReadKind.BILLING)])
+    assert result.report.outcome is SessionOutcome.OK
+    assert result.served == ()
+    named = attrs.evolve(EVENTS, source=FRAUD)
+    [(_, outcome)] = (await served(storage_with(asked), asked, [named])).served
+    assert outcome.refused == "profile-unknown"
+
+
+def test_more_lines_than_any_log_has_are_refused_by_their_number() -> None:
+    """Of four octets each, they would take a gigabyte as lines."""
+    columns = (CaptureColumn(8, Obis.parse("0.0.1.0.0.255"), 2, 0), CODE)
+    row = structure(Data(DataTag.NULL_DATA), Data(DataTag.NULL_DATA))
+    octets = encode(array(*[row] * 20_000))
+    store = AnswerStore(
+        FakeStorage(wall_clock).ports(),
+        Lease(support.meter(), 1, START, 180, 0),
+        UUID(int=7),
+        authenticated=True,
+    )
+    with pytest.raises(LimitError):
+        store.lines(ProfileKnowledge(FRAUD, 0, columns), Arrived(octets, b"", START, START, None))
 
 
 async def test_what_a_line_says_besides_is_kept(autojump_clock: MockClock) -> None:
