@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -422,6 +423,13 @@ def test_readings_of_a_channel_are_the_childs_of_that_time(
         (second, "0000010000ff", 3),
         (second, "0002180201ff", 3),
     ]
+
+
+def test_the_query_of_the_page_on_m_bus_runs(database: Database) -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "meters.md"
+    query = page.read_text(encoding="utf-8").partition("```sql\n")[2].partition("```")[0]
+    with database.connection() as connection:
+        assert connection.execute(query.encode()).fetchall() == []
 
 
 def test_wrong_children_are_refused_with_the_reason(inventory: Inventory) -> None:
