@@ -125,7 +125,8 @@ class CollectorSettings:
 
     An empty system title means: the database's own, random and made once. With a certificate
     (PEM files) whoever connects to the listening port must speak TLS, with a client CA by a
-    certificate that it has signed.
+    certificate that it has signed. Clocks that are off by more than `clock_above_s` are set, by at
+    most `clock_step_s` in a session.
     """
 
     listen_host: str = "127.0.0.1"
@@ -147,6 +148,9 @@ class CollectorSettings:
     request_s: Seconds = 15.0
     session_s: Seconds = 120.0
     max_counter_jump: Count = 1_000_000
+    set_clocks: bool = True
+    clock_above_s: Seconds = 5.0
+    clock_step_s: Seconds = 60.0
     max_inbound: Count = 5000
     max_inbound_per_source: Count = 100
 

@@ -60,6 +60,7 @@ from hes.storage.segments import SegmentStore
 from hes.storage.sessions import SessionStore
 from hes.storage.stats import StatsStore
 from hes_collectors.dlms import (
+    ClockRules,
     CollectorMetrics,
     CollectorSettings,
     Context,
@@ -356,6 +357,9 @@ def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSetti
         worker_threads=threads,
         lease_s=told.lease_s,
         max_counter_jump=told.max_counter_jump,
+        clock=ClockRules(
+            sets=told.set_clocks, above_s=told.clock_above_s, step_s=told.clock_step_s
+        ),
         deadlines=Deadlines(
             connect_s=told.connect_s,
             associate_s=told.associate_s,

@@ -17,6 +17,8 @@ _COMMANDS: Final = {
     "api": ("hes.cli.processes:api", "Serve API and console."),
     "cache": ("hes.cli.cache:cache", "What Redis holds."),
     "backup": ("hes.cli.backup:backup", "Base backups of the database."),
+    "board": ("hes.cli.board:board", "What came in time, late, never; and why."),
+    "clock": ("hes.cli.clock:clock", "Meters' clocks."),
     "collect": ("hes.cli.processes:collect", "Talk to meters."),
     "config": ("hes.cli.config:config", "Show the effective settings."),
     "dlms": ("hes.cli.dlms:dlms", "Decode DLMS/COSEM octets."),

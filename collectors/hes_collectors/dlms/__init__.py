@@ -5,6 +5,7 @@ The DLMS/COSEM collector on trio: outbound sessions, inbound pushes.
 through the ports of `hes.domain`.
 """
 
+from hes_collectors.dlms.clock_steps import ClockRules
 from hes_collectors.dlms.context import Context, Ports, WorkerThreads
 from hes_collectors.dlms.gate import StorageGate
 from hes_collectors.dlms.metrics import CollectorMetrics
@@ -15,6 +16,7 @@ from hes_collectors.dlms.tls import TlsFiles, TlsFilesError
 
 __all__ = [
     "Backoff",
+    "ClockRules",
     "CollectorMetrics",
     "CollectorSettings",
     "Context",
