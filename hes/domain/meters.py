@@ -145,7 +145,9 @@ class ProfileKnowledge:
     `capture_period_s` is 0 where rows are captured when something happens: event logs, billing.
     `access` is what the meter took after it had refused another way; None: nothing was refused.
     `newest_first`: its buffer, and so an answer, begins with the row captured last. `entries` is
-    how many rows the buffer holds (profile_entries), None where the meter does not say.
+    how many rows the buffer holds (profile_entries), None where the meter does not say. `refused`
+    is why it cannot be read (a cause code); it is then not asked for again before the meter is
+    explored anew.
     """
 
     obis: Obis
@@ -154,6 +156,7 @@ class ProfileKnowledge:
     access: ProfileAccess | None = None
     newest_first: bool = False
     entries: int | None = None
+    refused: str | None = None
 
     @property
     def depth_s(self) -> int | None:
@@ -192,13 +195,16 @@ class LinkKnowledge:
 
     `conformance`: the services that it agreed to, 24 bits; `max_pdu`: the largest APDU that it
     takes, 0 for any; None: not known. `with_list`, `access`: False where the meter offers the
-    service and yet refuses it.
+    service and yet refuses it. `hdlc`: what was agreed on for the link: the most octets of
+    information that are sent and received in a frame, and the windows of both; it is proposed the
+    next time.
     """
 
     conformance: int | None = None
     max_pdu: int | None = None
     with_list: bool = True
     access: bool = True
+    hdlc: tuple[int, int, int, int] | None = None
 
 
 @attrs.frozen

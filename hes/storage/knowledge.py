@@ -127,6 +127,7 @@ def to_document(knowledge: MeterKnowledge) -> Mapping[str, Any]:
                 "obis": str(profile.obis),
                 "capture_period_s": profile.capture_period_s,
                 "access": profile.access,
+                "refused": profile.refused,
                 "newest_first": profile.newest_first,
                 "entries": profile.entries,
                 "columns": [
@@ -180,6 +181,7 @@ def from_document(document: Mapping[str, Any]) -> MeterKnowledge | None:
                 access=ProfileAccess(profile["access"]) if profile.get("access") else None,
                 newest_first=profile["newest_first"],
                 entries=profile["entries"],
+                refused=profile.get("refused"),
             )
             for profile in document["profiles"]
         ),
@@ -187,7 +189,12 @@ def from_document(document: Mapping[str, Any]) -> MeterKnowledge | None:
             Scale(Attribute(class_id, Obis.parse(obis), index), *rest)
             for class_id, obis, index, *rest in document["scales"]
         ),
-        link=LinkKnowledge(**document["link"]),
+        link=_link(document["link"]),
         device_name=document.get("device_name"),
         model=document.get("model"),
     )
+
+
+def _link(document: Mapping[str, Any]) -> LinkKnowledge:
+    hdlc = document.get("hdlc")
+    return LinkKnowledge(**{**document, "hdlc": None if hdlc is None else tuple(hdlc)})

@@ -110,7 +110,10 @@ class Asker:
 
     def _give_up(self) -> None:
         """The service that was used last is offered in vain."""
-        self.link = attrs.evolve(self.link, **{"with_list" if self._by_list else "access": False})
+        if self._by_list:
+            self.link = attrs.evolve(self.link, with_list=False)
+        else:
+            self.link = attrs.evolve(self.link, access=False)
 
     async def _ask(self, request: ServiceRequest) -> Answer:
         answer = await self._exchange.ask(request)

@@ -133,6 +133,16 @@ class Exchange:
         return bytes(self._evidence)
 
     @property
+    def link(self) -> HeardLink:
+        """What frames the APDUs."""
+        return self._link
+
+    @property
+    def frames_discarded(self) -> int:
+        """Frames of the link that were broken, out of place or for somebody else."""
+        return self._link.frames_discarded
+
+    @property
     def server_counter(self) -> int | None:
         """The highest verified invocation counter of the meter."""
         return self._client.server_counter

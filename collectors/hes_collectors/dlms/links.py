@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from hes.domain.meters import Meter, Transport
+import attrs
+
+from hes.domain.meters import LinkKnowledge, Meter, Transport
 from hes_collectors.dlms.outcomes import TransportUnsupportedError
 from hes_protocol.client import Link
 from hes_protocol.errors import LocalProtocolError
@@ -25,6 +27,8 @@ class HeardLink(Link, Protocol):
     """A link that remembers the APDU it gave last: what a push is kept by."""
 
     last_apdu: bytes
+    frames_discarded: int
+    """Frames that were broken, out of place or for somebody else."""
 
     def last_frame(self) -> bytes:
         """The frames that carried it, as far as they can be told."""
@@ -32,11 +36,15 @@ class HeardLink(Link, Protocol):
     def disconnect(self) -> bytes:
         """The end of the link, b"" where it has none of its own."""
 
+    def agreed(self) -> tuple[int, int, int, int] | None:
+        """What the link was set up with, see `LinkKnowledge.hdlc`."""
+
 
 class HeardWrapperLink(WrapperLink):
-    """APDUs in wrapper frames."""
+    """APDUs in wrapper frames, none of which can be discarded: the stream ends with it."""
 
     last_apdu = b""
+    frames_discarded = 0
 
     def next_apdu(self) -> bytes | None:
         """As of the wrapper link."""
@@ -53,6 +61,9 @@ class HeardWrapperLink(WrapperLink):
     def disconnect(self) -> bytes:
         """The wrapper has no link."""
         return b""
+
+    def agreed(self) -> None:
+        """Nothing is agreed on."""
 
 
 class HeardHdlcLink(HdlcLink):
@@ -73,11 +84,19 @@ class HeardHdlcLink(HdlcLink):
         frames = HdlcFrame.unnumbered(self.client, self.server, information)
         return b"".join(frame.to_octets() for frame in frames)
 
+    def agreed(self) -> tuple[int, int, int, int] | None:
+        """Sizes of information and windows, of what we send and receive."""
+        agreed = self.parameters
+        return None if agreed is None else attrs.astuple(agreed)
 
-def link_for(meter: Meter, quirks: Quirks) -> HeardWrapperLink | HeardHdlcLink:
+
+def link_for(
+    meter: Meter, quirks: Quirks, known: LinkKnowledge | None = None
+) -> HeardWrapperLink | HeardHdlcLink:
     """
     The link to a meter.
 
+    Args: known: what it has agreed to before is proposed again.
     Raises: TransportUnsupportedError: its SAPs are no HDLC addresses.
     """
     client_sap, server_sap = meter.association.client_sap, meter.association.server_sap
@@ -87,7 +106,7 @@ def link_for(meter: Meter, quirks: Quirks) -> HeardWrapperLink | HeardHdlcLink:
         return HeardHdlcLink(
             HdlcAddress.of(client_sap),
             HdlcAddress.of(server_sap, quirks.hdlc_address.physical, quirks.hdlc_address.size),
-            _PROPOSAL,
+            _PROPOSAL if known is None or known.hdlc is None else LinkParameters(*known.hdlc),
         )
     except LocalProtocolError as error:
         raise TransportUnsupportedError(str(error)) from error

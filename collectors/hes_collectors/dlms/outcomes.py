@@ -106,6 +106,19 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], SessionOutcome, str], ...]] = (
     (MechanismUnsupportedError, SessionOutcome.APPLICATION, "mechanism-unsupported"),
     (LocalProtocolError, SessionOutcome.APPLICATION, "local-protocol-error"),
 )
+_PERMANENT: Final = frozenset(
+    {
+        "data-access-object-undefined",
+        "data-access-object-class-inconsistent",
+        "data-access-read-write-denied",
+        "data-access-scope-of-access-violated",
+        "data-access-type-unmatched",
+        "profile-unknown",
+        "read-unsupported",
+    }
+)
+HOPELESS: Final = frozenset({"mechanism-unsupported", "transport-unsupported"})
+"""What no session with a meter gets past before somebody has changed something."""
 # Errors after which the meter may still be listening and we may still speak.
 _RELEASE_AFTER: Final = (
     trio.Cancelled,
@@ -152,6 +165,11 @@ def verdict(error: BaseException) -> Verdict:
     if isinstance(error, HesError):
         return Verdict(SessionOutcome.APPLICATION, "refused")
     return Verdict(SessionOutcome.APPLICATION, "internal-error")
+
+
+def is_permanent(cause: str) -> bool:
+    """Whether it is of no use to ask for something again before more is known of the meter."""
+    return cause in _PERMANENT or cause in HOPELESS
 
 
 def allows_release(error: BaseException) -> bool:

@@ -27,29 +27,11 @@ from typing import Final
 
 from hes.domain.ports import Finished, Lease, SecurityFinding, SessionOutcome
 from hes.domain.work import UNHARMED, DueItem, ItemResult, ItemState, MeterAfter
-from hes_collectors.dlms.outcomes import Verdict
+from hes_collectors.dlms.outcomes import HOPELESS, Verdict, is_permanent
 from hes_collectors.dlms.session import SessionResult
 from hes_collectors.dlms.settings import Backoff
 
 _MOST_DOUBLINGS: Final = 16
-_PERMANENT: Final = frozenset(
-    {
-        "data-access-object-undefined",
-        "data-access-object-class-inconsistent",
-        "data-access-read-write-denied",
-        "data-access-scope-of-access-violated",
-        "data-access-type-unmatched",
-        "profile-unknown",
-        "read-unsupported",
-    }
-)
-# What no session with this meter gets past before somebody has changed something.
-_HOPELESS: Final = frozenset({"mechanism-unsupported", "transport-unsupported"})
-
-
-def is_permanent(cause: str) -> bool:
-    """Whether asking for it again is of no use before more is known of the meter."""
-    return cause in _PERMANENT or cause in _HOPELESS
 
 
 def conclude(
@@ -104,7 +86,7 @@ class _Judge:
         if outcome is SessionOutcome.STORAGE:
             return MeterAfter(lease.failures, self._soon(), lease.rests_why)
         why = f"{outcome.value}: {cause}"
-        if cause in _HOPELESS:
+        if cause in HOPELESS:
             rest_s = self._backoff.hopeless_s * self._random.uniform(1.0, 1.1)
             return MeterAfter(lease.failures + 1, self._in(rest_s), why)
         if outcome is SessionOutcome.SECURITY:
@@ -127,7 +109,7 @@ class _Judge:
 
     def _of(self, item: DueItem) -> ItemResult | None:
         judged = self._result.verdict
-        if judged.cause in _HOPELESS:
+        if judged.cause in HOPELESS:
             return ItemResult(item.item_id, ItemState.FAILED, judged.cause)
         if self._result.planned is None:
             return self._refused(item, judged) if _is_refusal(judged) else None

@@ -26,6 +26,7 @@ from hes.domain.errors import StorageUnavailableError
 from hes.domain.meters import Mechanism, MeterKnowledge
 from hes.domain.ports import Lease, SecurityFinding, SessionPhase, SessionReport
 from hes.domain.readings import VerifiedCounter
+from hes.domain.work import ReadKind
 from hes_collectors.dlms.association import client_for, is_authenticated, is_ciphered
 from hes_collectors.dlms.bootstrap import ask_counter
 from hes_collectors.dlms.briefing import Brief, brief
@@ -41,6 +42,7 @@ from hes_collectors.dlms.outcomes import (
     MeterRefusedError,
     Verdict,
     allows_release,
+    is_permanent,
     log_crash,
     rejection,
     verdict,
@@ -49,7 +51,7 @@ from hes_collectors.dlms.reading import AnswerStore, look_at_clock
 from hes_collectors.dlms.session_pushes import SessionPushes
 from hes_collectors.dlms.steps import RUNNERS, UNSUPPORTED
 from hes_collectors.dlms.talk import Progress, Talk
-from hes_collectors.dlms.work import Step, StepOutcome, steps
+from hes_collectors.dlms.work import Step, StepKind, StepOutcome, sources, steps
 from hes_protocol.client import (
     Associate,
     AssociationAccepted,
@@ -71,11 +73,12 @@ class SessionResult:
 
     `planned` are the steps that were to be done, None: it did not come that far. `served` are those
     to which the meter has answered, `broke` is the one at which the session ended, None: before,
-    between or after the steps. `read` tells that all that was due is
-    committed, even if the meter then did not answer the release; `backlog` that more is waiting
-    than one session may take; without any, `read_at` is when the reading began. `counter` is the
-    meter's last verified one. `findings` are for who looks after security, `detail` explains a
-    security verdict; neither holds secrets. `pushes` are what storage has not taken yet.
+    between or after the steps. `read` tells that all that was due is committed, even if the meter
+    then did not answer the release; `backlog` that more is waiting than one session may take.
+    `read_at` is when the reading began, if no load profile has anything left from before.
+    `counter` is the meter's last verified one. `findings` are for who looks after security,
+    `detail` explains a security verdict; neither holds secrets. `pushes` are what storage has not
+    taken yet.
     """
 
     report: SessionReport
@@ -133,6 +136,7 @@ class Session:
         self._drift_s: float | None = None
         self._read = False
         self._hinted = False
+        self._knowledge = _NOTHING_KNOWN
         self._planned: tuple[Step, ...] | None = None
         self._served: list[tuple[Step, StepOutcome]] = []
         self._at: Step | None = None
@@ -163,7 +167,7 @@ class Session:
             self._report(started_at, judged),
             judged,
             read=self._read,
-            read_at=self._began_at if self._read and not self._progress.backlog else None,
+            read_at=self._began_at if self._read and self._has_read_profiles() else None,
             backlog=self._progress.backlog,
             stored=self._progress.stored,
             detail=detail,
@@ -179,8 +183,19 @@ class Session:
             findings=tuple(self._findings),
         )
 
+    def _has_read_profiles(self) -> bool:
+        """Whether nothing that any load profile has captured before is left."""
+        read = {
+            step.source
+            for step, outcome in self._served
+            if step.kind is StepKind.PROFILE and outcome.complete and outcome.refused is None
+        }
+        return read.issuperset(sources(self._knowledge, ReadKind.PROFILE))
+
     def _report(self, started_at: datetime, judged: Verdict) -> SessionReport:
         exchange = self._exchange
+        if exchange is not None:
+            self._context.metrics.frames_discarded.inc(exchange.frames_discarded)
         return SessionReport(
             session_id=self.session_id,
             meter_id=self._lease.meter.meter_id,
@@ -228,7 +243,8 @@ class Session:
         self, known: Brief, counters: OwnCounters
     ) -> tuple[HeardWrapperLink | HeardHdlcLink, Client]:
         context, meter = self._context, self._lease.meter
-        link = link_for(meter, context.quirks_of(meter))
+        learnt = None if known.knowledge is None else known.knowledge.link
+        link = link_for(meter, context.quirks_of(meter), learnt)
         client = client_for(context, meter, known.secrets, known.counting.accepted, counters, link)
         return link, client
 
@@ -378,11 +394,24 @@ class Session:
         self._planned = steps(self._lease.items, talk.knowledge)
         for step in self._planned:
             self._at = step
-            runner = RUNNERS.get(step.kind)
-            self._served.append((step, UNSUPPORTED if runner is None else await runner(talk, step)))
+            self._served.append((step, await _do(talk, step)))
         self._at = None
+        self._knowledge = talk.knowledge
+        await talk.remember_link()
         # Last: what is read bears the times of the clock as it went.
         await set_if_due(talk)
         refusals = [outcome.refused for _, outcome in self._served if outcome.refused]
         if refusals:
             raise MeterRefusedError(refusals[0])
+
+
+async def _do(talk: Talk, step: Step) -> StepOutcome:
+    """One step; what the meter refuses for good is not asked for again."""
+    known = next((one for one in talk.knowledge.profiles if one.obis == step.source), None)
+    if known is not None and known.refused is not None:
+        return StepOutcome(refused=known.refused)
+    runner = RUNNERS.get(step.kind)
+    outcome = UNSUPPORTED if runner is None else await runner(talk, step)
+    if known is not None and outcome.refused is not None and is_permanent(outcome.refused):
+        await talk.refuse(known.obis, outcome.refused)
+    return outcome

@@ -21,6 +21,7 @@ from hes_collectors.dlms.learning import learn
 from hes_collectors.dlms.reading import AnswerStore
 from hes_collectors.dlms.unread import ClockSeen
 from hes_protocol.client import AssociationAccepted
+from hes_protocol.cosem import Obis
 from hes_protocol.models import certain, recognise
 from hes_protocol.quirks import Quirks
 
@@ -100,6 +101,25 @@ class Talk:
         """Keep what is known by now. Raises: what storage raises."""
         await self.hop(self.context.ports.knowledge.save, self.meter.meter_id, knowledge)
         self.knowledge = knowledge
+
+    async def refuse(self, source: Obis, cause: str) -> None:
+        """Know of a profile that it cannot be read. Raises: what storage raises."""
+        profiles = tuple(
+            attrs.evolve(profile, refused=cause) if profile.obis == source else profile
+            for profile in self.knowledge.profiles
+        )
+        await self.keep(attrs.evolve(self.knowledge, profiles=profiles))
+
+    async def remember_link(self) -> None:
+        """Know how the meter is best spoken to, if that is news. Raises: what storage raises."""
+        link = attrs.evolve(
+            self.knowledge.link,
+            conformance=int(self.accepted.conformance),
+            max_pdu=self.accepted.max_send_pdu_size,
+            hdlc=self.exchange.link.agreed(),
+        )
+        if link != self.knowledge.link:
+            await self.keep(attrs.evolve(self.knowledge, link=link))
 
     async def hop(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
