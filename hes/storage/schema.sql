@@ -518,7 +518,8 @@ CREATE TABLE plan_group (
 );
 CREATE INDEX plan_group_of_group ON plan_group (group_id);
 
--- Which meters a plan selects now, the zone that its runs are counted in there, and how many seconds
+-- Which meters a plan selects now (of those that somebody can talk to: M-Bus children are read by way
+-- of their parents), the zone that its runs are counted in there, and how many seconds
 -- after a run begins a meter has its turn: the same each time. hes.domain.plans.turn_s is its twin.
 -- (Multiplied by the golden ratio, neighbouring ids come to lie far from each other.)
 CREATE VIEW plan_member AS
@@ -530,6 +531,7 @@ SELECT p.plan_id, m.meter_id,
        ) / 4294967296.0::float8 AS turn_s
 FROM plan AS p
 JOIN meter AS m ON m.tenant_id = p.tenant_id AND m.state = 'in_service'
+    AND EXISTS (SELECT FROM association AS a WHERE a.meter_id = m.meter_id)
 LEFT JOIN (
     SELECT i.meter_id, s.timezone
     FROM installation AS i

@@ -376,6 +376,14 @@ def test_an_m_bus_child_has_a_life_of_its_own(
     detail = inventory.get(gas)
     assert (detail.associations, detail.row.state) == ((), "in_service")
     assert items(database, gas) == []  # it is read by way of its parent
+    with database.connection() as connection:
+        connection.execute(
+            "INSERT INTO plan (tenant_id, name, enabled, priority, reads, all_meters, recurrence,"
+            " zone, window_s, spread_s, deadline_s)"
+            " VALUES (1, 'all', true, 20, '[]', true, 'every 900s', 'site', 900, 300, 900)"
+        )
+        members = connection.execute("SELECT meter_id FROM plan_member").fetchall()
+    assert members == [(parent,)]
     new_gas = add_meter("G2", parent="E1", channel=1, installed_at="2026-03-01T00:00:00Z")
     spans = [
         (each.child, each.since.month, each.until) for each in inventory.get(parent).attachments
