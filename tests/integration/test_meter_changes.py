@@ -380,7 +380,8 @@ def test_an_m_bus_child_has_a_life_of_its_own(
         connection.execute(
             "INSERT INTO plan (tenant_id, name, enabled, priority, reads, all_meters, recurrence,"
             " zone, window_s, spread_s, deadline_s)"
-            " VALUES (1, 'all', true, 20, '[]', true, 'every 900s', 'site', 900, 300, 900)"
+            " VALUES (1, 'all', true, 20, '[{\"kind\": \"profile\"}]', true, 'every 900s', 'site',"
+            "   900, 300, 900)"
         )
         members = connection.execute("SELECT meter_id FROM plan_member").fetchall()
     assert members == [(parent,)]
