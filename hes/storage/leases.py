@@ -60,7 +60,7 @@ WHERE leased_until > now() AND segment IS NOT NULL GROUP BY segment
 _SERVED: Final = """
 m.state = 'in_service' AND EXISTS (SELECT FROM association a WHERE a.meter_id = w.meter_id)
 """
-_DUE: Final = f"""
+DUE: Final = f"""
 SELECT w.meter_id, w.segment, w.due_at FROM due_work w JOIN meter m ON m.meter_id = w.meter_id
 WHERE w.leased_until IS NULL AND w.priority = %(priority)s AND w.due_at <= now()
   AND w.due_at >= least(coalesce(%(floor)s::timestamptz, '-infinity'), now() - %(slack)s)
@@ -95,7 +95,7 @@ _MARKS: Final = "SELECT meter_id, source, captured_at FROM mark WHERE meter_id =
 
 _RELEASE: Final = """
 UPDATE due_work AS w
-SET token = NULL, holder = NULL, leased_until = NULL,
+SET token = NULL, holder = NULL, leased_until = NULL, due_at = NULL,
     rests_until = coalesce(%(until)s, rests_until)
 FROM unnest(%(meter_id)s::uuid[], %(token)s::int8[]) AS ended (meter_id, token)
 WHERE w.meter_id = ended.meter_id AND w.token = ended.token
@@ -310,7 +310,7 @@ def _choose(
         # More than are wanted where some may have to be left: each look fills up segments.
         most = limit - len(chosen) if room.unlimited else max(4 * limit, _LEAST_LOOKED_AT)
         rows = connection.execute(
-            _DUE,
+            DUE,
             {
                 "priority": int(priority),
                 "floor": floor,

@@ -15,10 +15,12 @@ import pytest
 from hes.domain.meters import Mechanism
 from hes.domain.work import ItemState, WorkKind
 from hes.meters import Inventory
-from hes.storage import due_items
+from hes.storage import due_items, leases
 from hes.storage.database import Database
+from hes.storage.due_floor import SLACK
 from hes.storage.leases import LeaseStore
 from hes_protocol.cosem import Obis
+from tests.bench.lease_cycles import cycles, snapshot
 from tests.integration.clocks import SkewedClock, skewed
 from tests.unit.hes_collectors import lease_contracts
 from tests.unit.hes_collectors.lease_contracts import (
@@ -275,3 +277,48 @@ def test_the_clock_set_back_hides_nothing_that_becomes_due(
     bench.pass_s(3600)
     [again] = bench.take()
     assert again.items == lease.items
+
+
+def test_dead_rows_behind_a_snapshot_are_not_walked_over(
+    migrated_url: str, inventory: Inventory
+) -> None:
+    """
+    A backup holds a snapshot for hours: `take` must not become slower from lease to lease.
+
+    Told by the pages that the query touches with a floor, and would touch without one.
+    """
+    inventory.import_file(
+        [
+            f'{{"serial":"S{n:03}","timezone":"UTC","address":"127.16.0.1","port":4159}}'
+            for n in range(200)
+        ]
+    )
+    with Database(migrated_url) as plain, snapshot(migrated_url):
+        cycles(plain, 2_000)
+        with plain.connection() as connection:
+            # What was freed more than the slack ago is below the floor.
+            connection.execute("SELECT pg_sleep(%s)", (SLACK.total_seconds(),))
+        cycles(plain, 100)
+        walked = pages_touched(plain, "-infinity")
+        asked = pages_touched(plain, "infinity")  # least(floor, now - slack), as `take` asks
+    assert asked < walked / 3, (asked, walked)
+
+
+def pages_touched(database: Database, floor: str) -> int:
+    """How many pages the query for due rows touches to find them."""
+    values = {
+        "priority": 20, "floor": floor, "slack": SLACK, "full": [], "limit": 100,
+    }  # fmt: skip
+    explain = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON, TIMING OFF) " + leases.DUE.encode()
+    with database.connection() as connection:
+        row = connection.execute(explain, values).fetchone()
+        connection.rollback()
+    assert row is not None
+    nodes, found = [row[0][0]["Plan"]], 0
+    while nodes:
+        node = nodes.pop()
+        nodes += node.get("Plans", [])
+        if node.get("Index Name") == "due_work_free":
+            found += node["Shared Hit Blocks"] + node["Shared Read Blocks"]
+    assert found
+    return int(found)

@@ -463,6 +463,28 @@ def a_shut_segment_is_found_again(bench: LeaseBench) -> None:
     assert len(bench.take()) == 2
 
 
+def whoever_waits_keeps_his_place_when_more_becomes_due(bench: LeaseBench) -> None:
+    """A run that adds to what waits must not send those to the end who wait the longest."""
+    first = bench.due_meter("S1")
+    bench.pass_s(60)
+    second = bench.due_meter("S2")
+    bench.pass_s(60)
+    bench.add([bench.new_item(first, plan_id=2)])
+    assert [lease.meter.meter_id for lease in bench.take()] == [first, second]
+
+
+def a_lease_that_is_released_waits_behind_those_who_waited(bench: LeaseBench) -> None:
+    """Its row must not lie where nobody looks any more: it is due from now on."""
+    first = bench.due_meter("S1")
+    bench.pass_s(60)
+    [lease] = bench.take()
+    second = bench.due_meter("S2")
+    assert bench.take(0) == []
+    bench.pass_s(10)
+    bench.leases.release([lease])
+    assert [lease.meter.meter_id for lease in bench.take()] == [second, first]
+
+
 LeaseContract = Callable[[LeaseBench], None]
 
 CONTRACTS: Sequence[LeaseContract] = (
@@ -482,4 +504,6 @@ CONTRACTS: Sequence[LeaseContract] = (
     what_is_cancelled_is_ended_even_under_a_lease,
     segments_are_not_overrun,
     a_shut_segment_is_found_again,
+    whoever_waits_keeps_his_place_when_more_becomes_due,
+    a_lease_that_is_released_waits_behind_those_who_waited,
 )

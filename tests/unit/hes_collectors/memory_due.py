@@ -230,6 +230,7 @@ class MemoryDue:
         self._after(meter_id, work, each.after, ended_at, now)
         work.read_at = each.read_at or work.read_at
         self._free(work)
+        work.due_at = None
         self._refresh(meter_id)
         return True
 
@@ -247,6 +248,7 @@ class MemoryDue:
         if self._runs(work, lease.token, self.now()):
             work.rests_until = until or work.rests_until
             self._free(work)
+            work.due_at = None
             self._refresh(lease.meter.meter_id)
 
     def _after(
