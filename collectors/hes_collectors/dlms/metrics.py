@@ -41,6 +41,11 @@ class CollectorMetrics:
             "Segments that are left alone because hardly anybody answers there.",
             registry=registry,
         )
+        self.frames_discarded = Counter(
+            "hes_dlms_frames_discarded_total",
+            "HDLC frames of sessions that were broken, out of place or for somebody else.",
+            registry=registry,
+        )
         self.readings = Counter(
             "hes_dlms_readings_total",
             "Readings by what their receipt said.",

@@ -17,6 +17,7 @@ from trio.testing import MockClock
 
 import hes_simulators as sim
 from hes.domain.ports import SessionOutcome, SessionPhase
+from hes_collectors.dlms.session import Session
 from hes_protocol.errors import RemoteProtocolError
 from hes_simulators.faults import Rule, fault, reset
 from hes_simulators.faults.kinds import Bomb, Forgery, HdlcCheck, HdlcNumber
@@ -28,7 +29,8 @@ from tests.unit.hes_collectors.dlms.test_session import (
     truth,
 )
 from tests.unit.hes_collectors.fakes import FakeStorage
-from tests.unit.hes_collectors.simulated import SimulatedMeter
+from tests.unit.hes_collectors.simulated import SimulatedMeter, network
+from tests.unit.hes_collectors.support import context
 
 LEASE_S = 180.0
 MOST_S = 30.0  # far below the lease: nobody else is kept waiting
@@ -213,3 +215,17 @@ async def test_what_can_be_mended_is_no_failure(
     assert (result.report.outcome, result.report.cause) == (SessionOutcome.OK, None)
     assert stored(storage).items() <= truth(meter).items()
     assert len(stored(storage)) >= 96 * 4
+
+
+async def test_broken_frames_are_counted(autojump_clock: MockClock) -> None:
+    meter = FaultyMeter.of(0, NONE, 300, hdlc=True)
+    meter.let("wrong-check", {"check": "fcs", "share": 0.2})
+    storage = storage_with(meter)
+    [lease] = storage.ports().leases.take(holder="test", limit=1, lease_s=LEASE_S)
+    async with network(meter) as reached:
+        surroundings = context(storage, reached.connect, deadlines=PATIENT)
+        result = await Session(surroundings, lease, trio.current_time() + LEASE_S).run()
+    assert result.report.outcome is SessionOutcome.OK
+    [samples] = surroundings.metrics.frames_discarded.collect()
+    [count] = [one.value for one in samples.samples if one.name.endswith("_total")]
+    assert count > 3
