@@ -6,18 +6,18 @@ modules beside it hold the rules for a row of a meter file, `chunks` what a row 
 there; `hes.domain.life` which states follow which.
 """
 
-from hes.meters.changing import (
-    ExchangeWish,
-    InventoryChanges,
-    MeterExistsError,
-    RefusedError,
-    UnknownAssociationError,
-)
+from hes.meters.changing import InventoryChanges
 from hes.meters.chunks import OnExisting
 from hes.meters.files import Format
 from hes.meters.imports import ImportedRowError, ImportReport
 from hes.meters.inventory import BadCursorError, Inventory, MeterPage
 from hes.meters.lines import bounded_lines
+from hes.meters.wishes import (
+    ExchangeWish,
+    MeterExistsError,
+    RefusedError,
+    UnknownAssociationError,
+)
 from hes.storage.exchanges import Exchange
 from hes.storage.groups import Group
 from hes.storage.installations import PlaceRow

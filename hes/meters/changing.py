@@ -13,7 +13,7 @@ from uuid import UUID
 
 import attrs
 
-from hes.domain.errors import PermanentError, UnknownMeterError
+from hes.domain.errors import UnknownMeterError
 from hes.domain.life import MeterState, StateChange, step
 from hes.domain.meters import Transport
 from hes.keys import KeyService
@@ -25,6 +25,12 @@ from hes.meters.fields import RowError, field_name, labels, refuse_others
 from hes.meters.files import Format
 from hes.meters.imports import Import, ImportReport
 from hes.meters.rows import TAGS_MAX, MeterSpec, parse_fields
+from hes.meters.wishes import (
+    ExchangeWish,
+    MeterExistsError,
+    RefusedError,
+    UnknownAssociationError,
+)
 from hes.storage.association_changes import AssociationChange, KeptRow, MeterAssociations
 from hes.storage.database import Database
 from hes.storage.mbus import Attachment
@@ -51,47 +57,6 @@ CHANGEABLE: Final = frozenset(
 )
 # A change of these is worth a session: the meter is read at once.
 _WORTH_READING: Final = frozenset({"system_title", "transport", "address", "port", "model"})
-
-
-class RefusedError(PermanentError):
-    """
-    What was asked cannot be: a value is wrong, or contradicts what is there.
-
-    `field`: which, None: the act as a whole.
-    """
-
-    def __init__(self, field: str | None, message: str) -> None:
-        super().__init__(f"{field}: {message}" if field else message)
-        self.field = field
-        self.message = message
-
-
-class MeterExistsError(PermanentError):
-    """There is a meter of this serial already; `meter_id` is which."""
-
-    def __init__(self, serial: str, meter_id: UUID) -> None:
-        super().__init__(f"meter {serial} is in the inventory already: {meter_id}")
-        self.meter_id = meter_id
-
-
-class UnknownAssociationError(PermanentError):
-    """The meter has no association of this client."""
-
-
-@attrs.frozen
-class ExchangeWish:
-    """
-    A new meter instead of an old one, since `at`.
-
-    `meter` is a row of a meter file; of one that is there already its serial is enough. Registers:
-    from OBIS code to decimal text, as read when the meters were exchanged.
-    """
-
-    meter: Mapping[str, Any]
-    at: datetime
-    reason: str
-    last_registers: Mapping[str, str] = attrs.field(factory=dict)
-    first_registers: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def _now() -> datetime:

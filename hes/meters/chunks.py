@@ -7,7 +7,7 @@ A row is taken up whole or not at all; a chunk is one transaction.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -17,17 +17,17 @@ import attrs
 from hes.domain.life import BadTransitionError, MeterState, StateChange, step
 from hes.domain.meters import Association, Meter
 from hes.keys import KeyService
+from hes.meters.associating import Associating
 from hes.meters.attaching import Attaching
 from hes.meters.exchanging import check_exchange, place_of
 from hes.meters.fields import RowError
 from hes.meters.place_rows import PlaceSpec
 from hes.meters.placing import Placing
 from hes.meters.rows import ExchangeSpec, MeterSpec, first_state
-from hes.storage.association_changes import AssociationChange, Displaces, MeterAssociations
+from hes.meters.taken import Taken
 from hes.storage.exchanges import Exchange
 from hes.storage.mbus import Attachment
 from hes.storage.meter_changes import KeptMeter, MeterChange, MeterChanges
-from hes_protocol.cosem import Obis
 
 
 class OnExisting(StrEnum):
@@ -82,15 +82,15 @@ class Chunk:
         known_zone: Callable[[str], bool],
     ) -> None:
         self._changes = changes
-        self._keys = keys
+        self._associating = Associating(keys)
         self._terms = terms
         self._known_zone = known_zone
         self._now = terms.clock()
-        self._there = changes.kept(_serials(specs))
-        self._ids = {serial: kept.meter_id for serial, kept in self._there.items()}
-        self._taken = _Taken.among(changes, specs)
-        replacing = terms.on_existing is OnExisting.REPLACE
         exchanging = any(spec.exchange is not None for spec in specs)
+        replacing = terms.on_existing is OnExisting.REPLACE
+        self._there = changes.kept(_serials(specs), lock=replacing or exchanging)
+        self._ids = {serial: kept.meter_id for serial, kept in self._there.items()}
+        self._taken = Taken.among(changes, specs)
         there = frozenset(self._ids.values())
         self._hanging = changes.places.hanging(there) if exchanging else {}
         places = [place for spec in specs if (place := self._place(spec)) is not None]
@@ -156,7 +156,7 @@ class Chunk:
         self._taken.check(spec)
         keeps = existing is not None and self._terms.on_existing is OnExisting.KEEP
         if existing is not None and existing.leased and not keeps:
-            self._check_leased(spec, existing)
+            self._associating.check_leased(spec, existing)
         meter_id = uuid.uuid4() if existing is None else existing.meter_id
         since = spec.commissioned_at or (existing.commissioned_at if existing else self._now)
         steps = self._life(spec, existing, meter_id)
@@ -276,66 +276,10 @@ class Chunk:
         if meter.meter_id in self._steps:
             raise RowError(field, f"another row changes the state of {meter.serial}; import again")
 
-    def _check_leased(self, spec: MeterSpec, existing: KeptMeter) -> None:
-        """
-        Refuse another key, or another device, while a session with the meter may be under way.
-
-        The session has the old key and would use it with the new key's counters: a pair of key
-        and counter could come twice. Nobody takes a lease until this chunk is committed.
-
-        Raises:
-            RowError: an encryption key or the system title would change.
-        """
-        wanted = self._associations(spec, existing, existing.meter_id, None)
-        after = {change.wrapped.key_fingerprint for change in wanted.changes} | {
-            row.wrapped.key_fingerprint
-            for row in existing.associations
-            if not wanted.displaces(row.client_sap, row.role)
-        }
-        message = "cannot change while the meter is being read; import again"
-        if existing.key_fingerprints != after - {None}:
-            raise RowError("ek", message)
-        if existing.system_title not in (None, self._system_title(spec, existing)):
-            raise RowError("system_title", message)
-
-    def _system_title(self, spec: MeterSpec, existing: KeptMeter | None) -> bytes | None:
-        """
-        The title of the row, else the one that the meter has shown under the key that it keeps.
-
-        With another key it may be another device, whose title nobody knows yet.
-        """
-        if spec.system_title is not None or existing is None or self._keys is None:
-            return spec.system_title
-        keys = {self._keys.fingerprint(each.secrets) for each in spec.associations}
-        return existing.system_title if keys & existing.key_fingerprints else None
-
-    def _associations(
-        self, spec: MeterSpec, existing: KeptMeter | None, meter_id: UUID, title: bytes | None
-    ) -> MeterAssociations:
-        there = {row.client_sap: row for row in (existing.associations if existing else ())}
-        changes = []
-        for each in spec.associations:
-            assert self._keys is not None  # who imports has them
-            client_sap = each.association.client_sap
-            kept = there.get(client_sap)
-            changes.append(
-                AssociationChange(
-                    each.association,
-                    self._keys.wrap(meter_id, client_sap, each.secrets),
-                    (1, 1, 1)
-                    if kept is None
-                    else self._keys.versions(
-                        meter_id, client_sap, kept.wrapped, kept.versions, each.secrets
-                    ),
-                )
-            )
-        whose = Displaces.ALL if spec.whole else Displaces.ROLE
-        return MeterAssociations(meter_id, title, tuple(changes), whose)
-
     def _change(
         self, spec: MeterSpec, existing: KeptMeter | None, meter_id: UUID, since: datetime
     ) -> MeterChange:
-        title = self._system_title(spec, existing)
+        title = self._associating.system_title(spec, existing)
         meter = Meter(
             meter_id=meter_id,
             serial=spec.serial,
@@ -350,7 +294,7 @@ class Chunk:
             id_object=spec.id_object,
             peer=spec.peer,
         )
-        associations = self._associations(spec, existing, meter_id, title)
+        associations = self._associating.wanted(spec, existing, meter_id, title)
         return MeterChange(meter, spec.id_value, spec.segment, associations)
 
     def _write(self) -> None:
@@ -380,41 +324,3 @@ def _serials(specs: Sequence[MeterSpec]) -> Collection[str]:
     found = {spec.serial for spec in specs}
     found |= {spec.exchange.old for spec in specs if spec.exchange is not None}
     return found | {spec.child.parent for spec in specs if spec.child is not None}
-
-
-def name_in_pushes(spec: MeterSpec) -> tuple[Obis | None, str]:
-    """Under which object pushes name a meter, and how."""
-    return spec.id_object, spec.id_value if spec.id_value is not None else spec.serial
-
-
-@attrs.frozen
-class _Taken:
-    """Whose the system titles and names in pushes of a chunk are already."""
-
-    titles: Mapping[bytes, str]
-    names: Mapping[tuple[Obis, str], str]
-
-    @classmethod
-    def among(cls, changes: MeterChanges, specs: Sequence[MeterSpec]) -> _Taken:
-        """Look them up."""
-        names = [name_in_pushes(spec) for spec in specs]
-        return cls(
-            changes.titles([spec.system_title for spec in specs if spec.system_title is not None]),
-            changes.named_in_pushes([(obis, text) for obis, text in names if obis is not None]),
-        )
-
-    def check(self, spec: MeterSpec) -> None:
-        """
-        Refuse what is another meter's.
-
-        Raises:
-            RowError: the system title, or the name in pushes, is.
-        """
-        if spec.system_title is not None:
-            owner = self.titles.get(spec.system_title, spec.serial)
-            if owner != spec.serial:
-                raise RowError("system_title", f"is that of meter {owner}")
-        if spec.id_object is not None:
-            owner = self.names.get((spec.id_object, name_in_pushes(spec)[1]), spec.serial)
-            if owner != spec.serial:
-                raise RowError("id_object", f"names meter {owner} already")

@@ -13,10 +13,11 @@ from typing import Final
 import attrs
 
 from hes.keys import KeyService
-from hes.meters.chunks import Chunk, Outcome, Terms, name_in_pushes
+from hes.meters.chunks import Chunk, Outcome, Terms
 from hes.meters.fields import RowError
 from hes.meters.files import Format, read_rows
 from hes.meters.rows import MeterSpec, parse_fields
+from hes.meters.taken import name_in_pushes
 from hes.storage.meter_changes import MeterChanges, MeterChangeStore
 
 CHUNK_ROWS: Final = 1000

@@ -24,7 +24,7 @@ from hes.domain.meters import (
 )
 from hes.domain.work import Attribute
 from hes.storage.database import Database
-from hes.storage.meter_changes import pin_system_title
+from hes.storage.system_titles import pin_system_title
 from hes_protocol.cosem import Obis
 
 # Raised whenever the meaning of the document changes: what an older version has learnt is then

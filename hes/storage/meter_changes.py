@@ -25,11 +25,9 @@ from hes.storage.database import Connection, Database
 from hes.storage.exchanges import Exchange
 from hes.storage.mbus import Attachment
 from hes.storage.place_changes import PlaceChanges
+from hes.storage.system_titles import ADVISORY_LOCK
 from hes.storage.tenants import DEFAULT_TENANT
 from hes_protocol.cosem import Obis
-
-_ADVISORY_LOCK: Final = 0x4845_5301  # the migrations hold ...00
-_TITLE_OCTETS: Final = 8
 
 _METERS: Final = """
 SELECT * FROM unnest(
@@ -69,6 +67,13 @@ WHERE k.meter_id = m.meter_id AND (
 )
 RETURNING k.meter_id
 """  # noqa: S608 - constants only
+
+
+_KEPT: Final = """
+SELECT meter_id, serial, system_title, commissioned_at, state, timezone, model
+FROM meter WHERE serial = ANY(%s) ORDER BY meter_id
+"""
+_KEPT_LOCKED: Final = f"{_KEPT} FOR NO KEY UPDATE"
 
 
 @attrs.frozen
@@ -115,19 +120,18 @@ class MeterChanges:
         self._associations: Mapping[UUID, Sequence[KeptRow]] = {}
         self.places = PlaceChanges(connection)
 
-    def kept(self, serials: Collection[str]) -> dict[str, KeptMeter]:
+    def kept(self, serials: Collection[str], *, lock: bool = True) -> dict[str, KeptMeter]:
         """
         The meters among these serials that are there already, by serial.
 
         Their due work and associations stay locked until the end of the chunk: nobody takes a
-        lease on them, or moves their counters, meanwhile.
+        lease on them, or moves their counters, meanwhile. Without `lock` nothing is told of leases
+        and associations, and none of these meters may be changed.
         """
         found = self._connection.execute(
-            "SELECT meter_id, serial, system_title, commissioned_at, state, timezone, model"
-            " FROM meter WHERE serial = ANY(%s) ORDER BY meter_id FOR NO KEY UPDATE",
-            (list(serials),),
+            _KEPT_LOCKED if lock else _KEPT, (list(serials),)
         ).fetchall()
-        meter_ids = [row[0] for row in found]
+        meter_ids = [row[0] for row in found] if lock else []
         leased = {
             meter_id
             for meter_id, is_leased in self._connection.execute(
@@ -348,7 +352,7 @@ class MeterChangeStore:
                 self._database.connection() as connection,
                 connection.transaction(force_rollback=dry_run),
             ):
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
                 yield MeterChanges(connection)
         except psycopg.errors.ForeignKeyViolation as exc:
             if exc.diag.constraint_name != "association_kek_id_fkey":
@@ -356,39 +360,6 @@ class MeterChangeStore:
             raise KeyUnavailableError(
                 "another KEK was put to use for this database meanwhile; start anew with its file"
             ) from exc
-
-
-def pin_system_title(connection: Connection, meter_id: UUID, system_title: bytes) -> bool:
-    """
-    Give a meter without a system title this one, unless it is another meter's.
-
-    Returns:
-        Whether it is (now) this meter's.
-
-    Raises:
-        UnknownMeterError: no such meter.
-    """
-    kept = _system_title(connection, meter_id)
-    if kept is None and len(system_title) == _TITLE_OCTETS:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
-        connection.execute(
-            "UPDATE meter SET system_title = %(title)s"
-            " WHERE meter_id = %(meter_id)s AND system_title IS NULL"
-            " AND NOT EXISTS (SELECT FROM meter WHERE system_title = %(title)s)",
-            {"meter_id": meter_id, "title": system_title},
-        )
-        kept = _system_title(connection, meter_id)
-    return kept == system_title
-
-
-def _system_title(connection: Connection, meter_id: UUID) -> bytes | None:
-    row = connection.execute(
-        "SELECT system_title FROM meter WHERE meter_id = %s", (meter_id,)
-    ).fetchone()
-    if row is None:
-        raise UnknownMeterError(f"no meter {meter_id}")
-    title: bytes | None = row[0]
-    return title
 
 
 def _meter_arrays(changes: Sequence[MeterChange]) -> dict[str, list[object]]:
