@@ -37,6 +37,7 @@ class Kind(StrEnum):
     SESSIONS = "sessions"
     SECURITY_EVENTS = "security-events"
     QUARANTINE = "quarantine"
+    RESULTS = "results"
     BATCHES = "batches"
 
 
@@ -55,6 +56,7 @@ OF_METERS: Final[Mapping[Kind, tuple[str, str]]] = {
     Kind.SESSIONS: ("session", "ended_at"),
     Kind.SECURITY_EVENTS: ("security_event", "last_at"),
     Kind.QUARANTINE: ("quarantine", "received_at"),
+    Kind.RESULTS: ("due_result", "finished_at"),
 }
 
 _PROFILES: Final = """
@@ -87,6 +89,7 @@ _KEYS: Final[Mapping[str, Sequence[str]]] = {
     "session": ("session_id", "ended_at"),
     "security_event": ("event_id",),
     "quarantine": ("quarantine_id",),
+    "due_result": ("finished_at", "item_id"),
 }
 _OWNED: Final[Mapping[bool, LiteralString]] = {
     True: "old.meter_id IN (SELECT meter_id FROM meter WHERE tenant_id = %(tenant_id)s)",

@@ -161,20 +161,21 @@ def test_sessions_events_and_quarantine_go_by_tenant(
         add_traces(database, meter, NOW - ago * DAY_S)
     add_traces(database, None, NOW - 100 * DAY_S)
     tenant = max(tenant for tenant, _ in left(database))
-    for kind in (Kind.SESSIONS, Kind.EVENTS, Kind.SECURITY_EVENTS, Kind.QUARANTINE):
+    for kind in KINDS:
         held.put(Rule(kind, 30, tenant_id=tenant))
     list(held.run())
-    assert [count(database, table) for table in TRACES] == [2, 2, 3, 3]
+    assert [count(database, table) for table in TRACES] == [2, 2, 3, 3, 2]
     with database.connection() as connection:
         usage = connection.execute("SELECT sender, frames, octets FROM quarantine_usage").fetchall()
     assert sorted(usage) == [("meter 0", 1, 10), ("meter 2", 1, 10), ("nobody", 1, 10)]
-    for kind in (Kind.SESSIONS, Kind.EVENTS, Kind.SECURITY_EVENTS, Kind.QUARANTINE):
+    for kind in KINDS:
         held.put(Rule(kind, 30))
     list(held.run())
-    assert [count(database, table) for table in TRACES] == [1, 1, 1, 1]
+    assert [count(database, table) for table in TRACES] == [1, 1, 1, 1, 1]
 
 
-TRACES = ("session", "event", "security_event", "quarantine")
+KINDS = (Kind.SESSIONS, Kind.EVENTS, Kind.SECURITY_EVENTS, Kind.QUARANTINE, Kind.RESULTS)
+TRACES = ("session", "event", "security_event", "quarantine", "due_result")
 
 
 def add_traces(database: Database, meter: UUID | None, at: datetime) -> None:
@@ -191,6 +192,11 @@ def add_traces(database: Database, meter: UUID | None, at: datetime) -> None:
                 "INSERT INTO event (occurred_at, batch_id, meter_id, code, source)"
                 " VALUES (%s, 1, %s, 1, '\\x0000636200ff')",
                 (at, meter),
+            )
+            connection.execute(
+                "INSERT INTO due_result (finished_at, item_id, meter_id, kind, run_at, deadline_at,"
+                " outcome, attempts) VALUES (%s, %s, %s, 'first', %s, %s, 'done', 0)",
+                (at, count(database, "due_result"), meter, at, at),
             )
         connection.execute(
             "INSERT INTO security_event (meter_id, code, detail, minute, last_at)"
