@@ -108,9 +108,9 @@ class Provenance:
     `evidence` is what arrived, as it arrived (ciphered, framed); it is kept only with rows that
     go to quarantine. `lease_token` is None for pushes. `asked_until` is the end of the range that
     was asked for, where one was: later rows are stored, but do not move the mark past what lies
-    between and was not asked for yet. `replayed`: out of the quarantine; how far the meter is read
-    does not show in it. `counter`: the meter's, of the answer; it is kept with the rows that it
-    vouches for, or not at all.
+    between and was not asked for yet. `beside_mark`: out of the quarantine, or a gap that was asked
+    for again; how far the meter is read does not show in it. `counter`: the meter's, of the answer;
+    it is kept with the rows that it vouches for, or not at all.
     """
 
     kind: SourceKind
@@ -119,7 +119,7 @@ class Provenance:
     lease_token: int | None = None
     evidence: bytes = b""
     asked_until: datetime | None = None
-    replayed: bool = False
+    beside_mark: bool = False
     counter: VerifiedCounter | None = None
 
 

@@ -40,7 +40,7 @@ def marks(group: Group, now: datetime) -> Sequence[Mark]:
     for index in np.flatnonzero(np.bincount(group.series_index)).tolist():
         channel = group.series[index].channel
         provenance = group.batches[group.batch_of_series[index]].provenance
-        if channel.source is not None and not provenance.replayed:
+        if channel.source is not None and not provenance.beside_mark:
             profile = (channel.meter_id, channel.source)
             asked_until = provenance.asked_until
             instant = min(int(latest[index]), limit)

@@ -292,7 +292,7 @@ class _Sink:
         entry = self._contents.entry
         session_id = entry.session_id
         provenance = attrs.evolve(
-            batch.provenance, session_id=session_id, evidence=self._contents.raw, replayed=True
+            batch.provenance, session_id=session_id, evidence=self._contents.raw, beside_mark=True
         )
         try:
             self.receipt = self._replays.store(

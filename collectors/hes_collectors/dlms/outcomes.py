@@ -108,6 +108,7 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], SessionOutcome, str], ...]] = (
 )
 _PERMANENT: Final = frozenset(
     {
+        "clock-behind",
         "data-access-object-undefined",
         "data-access-object-class-inconsistent",
         "data-access-read-write-denied",

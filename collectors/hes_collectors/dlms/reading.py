@@ -74,7 +74,7 @@ class Arrived:
     `octets`: one encoded `Data`. `evidence`: the answer as it arrived, framed and ciphered.
     `asked_until`: the end of the range that was asked for. `server_counter`: the meter's, verified.
     `fresh`: which rows, the oldest first, are to be kept, the others being there already; None:
-    all.
+    all. `beside_mark`: it says nothing of how far the profile is read.
     """
 
     octets: bytes = attrs.field(repr=False)
@@ -83,6 +83,7 @@ class Arrived:
     asked_until: datetime
     server_counter: int | None
     fresh: tuple[bool, ...] | None = None
+    beside_mark: bool = False
 
 
 class AnswerStore:
@@ -203,6 +204,7 @@ class AnswerStore:
             lease_token=self._lease.token,
             evidence=arrived.evidence,
             asked_until=arrived.asked_until,
+            beside_mark=arrived.beside_mark,
             counter=self.verified(arrived.server_counter),
         )
 

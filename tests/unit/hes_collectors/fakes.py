@@ -509,7 +509,8 @@ class FakeSink:
             new = unsaid(said, values)
             storage.revisions += [(key, at, value) for value in new]
             counts["revised"] += len(new)
-            if batch.provenance.kind is SourceKind.PROFILE and key.source is not None:
+            of_profile = batch.provenance.kind is SourceKind.PROFILE and key.source is not None
+            if of_profile and not batch.provenance.beside_mark:
                 mark = (key.meter_id, key.source)
                 reached = min(at, batch.provenance.asked_until or at)
                 storage.marks[mark] = max(reached, storage.marks.get(mark, reached))
