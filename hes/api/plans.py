@@ -202,6 +202,25 @@ def disable_plan(call: Call[Nothing, PlanPath]) -> schemas.Plan:
 
 
 @routes.route(
+    "POST",
+    "/v1/plans/{id}/run",
+    path_types=PlanPath,
+    returns={202: schemas.Plan},
+    problems=["plan_not_found", "plan_disabled", *_AWAY],
+    scope="plans:run",
+    example=examples.PLAN,
+)
+def run_plan(call: Call[Nothing, PlanPath]) -> schemas.Plan:
+    """
+    Have a plan run now, besides its recurrence.
+
+    The scheduler makes the run within seconds; turns are spread as ever. Nothing is expected by its
+    deadline.
+    """
+    return _plan(call.services.plans.run_now(call.path.id))
+
+
+@routes.route(
     "GET",
     "/v1/plans/{id}/preview",
     path_types=PlanPath,

@@ -19,7 +19,12 @@ from hes.domain.errors import (
     UnknownMeterError,
 )
 from hes.meters import BadCursorError
-from hes.plans.service import PlanChangedError, PlanExistsError, UnknownPlanError
+from hes.plans.service import (
+    PlanChangedError,
+    PlanDisabledError,
+    PlanExistsError,
+    UnknownPlanError,
+)
 from hes.readings import EntryHandledError, EntryUnknownError
 
 CONTENT_TYPE = "application/problem+json"
@@ -156,6 +161,12 @@ _TABLE = (
         "Names of plans are unique; choose another, or change the plan that there is.",
     ),
     ProblemKind(
+        "plan_disabled",
+        409,
+        "This plan does not run",
+        "Enable it first.",
+    ),
+    ProblemKind(
         "revision_changed",
         412,
         "Changed by somebody else meanwhile",
@@ -245,6 +256,7 @@ _BY_ERROR: tuple[tuple[type[HesError], str], ...] = (
     (EntryHandledError, "entry_handled"),
     (UnknownPlanError, "plan_not_found"),
     (PlanExistsError, "plan_exists"),
+    (PlanDisabledError, "plan_disabled"),
     (PlanChangedError, "revision_changed"),
 )
 

@@ -71,6 +71,7 @@ class MeterChanger(Protocol):
         on_existing: OnExisting,
         format_: Format,
         actor: str,
+        release: bool = False,
     ) -> ImportReport:
         """A file of meters."""
 
@@ -197,6 +198,9 @@ class Plans(Protocol):
 
     def remove(self, plan_id: int, revision: int | None = None, *, dry_run: bool = False) -> int:
         """Let go of one; how many items were cancelled."""
+
+    def run_now(self, plan_id: int) -> PlanView:
+        """Have one run now."""
 
     def preview(self, plan_id: int, count: int) -> Sequence[ZonePreview]:
         """Its next runs."""

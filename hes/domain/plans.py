@@ -70,24 +70,31 @@ class Plan(Terms):
     A plan that is kept.
 
     `revision` counts its changes. Runs up to `since` are none of its: that is when it was enabled
-    or when its recurrence or zone were changed, last.
+    or when its recurrence or zone were changed, last. `asked_at`: when somebody asked for a run
+    besides those of the recurrence, last.
     """
 
     plan_id: int
     tenant_id: int
     revision: int
     since: datetime
+    asked_at: datetime | None = None
 
 
 @attrs.frozen(order=True)
 class Run:
-    """One run of a plan in one zone, at its nominal instant; its items expire at `ends_at`."""
+    """
+    One run of a plan in one zone, at its nominal instant; its items expire at `ends_at`.
+
+    `asked`: somebody asked for it; nothing is expected by its deadline.
+    """
 
     run_at: datetime
     plan_id: int
     zone: str
     deadline_at: datetime
     ends_at: datetime
+    asked: bool = False
 
 
 def turn_s(meter_id: UUID, plan_id: int, spread_s: int) -> float:

@@ -3,7 +3,8 @@ Which runs of a plan are to be made now. Pure: the scheduler asks, and writes wh
 
 A run's members, turns, deadline and end are what they were when it was made; what is read of them
 is what the plan says when a session comes to it. After a standstill only the last run is made, if
-it has not ended yet; those before it are skipped, and what they would have read is a gap.
+it has not ended yet; those before it are skipped, and what they would have read is a gap. A run
+that somebody has asked for is made, unless one of the recurrence comes due just then.
 """
 
 from __future__ import annotations
@@ -51,12 +52,15 @@ def runs_due(plan: Plan, zone: str, last_run_at: datetime | None, now: datetime)
         ),
         maxlen=MOST_SKIPPED + 1,
     )
-    if not runs or runs[-1].ends_at <= now:
-        return Expansion(skipped=tuple(runs))
-    return Expansion(run=runs.pop(), skipped=tuple(runs))
+    if runs and runs[-1].ends_at > now:
+        return Expansion(run=runs.pop(), skipped=tuple(runs))
+    asked = None
+    if plan.asked_at is not None and after < plan.asked_at <= now:
+        asked = run_of(plan, zone, plan.asked_at, asked=True)
+    return Expansion(asked, tuple(runs))
 
 
-def run_of(plan: Plan, zone: str, run_at: datetime) -> Run:
+def run_of(plan: Plan, zone: str, run_at: datetime, *, asked: bool = False) -> Run:
     """The run of a plan at an instant."""
     return Run(
         run_at=run_at,
@@ -64,4 +68,5 @@ def run_of(plan: Plan, zone: str, run_at: datetime) -> Run:
         zone=zone,
         deadline_at=run_at + timedelta(seconds=plan.deadline_s),
         ends_at=run_at + timedelta(seconds=plan.window_s),
+        asked=asked,
     )

@@ -35,6 +35,10 @@ class PlanExistsError(PermanentError):
     """Another plan has this name."""
 
 
+class PlanDisabledError(PermanentError):
+    """The plan does not run."""
+
+
 class PlanChangedError(PermanentError):
     """Somebody has changed the plan since it was read."""
 
@@ -157,6 +161,20 @@ class PlanService:
             if dry_run:
                 connection.rollback()
         return cancelled
+
+    def run_now(self, plan_id: int) -> PlanView:
+        """
+        Have a plan run now, besides its recurrence; the scheduler makes the run.
+
+        Its members have their turns spread as ever. By its deadline nothing is expected.
+        Raises: UnknownPlanError, PlanDisabledError, StorageUnavailableError.
+        """
+        with self._database.connection() as connection:
+            plan = _locked(connection, plan_id, None)
+            if not plan.enabled:
+                raise PlanDisabledError(f"plan {plan.name!r} is disabled")
+            store.ask(connection, plan_id)
+            return _view(connection, plan_id)
 
     def preview(self, plan_id: int, count: int) -> Sequence[ZonePreview]:
         """

@@ -71,8 +71,8 @@ ORDER BY place
 ON CONFLICT DO NOTHING
 """
 _MADE: Final = """
-INSERT INTO plan_run (plan_id, zone, run_at, deadline_at, ends_at, members)
-SELECT %(plan_id)s, %(zone)s, %(run_at)s, %(deadline_at)s, %(ends_at)s, (
+INSERT INTO plan_run (plan_id, zone, run_at, deadline_at, ends_at, asked, members)
+SELECT %(plan_id)s, %(zone)s, %(run_at)s, %(deadline_at)s, %(ends_at)s, %(asked)s, (
     SELECT count(*) FROM due_item
     WHERE plan_id = %(plan_id)s AND zone = %(zone)s AND run_at = %(run_at)s
 ) + (
@@ -137,6 +137,7 @@ def add_piece(connection: Connection, plan: Plan, run: Run, *, after: int, last:
         "run_at": run.run_at,
         "deadline_at": run.deadline_at,
         "ends_at": run.ends_at,
+        "asked": run.asked,
         "priority": int(plan.priority),
         "after": after,
         "to": to,

@@ -28,7 +28,7 @@ SELECT p.plan_id, p.tenant_id, p.name, p.enabled, p.priority, p.reads, p.all_met
        ARRAY(SELECT g.name FROM plan_group AS pg JOIN meter_group AS g USING (group_id)
              WHERE pg.plan_id = p.plan_id) AS groups,
        p.tags, p.models, p.recurrence, p.zone, p.window_s, p.spread_s, p.deadline_s, p.target,
-       p.revision, p.since
+       p.revision, p.since, p.asked_at
 FROM plan AS p
 """
 _COLUMNS: Final = (
@@ -111,6 +111,11 @@ def change(connection: Connection, plan: Plan, terms: Terms) -> None:
     _set_groups(connection, plan.tenant_id, plan.plan_id, terms.selection.groups)
 
 
+def ask(connection: Connection, plan_id: int) -> None:
+    """Have a plan run now, besides its recurrence."""
+    connection.execute("UPDATE plan SET asked_at = now() WHERE plan_id = %s", (plan_id,))
+
+
 def remove(connection: Connection, plan_id: int) -> None:
     """Let go of a plan; what its runs came to stays."""
     connection.execute("DELETE FROM plan WHERE plan_id = %s", (plan_id,))
@@ -154,7 +159,8 @@ def _values(terms: Terms) -> dict[str, Any]:
 
 def _plan(row: Sequence[Any]) -> Plan:
     (plan_id, tenant_id, name, enabled, priority, document, all_meters, groups, tags, models,
-     recurrence, zone, window_s, spread_s, deadline_s, target, revision, since) = row  # fmt: skip
+     recurrence, zone, window_s, spread_s, deadline_s, target, revision, since,
+     asked_at) = row  # fmt: skip
     return Plan(
         plan_id=plan_id,
         tenant_id=tenant_id,
@@ -171,4 +177,5 @@ def _plan(row: Sequence[Any]) -> Plan:
         target=target,
         revision=revision,
         since=since,
+        asked_at=asked_at,
     )

@@ -476,6 +476,7 @@ CREATE INDEX due_work_leased ON due_work (leased_until) WHERE leased_until IS NO
 -- the models where there are any; `all_meters` says that none of these is meant to limit. Runs before
 -- `since` are not made up for. Times within a run are seconds after its nominal instant: turns are
 -- spread over `spread_s`, what comes by `deadline_s` is in time, until `window_s` it is tried.
+-- `asked_at`: when somebody asked for a run besides those of the recurrence, last.
 CREATE TABLE plan (
     plan_id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id int4 NOT NULL REFERENCES tenant,
@@ -496,6 +497,7 @@ CREATE TABLE plan (
     since timestamptz NOT NULL DEFAULT now(),
     created_at timestamptz NOT NULL DEFAULT now(),
     changed_at timestamptz NOT NULL DEFAULT now(),
+    asked_at timestamptz,
     CONSTRAINT plan_name_key UNIQUE (tenant_id, name),
     CONSTRAINT plan_name_check CHECK (char_length(name) BETWEEN 1 AND 64),
     CONSTRAINT plan_priority_check CHECK (priority IN (10, 20, 30)),
@@ -610,7 +612,8 @@ CREATE INDEX due_result_of_meter ON due_result (meter_id, finished_at DESC);
 
 -- The runs of plans that the scheduler has come to: one for each nominal instant and zone. A run that
 -- was `skipped` (nobody scheduled for longer than its turn) has made no due items. All of a run have
--- ended when `ended_at` is set; the counters are then final.
+-- ended when `ended_at` is set; the counters are then final. By the deadlines of runs that somebody
+-- has `asked` for nothing is expected.
 CREATE TABLE plan_run (
     plan_id int4 NOT NULL,
     zone text NOT NULL,
@@ -626,6 +629,7 @@ CREATE TABLE plan_run (
     expired int4 NOT NULL DEFAULT 0,
     cancelled int4 NOT NULL DEFAULT 0,
     ended_at timestamptz,
+    asked boolean NOT NULL DEFAULT false,
     CONSTRAINT plan_run_pkey PRIMARY KEY (plan_id, zone, run_at)
 ) WITH (fillfactor = 80);
 

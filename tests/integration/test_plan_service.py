@@ -15,14 +15,18 @@ from hes.domain.plans import Plan, Selection, Terms, turn_s
 from hes.domain.recurrence import parse
 from hes.domain.work import Attribute, Priority, Read, ReadKind
 from hes.plans.plan import BadPlanError
+from hes.plans.scheduler import LOCK
 from hes.plans.service import (
     PlanChangedError,
+    PlanDisabledError,
     PlanExistsError,
     PlanService,
     UnknownPlanError,
 )
+from hes.plans.steps import Expander
 from hes.storage import plans as store
 from hes.storage.database import Database
+from hes.storage.leadership import Leadership
 from hes_protocol.cosem import Obis
 
 AddMeter = Callable[..., UUID]
@@ -198,6 +202,22 @@ def test_what_is_open_is_cancelled_with_its_plan(
     ((outcome, cause),) = run(database, "SELECT outcome, cause FROM due_result")
     assert outcome == "cancelled"
     assert cause == ("plan-removed" if how == "removed" else "plan-disabled")
+
+
+def test_a_run_is_asked_for_besides_the_recurrence(
+    database: Database, service: PlanService, add_meter: AddMeter, migrated_url: str
+) -> None:
+    add_meter("S1")
+    plan = service.add(TERMS).plan
+    assert service.run_now(plan.plan_id).members == 1
+    with Database(migrated_url, max_connections=1) as own:
+        Expander()(Leadership(own, LOCK).turn)
+    assert run(database, "SELECT plan_id FROM due_item WHERE kind = 'plan'") == [(plan.plan_id,)]
+    ((run_at, asked, members_then),) = run(database, "SELECT run_at, asked, members FROM plan_run")
+    assert (run_at, asked, members_then) == (service.get(plan.plan_id).plan.asked_at, True, 1)
+    service.enable(plan.plan_id, False)
+    with pytest.raises(PlanDisabledError):
+        service.run_now(plan.plan_id)
 
 
 def test_previews_by_zone(service: PlanService, add_meter: AddMeter) -> None:

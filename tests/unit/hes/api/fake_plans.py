@@ -15,6 +15,7 @@ from hes.plans.plan import BadPlanError, check
 from hes.plans.preview import coming
 from hes.plans.service import (
     PlanChangedError,
+    PlanDisabledError,
     PlanExistsError,
     PlanView,
     UnknownPlanError,
@@ -101,6 +102,12 @@ class FakePlans:
         self._find(plan_id, revision)
         del self._plans[plan_id]
         return 12
+
+    def run_now(self, plan_id: int) -> PlanView:
+        plan = self._find(plan_id, None)
+        if not plan.enabled:
+            raise PlanDisabledError(plan.name)
+        return PlanView(plan, MEMBERS)
 
     def preview(self, plan_id: int, count: int) -> Sequence[ZonePreview]:
         return self.trial(self._find(plan_id, None), count)

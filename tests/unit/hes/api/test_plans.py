@@ -66,6 +66,14 @@ def test_enable_disable_remove(api: Api) -> None:
     assert refusal(api.ask("/v1/plans/1")) == (404, "plan_not_found")
 
 
+def test_a_run_is_asked_for(api: Api) -> None:
+    asked = api.ask("/v1/plans/1/run", "POST")
+    assert (asked.status, asked.json()["members"]) == (202, 9_000)
+    api.ask("/v1/plans/1/disable", "POST")
+    assert refusal(api.ask("/v1/plans/1/run", "POST")) == (409, "plan_disabled")
+    assert refusal(api.ask("/v1/plans/9/run", "POST")) == (404, "plan_not_found")
+
+
 def test_a_name_is_one_plans(api: Api) -> None:
     taken = {**DAILY, "name": "everything"}
     assert refusal(api.ask("/v1/plans", "POST", body=taken)) == (409, "plan_exists")

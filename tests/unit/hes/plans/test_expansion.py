@@ -94,6 +94,21 @@ def test_a_clock_that_goes_back_makes_no_run_again() -> None:
     assert runs_due(a_plan(), "UTC", after(hours=2), after(hours=1)) == Expansion()
 
 
+def test_a_run_that_was_asked_for_is_made_once_and_expected_by_nobody() -> None:
+    asked = after(minutes=20)
+    plan = a_plan(asked_at=asked)
+    run = run_of(plan, "UTC", asked, asked=True)
+    assert runs_due(plan, "UTC", after(minutes=15), after(minutes=21)) == Expansion(run)
+    assert runs_due(plan, "UTC", asked, after(minutes=21)) == Expansion()
+    assert runs_due(plan, "UTC", after(minutes=15), after(minutes=19)) == Expansion()
+    # What comes due just then reads them as well.
+    regular = run_of(plan, "UTC", after(minutes=30))
+    assert runs_due(plan, "UTC", after(minutes=15), after(minutes=30)) == Expansion(regular)
+    # After a pause no run that somebody asked for before is made.
+    back = a_plan(asked_at=asked, since=after(minutes=25))
+    assert runs_due(back, "UTC", None, after(minutes=26)) == Expansion()
+
+
 def test_zones_have_runs_of_their_own() -> None:
     plan = a_plan("cron 0 3 * * *")
     now = datetime(2026, 3, 2, 2, 10, tzinfo=UTC)
