@@ -69,6 +69,18 @@ def columns_of(database: Database) -> dict[str, list[str]]:
     return dict(rows)
 
 
+# Every meter in service gets a row by 0104, with an address or without.
+GROWS = {"due_work"}
+
+
+def known_of(before: Rows, after: Rows) -> Rows:
+    """`after` without the rows that a step may add."""
+    return {
+        table: [row for row in rows if table not in GROWS or row in before[table]]
+        for table, rows in after.items()
+    }
+
+
 def test_each_step_leaves_what_there_was(dump: Path, older: Database) -> None:
     columns = columns_of(older)
     before = contents(older, columns)
@@ -82,7 +94,7 @@ def test_each_step_leaves_what_there_was(dump: Path, older: Database) -> None:
     for step in steps:
         wanted = [migration for migration in shipped() if migration.number <= step.number]
         assert migrate(older, wanted) == [step.file_name]
-        assert contents(older, columns) == before, step.file_name
+        assert known_of(before, contents(older, columns)) == before, step.file_name
 
 
 def test_in_one_go_it_becomes_the_schema_of_a_new_database(
@@ -101,7 +113,7 @@ def test_collecting_goes_on_where_it_stood(older: Database, was_hypertable: bool
     before = contents(older, columns)
     migrate(older)
     reconcile(older)
-    assert contents(older, columns) == before
+    assert known_of(before, contents(older, columns)) == before
     meters = meters_of(older)
     with open_bus(older) as bus:
         again = bus.publish(profile(meters, start=DAY))
