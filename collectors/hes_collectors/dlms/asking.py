@@ -34,6 +34,10 @@ _MOST_AT_ONCE: Final = 32
 # for its value), and around all of them with ciphering as general-glo.
 _OCTETS_EACH: Final = 11
 _OCTETS_BESIDE: Final = 40
+# Of a part: an attribute and a range of instants.
+_OCTETS_A_PART: Final = 70
+_MOST_PARTS: Final = 16
+_FEWEST_PARTS: Final = 2
 _MOST_EVIDENCE: Final = 65_536
 
 
@@ -70,6 +74,30 @@ class Asker:
                 await self._together(wanted) if len(wanted) > 1 else [await self._one(*wanted)]
             )
         return results
+
+    async def read_parts(self, parts: Sequence[Get]) -> dict[Get, GetDataResult]:
+        """
+        Read parts of several attributes by as few lists as they fit in.
+
+        Returns: the answers; empty where the meter takes no lists, or none of parts: a refusal
+            says nothing of the parts by themselves.
+        Raises: as `Exchange.ask`.
+        """
+        most = _MOST_PARTS if not self.link.max_pdu else self.link.max_pdu // _OCTETS_A_PART
+        if not self._by_list or most < _FEWEST_PARTS:
+            return {}
+        answers: dict[Get, GetDataResult] = {}
+        for first in range(0, len(parts), most):
+            some = tuple(parts[first : first + most])
+            try:
+                results = await self._list(some)
+            except MeterRefusedError as error:
+                if error.security:
+                    raise
+                break
+            answers |= zip(some, results, strict=True)
+        refused = all(one.result is not DataAccessResult.SUCCESS for one in answers.values())
+        return {} if refused else answers
 
     def _offers(self, service: Conformance) -> bool:
         return bool((self.link.conformance or 0) & service)

@@ -44,12 +44,21 @@ class Buffer:
         self.profile = profile
         """As it is known now."""
 
+    def part(self, wanted: Selection) -> Get:
+        """The request for a part."""
+        return Get(Attribute(_CLASS_PROFILE, self.profile.obis, 2), wanted)
+
     async def ask(self, wanted: Selection, break_off_octets: int | None = None) -> GetCompleted:
-        """Ask for a part. Raises: as `Exchange.ask`, what storing pushes raises."""
-        answer = await self._talk.exchange.ask(
-            Get(Attribute(_CLASS_PROFILE, self.profile.obis, 2), wanted),
-            break_off_octets=break_off_octets,
-        )
+        """
+        Ask for a part, unless it was answered ahead.
+
+        Raises: as `Exchange.ask`, what storing pushes raises.
+        """
+        part = self.part(wanted)
+        ahead = self._talk.ahead.pop(part, None)
+        if ahead is not None:
+            return GetCompleted(0, ahead.result, ahead.octets)
+        answer = await self._talk.exchange.ask(part, break_off_octets=break_off_octets)
         await self._talk.store_pushes()
         assert isinstance(answer, GetCompleted)  # what completes a Get
         return answer

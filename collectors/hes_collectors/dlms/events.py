@@ -17,36 +17,76 @@ import attrs
 from hes.domain.meters import ProfileKnowledge
 from hes.domain.quality import Quality
 from hes.domain.readings import LogEntry, LogGap, Receipt
+from hes_collectors.dlms.asking import Asker
 from hes_collectors.dlms.learning import read
 from hes_collectors.dlms.profiles import ProfileReader, known
 from hes_collectors.dlms.reading import AnswerStore, Arrived
 from hes_collectors.dlms.talk import Talk
 from hes_collectors.dlms.unread import unread_lines
-from hes_collectors.dlms.work import Step, StepOutcome
+from hes_collectors.dlms.work import Step, StepKind, StepOutcome, steps
 
 _CLASS_PROFILE: Final = 7
 _ENTRIES_IN_USE: Final = 7
 # Of the range's beginning before the last line that is held: one may take it for excluded.
 _BEFORE: Final = timedelta(seconds=2)
 _HOUR: Final = timedelta(hours=1)
+_MOST_OCTETS_AHEAD: Final = 32_768
+_CLOCK_OCTETS: Final = 14
+_CELL_OCTETS: Final = 6
 
 
 async def read_events(talk: Talk, step: Step) -> StepOutcome:
     """
-    Read what is new of one event log.
+    Read what is new of one event log; of all that are due by one request where a meter takes it.
 
     Raises: as `Exchange.ask`, and what storage raises.
     """
     log = known(talk, step)
     if log is None:
         return StepOutcome(refused="profile-unknown")
-    mark = dict(talk.lease.marks).get(log.obis)
-    keeper = LogKeeper(talk.answers, mark)
-    new = unread_lines(mark and mark - _BEFORE, talk.clock)
-    outcome = await ProfileReader(talk, log, keeper.keep).read(new)
+    if not talk.progress.logs_asked:
+        talk.progress.logs_asked = True
+        await _ask_ahead(talk)
+    reading = _Reading(talk, log)
+    outcome = await reading.reader.read(reading.new, reading.until)
+    mark, keeper = reading.mark, reading.keeper
     if outcome.refused is None and outcome.complete and mark is not None and not keeper.held:
         await _tell_gap(talk, log, keeper, mark)
     return outcome
+
+
+async def _ask_ahead(talk: Talk) -> None:
+    """
+    Ask for the news of all logs that are due, by one request.
+
+    Only as many logs as, were they full of news, still make an answer that need not be broken off.
+    """
+    names = {
+        step.source
+        for step in steps(talk.lease.items, talk.knowledge)
+        if step.kind is StepKind.EVENTS
+    }
+    parts, left = [], _MOST_OCTETS_AHEAD
+    for log in talk.knowledge.profiles:
+        if log.obis in names and log.entries is not None:
+            left -= log.entries * (_CLOCK_OCTETS + _CELL_OCTETS * len(log.columns))
+            one = _Reading(talk, log)
+            if left >= 0 and (part := one.reader.first_by_range(one.new, one.until)) is not None:
+                parts.append(part)
+    if len(parts) > 1:
+        talk.ahead |= await Asker(talk.exchange, talk.knowledge.link).read_parts(parts)
+        await talk.store_pushes()
+
+
+class _Reading:
+    """What is new of one log: the same whoever asks, and when in a session."""
+
+    def __init__(self, talk: Talk, log: ProfileKnowledge) -> None:
+        self.mark = dict(talk.lease.marks).get(log.obis)
+        self.new = unread_lines(self.mark and self.mark - _BEFORE, talk.clock)
+        self.until = talk.context.now() if talk.clock is None else talk.clock.answered_at
+        self.keeper = LogKeeper(talk.answers, self.mark)
+        self.reader = ProfileReader(talk, log, self.keeper.keep)
 
 
 @attrs.define

@@ -16,17 +16,21 @@ import attrs
 
 from hes.domain.kinds import profile_kind
 from hes.domain.meters import ProfileAccess, ProfileKnowledge
+from hes.domain.readings import Receipt
 from hes.domain.work import ReadKind
 from hes_collectors.dlms.buffers import Buffer, Keep
 from hes_collectors.dlms.entries import EntryPieces, EntrySearch, RowTime, entry_selection
 from hes_collectors.dlms.exchange import AnswerTooLongError
 from hes_collectors.dlms.learning import read
+from hes_collectors.dlms.outcomes import CLOCK_BEHIND
 from hes_collectors.dlms.ranges import Pieces, first_mark, selection
+from hes_collectors.dlms.reading import Arrived
 from hes_collectors.dlms.talk import Talk
 from hes_collectors.dlms.unread import Unread, unread, unread_lines
 from hes_collectors.dlms.work import Step, StepOutcome
+from hes_protocol.client import Get
 from hes_protocol.cosem import Obis
-from hes_protocol.cosem.objects import EntrySelection
+from hes_protocol.cosem.objects import EntrySelection, RangeSelection
 from hes_protocol.quirks import Deviation, Quirks, SelectionBy
 from hes_protocol.xdlms.results import DataAccessResult
 
@@ -87,12 +91,21 @@ async def read_gap(talk: Talk, step: Step) -> StepOutcome:
     """
     Read intervals of a profile once more; complete: the meter has answered the gap whole.
 
+    No mark moves: between it and the gap may be what nobody has asked for yet. A meter whose clock
+    is behind the gap has not captured it, and cannot be said to lack it.
     Raises: as `Exchange.ask`, and what storage raises.
     """
     profile, gap = known(talk, step), step.gap
     if profile is None or gap is None:
         return StepOutcome(refused="profile-unknown")
-    reader = ProfileReader(talk, profile, talk.answers.store)
+    last = gap.end - timedelta(seconds=profile.capture_period_s)
+    if talk.clock is not None and talk.clock.shown < last:
+        return StepOutcome(refused=CLOCK_BEHIND)
+
+    def keep(profile: ProfileKnowledge, arrived: Arrived) -> Receipt | None:
+        return talk.answers.store(profile, attrs.evolve(arrived, beside_mark=True))
+
+    reader = ProfileReader(talk, profile, keep)
     return await reader.read(Unread(gap.start - _SECOND), gap.end - _SECOND)
 
 
@@ -150,42 +163,54 @@ class ProfileReader:
         # Few rows, each worth having: all that storage takes.
         return (now - self._talk.meter.commissioned_at) / _DAY + _DAYS_BEFORE_COMMISSIONING
 
+    def first_by_range(self, new: Unread, until: datetime) -> Get | None:
+        """What `read` would ask for first; None where it does not go by range."""
+        way = ways(self._talk.quirks, self._buffer.profile.access)[0]
+        piece = self._cut(new.mark, until).current()
+        if piece is None or way is ProfileAccess.ENTRY:
+            return None
+        return self._buffer.part(self._range(piece, deviation=way is ProfileAccess.RANGE))
+
     # --- by range ---------------------------------------------------------------------------
 
     async def _by_range(
         self, new: Unread, until: datetime | None, *, deviation: bool
     ) -> tuple[DataAccessResult, bool]:
-        settings, now = self._talk.context.settings, self._talk.context.now()
-        spans = [(new.mark, until or now)]
+        spans = [(new.mark, until or self._talk.context.now())]
         if new.again is not None:
             spans.insert(0, new.again)
         for since, to in spans:
-            pieces = Pieces(
-                since,
-                to,
-                self._buffer.profile.capture_period_s,
-                rows=settings.rows_per_request,
-                first_days=self._first_days(now),
-            )
+            pieces = self._cut(since, to)
             result = await self._pieces(pieces, deviation=deviation)
             if result is not DataAccessResult.SUCCESS or pieces.current() is not None:
                 return result, False
         return DataAccessResult.SUCCESS, True
 
+    def _cut(self, since: datetime | None, until: datetime) -> Pieces:
+        return Pieces(
+            since,
+            until,
+            self._buffer.profile.capture_period_s,
+            rows=self._talk.context.settings.rows_per_request,
+            first_days=self._first_days(until),
+        )
+
+    def _range(self, piece: tuple[datetime, datetime], *, deviation: bool) -> RangeSelection:
+        return selection(
+            self._buffer.profile,
+            *piece,
+            self._talk.meter.timezone,
+            deviation=deviation,
+            standard_time=self._talk.quirks.standard_time,
+        )
+
     async def _pieces(self, pieces: Pieces, *, deviation: bool) -> DataAccessResult:
         """Ask for the pieces and commit them, as many as there is time for."""
-        zone, quirks = self._talk.meter.timezone, self._talk.quirks
         while (piece := pieces.current()) is not None and self._talk.go_on():
-            wanted = selection(
-                self._buffer.profile,
-                *piece,
-                zone,
-                deviation=deviation,
-                standard_time=quirks.standard_time,
-            )
             try:
                 answer = await self._buffer.ask(
-                    wanted, _GROWN_PIECE_OCTETS if pieces.grown else None
+                    self._range(piece, deviation=deviation),
+                    _GROWN_PIECE_OCTETS if pieces.grown else None,
                 )
             except AnswerTooLongError:
                 pieces.shrink()

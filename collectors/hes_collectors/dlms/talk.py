@@ -20,10 +20,11 @@ from hes_collectors.dlms.gate import LeaseGuard
 from hes_collectors.dlms.learning import learn
 from hes_collectors.dlms.reading import AnswerStore
 from hes_collectors.dlms.unread import ClockSeen
-from hes_protocol.client import AssociationAccepted
+from hes_protocol.client import AssociationAccepted, Get
 from hes_protocol.cosem import Obis
 from hes_protocol.models import certain, recognise
 from hes_protocol.quirks import Quirks
+from hes_protocol.xdlms import GetDataResult
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class Progress:
 
     `until`: its deadline on trio's clock. `asked`: the first piece of a session is asked whatever
     the time: there is progress. `backlog`: more is waiting than this session may take. `learnt`:
-    the meter was explored in it.
+    the meter was explored in it. `logs_asked`: for the news of all logs that are due, at once.
     """
 
     until: float = 0.0
@@ -44,6 +45,7 @@ class Progress:
     asked: bool = False
     backlog: bool = False
     learnt: bool = False
+    logs_asked: bool = False
     stored: int = 0
 
 
@@ -57,7 +59,7 @@ class Talk:
         progress: the session's. answers: the way of a profile's buffer into storage.
         store_pushes: hands over what the meter has pushed; called after each answer, before what
         it said is stored. clock: what the meter's clock shows. knowledge: of the meter; empty
-        until it was explored.
+        until it was explored. ahead: answers to questions that a later step will put.
     """
 
     context: Context
@@ -70,6 +72,7 @@ class Talk:
     store_pushes: Callable[[], Awaitable[None]]
     clock: ClockSeen | None
     knowledge: MeterKnowledge
+    ahead: dict[Get, GetDataResult] = attrs.field(factory=dict, repr=False)
 
     @property
     def meter(self) -> Meter:

@@ -22,7 +22,7 @@ from hes_protocol.client import (
     GetListCompleted,
 )
 from hes_protocol.cosem import Obis
-from hes_protocol.cosem.objects import Attribute
+from hes_protocol.cosem.objects import Attribute, EntrySelection
 from hes_protocol.security import Protection
 from hes_protocol.xdlms import Conformance, GetDataResult
 from hes_protocol.xdlms.results import DataAccessResult
@@ -147,3 +147,32 @@ async def test_what_is_about_keys_ends_the_session() -> None:
 
     with pytest.raises(MeterRefusedError):
         await read(Distrusted(LIST))
+
+
+PARTS = tuple(
+    Get(Attribute(7, Obis(bytes((0, 0, 99, 98, number, 255))), 2), EntrySelection(1, 9))
+    for number in range(5)
+)
+
+
+@pytest.mark.parametrize(
+    ("meter", "requests"),
+    [
+        (Talkative(LIST), 1),
+        (Talkative(LIST, pdu=256), 2),
+        (Talkative(LIST, pdu=128), 0),
+        (Talkative(ACCESS), 0),
+    ],
+    ids=["at once", "two and three", "too small", "no lists"],
+)
+async def test_parts_come_by_lists_or_not_at_all(meter: Talkative, requests: int) -> None:
+    found = await Asker(cast("Exchange", meter), UNKNOWN).read_parts(PARTS)
+    assert list(found) == (list(PARTS) if requests else [])
+    assert len(meter.asked) == requests
+
+
+@pytest.mark.parametrize("how", ["refuses", "raises"])
+async def test_a_list_of_parts_that_is_refused_says_nothing_of_lists(how: str) -> None:
+    asker = Asker(cast("Exchange", Talkative(LIST, **{how: (GetList,)})), UNKNOWN)
+    assert await asker.read_parts(PARTS) == {}
+    assert asker.link.with_list

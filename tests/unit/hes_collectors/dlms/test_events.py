@@ -117,6 +117,33 @@ async def test_a_log_without_news_costs_one_request_and_no_batch(autojump_clock:
     assert len(meter.storage.receipts) == batches
 
 
+async def test_the_news_of_all_logs_come_by_one_request(autojump_clock: MockClock) -> None:
+    meter = logged()
+    await meter.read()
+    meter.happens("cover_opened", "firmware_ready", "over_limit")
+    await meter.read()
+    asked = [one for one in meter.asked.gets(7) if one.attribute.index == 2]
+    assert len({one.attribute.obis for one in asked}) == 6
+    assert len({one.invoke_id for one in asked}) == 1
+    assert meter.codes(FRAUD) == [OPENED]
+    assert meter.codes(STANDARD) == [FIRMWARE]
+
+
+async def test_logs_that_may_hold_much_are_asked_for_one_by_one(
+    autojump_clock: MockClock,
+) -> None:
+    meter = logged()
+    await meter.read()
+    known = meter.storage.knowledge[meter.asked.meter_id]
+    large = tuple(attrs.evolve(one, entries=5000) for one in known.profiles)
+    meter.storage.knowledge[meter.asked.meter_id] = attrs.evolve(known, profiles=large)
+    meter.happens("cover_opened")
+    await meter.read()
+    asked = [one for one in meter.asked.gets(7) if one.attribute.index == 2]
+    assert len(asked) == len({one.invoke_id for one in asked}) == 6
+    assert meter.codes(FRAUD) == [OPENED]
+
+
 @pytest.mark.parametrize("by", [None, SelectionBy.ENTRY])
 async def test_a_buffer_that_wrapped_is_noticed(
     by: SelectionBy | None, autojump_clock: MockClock
