@@ -51,6 +51,7 @@ class DetachQuery:
 class ImportQuery:
     dry_run: bool = False
     on_existing: meter_bodies.OnExistingName = "keep"
+    release: bool = False
 
 
 @routes.route(
@@ -68,7 +69,8 @@ def import_meters(call: Call[ImportQuery, Nothing], upload: Upload) -> meter_sch
     Import a meter file, CSV or JSON lines.
 
     Rows with errors are reported and left out, the others go in. Sent again with `on_existing`
-    keep, it changes nothing more.
+    keep, it changes nothing more. With `release` meters in quarantine that are replaced go back in
+    service.
     """
     report = call.services.changes.import_file(
         bounded_lines(upload.file),
@@ -76,6 +78,7 @@ def import_meters(call: Call[ImportQuery, Nothing], upload: Upload) -> meter_sch
         on_existing=OnExisting(call.query.on_existing),
         format_=_FORMATS[upload.media_type],
         actor=CALLER,
+        release=call.query.release,
     )
     return meter_schemas.ImportReport(
         dry_run=report.dry_run,

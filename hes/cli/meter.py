@@ -119,6 +119,7 @@ def show(name: str, output: str) -> None:
     default="auto",
     help="How the file is written; told by its first line, if left out.",
 )
+@click.option("--release", is_flag=True, help="Those in quarantine, if replaced, are read again.")
 @output_option
 @click.pass_context
 def import_(
@@ -127,6 +128,7 @@ def import_(
     dry_run: bool,
     on_existing: str,
     format_: str,
+    release: bool,
     output: str,
 ) -> None:
     """
@@ -138,7 +140,12 @@ def import_(
 
     with _inventory(keys=True) as inventory, _progress(file, bounded_lines(file)) as lines:
         report = inventory.import_file(
-            lines, dry_run, on_existing, actor=user(), format_=Format(format_)
+            lines,
+            dry_run,
+            on_existing,
+            actor=user(),
+            format_=Format(format_),
+            release=release,
         )
     ctx.exit(_write_report(report, output))
 

@@ -338,8 +338,9 @@ class Supervisor:
                 return
         inventory = wiring.inventory(database, settings)
         with self._fleet_file.open(encoding="utf-8") as lines:
-            # Its port, its keys and who it is made of may be others than at the last start.
-            report = inventory.import_file(lines, on_existing=OnExisting.REPLACE)
+            # Its port, its keys and who it is made of may be others than at the last start; who was
+            # put in quarantine for a key that he has no more is read again.
+            report = inventory.import_file(lines, on_existing=OnExisting.REPLACE, release=True)
         for error in report.errors[:1]:
             _say(
                 f"{report.failed} of {report.rows} simulated meters are not what this folder knows"

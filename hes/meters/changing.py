@@ -95,6 +95,7 @@ class InventoryChanges:
         on_existing: OnExisting,
         format_: Format,
         actor: str,
+        release: bool = False,
     ) -> ImportReport:
         """
         Import a meter file, as `Inventory.import_file`.
@@ -103,7 +104,7 @@ class InventoryChanges:
             KeyUnavailableError: nothing here wraps secrets.
             StorageUnavailableError: the database went away; rows before that may be written.
         """
-        terms = Terms(actor, self._clock, on_existing)
+        terms = Terms(actor, self._clock, on_existing, release=release)
         return Import(self._store, self._keys(), terms, dry_run=dry_run).run(lines, format_)
 
     def create(self, row: Mapping[str, Any], *, actor: str, reason: str = "added") -> UUID:

@@ -44,7 +44,8 @@ class Terms:
     By what rules rows are taken up.
 
     `actor` and `reason` go into the lives of meters. `read`: meters that are in service are read at
-    once. `clock` tells the time, aware.
+    once. `release`: those in quarantine whose rows replace them go back in service. `clock` tells
+    the time, aware.
     """
 
     actor: str
@@ -52,6 +53,7 @@ class Terms:
     on_existing: OnExisting = OnExisting.KEEP
     reason: str = "imported"
     read: bool = True
+    release: bool = False
 
 
 @attrs.define
@@ -229,7 +231,10 @@ class Chunk:
         if existing is None:
             return [self._step(meter_id, first_state(spec), self._now, self._terms.reason)]
         wanted = spec.state
-        if wanted is None and spec.exchange is not None and existing.state is not _IN_SERVICE:
+        if wanted is None and (
+            spec.exchange is not None
+            or (self._terms.release and existing.state is MeterState.QUARANTINED)
+        ):
             wanted = _IN_SERVICE
         if wanted is None:
             return []

@@ -82,6 +82,7 @@ class Inventory:
         *,
         actor: str = "import",
         format_: Format = Format.AUTO,
+        release: bool = False,
     ) -> ImportReport:
         """
         Import a meter file (`contracts.md`): JSON lines or CSV, one meter each.
@@ -93,13 +94,14 @@ class Inventory:
                 `replace` it (its association, addresses and secrets become those of the row; its
                 readings, and its commissioning unless the row says otherwise, stay), or `error`.
             actor: who does it; stands in the lives of the meters.
+            release: those in quarantine that are replaced go back in service.
 
         Raises:
             StorageUnavailableError: the database went away; rows before that may be written.
         """
         if self._keys is None:
             raise ValueError("this inventory was opened without keys")
-        terms = Terms(actor, self._clock, OnExisting(on_existing))
+        terms = Terms(actor, self._clock, OnExisting(on_existing), release=release)
         return Import(self._changes, self._keys, terms, dry_run=dry_run).run(lines, format_)
 
     def page(

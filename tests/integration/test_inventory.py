@@ -84,7 +84,7 @@ def test_imports_ten_thousand_meters_in_seconds(inventory: Inventory, database: 
     begun = time.monotonic()
     assert inventory.import_file(lines).created == 10_000
     taken_s = time.monotonic() - begun
-    assert taken_s < 10
+    assert taken_s < 30  # some four on a machine of our own
     assert inventory.import_file(lines).kept == 10_000
     with database.connection() as connection:
         connection.execute("ANALYZE meter")

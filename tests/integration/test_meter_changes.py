@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -116,6 +117,19 @@ def test_a_session_may_quarantine_and_an_operator_releases(
     assert (detail.row.state, detail.life[0].reason) == ("quarantined", "wrong-key")
     changing.set_state(wrong, S.IN_SERVICE, reason="key corrected", actor="ada")
     assert inventory.get(wrong).row.state == "in_service"
+
+
+def test_a_corrected_key_releases_by_the_file_if_that_is_said(
+    inventory: Inventory, add_meter: AddMeter, database: Database
+) -> None:
+    wrong, right = add_meter("S1", **ADDRESS, ek=EK), add_meter("S2", **ADDRESS)
+    with database.connection() as connection:
+        meter_life.quarantine(connection, {wrong: "wrong-key"}, actor="collector")
+    row = json.dumps({"serial": "S1", "timezone": "Europe/Vienna", **ADDRESS, "ek": OTHER_EK})
+    for release, state in [(False, "quarantined"), (True, "in_service")]:
+        assert inventory.import_file([row], on_existing="replace", release=release).replaced == 1
+        assert inventory.get(wrong).row.state == state
+    assert len(inventory.get(right).life) == 1
 
 
 @pytest.mark.parametrize("reason", ["", " ", "a\nb", "x" * 501])

@@ -37,8 +37,9 @@ class FakeChanges:
         on_existing: OnExisting,
         format_: Format,
         actor: str,
+        release: bool = False,
     ) -> ImportReport:
-        self._note("import", list(lines), dry_run, on_existing, format_, actor)
+        self._note("import", list(lines), dry_run, on_existing, format_, actor, release)
         return ImportReport(dry_run, 1, 0, 0, 0, ())
 
     def create(self, row: Mapping[str, Any], *, actor: str) -> UUID:

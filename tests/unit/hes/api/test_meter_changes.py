@@ -181,10 +181,10 @@ def post_file(api: Api, path: str, octets: bytes, media_type: str) -> int:
 def test_a_file_comes_line_by_line_in_the_form_that_was_said(
     api: Api, changes: FakeChanges
 ) -> None:
-    path = "/v1/imports?dry_run=true&on_existing=replace"
+    path = "/v1/imports?dry_run=true&on_existing=replace&release=true"
     assert post_file(api, path, b"serial\r\nS1", "text/csv; charset=utf-8") == 200
     assert changes.made == [
-        ("import", [b"serial\r\n", b"S1"], True, OnExisting.REPLACE, Format.CSV, "api")
+        ("import", [b"serial\r\n", b"S1"], True, OnExisting.REPLACE, Format.CSV, "api", True)
     ]
     assert post_file(api, "/v1/imports", b"{}", "application/x-ndjson") == 200
     assert changes.made[1][2:5] == (False, OnExisting.KEEP, Format.NDJSON)
