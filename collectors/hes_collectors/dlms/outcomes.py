@@ -106,9 +106,10 @@ _BY_TYPE: Final[tuple[tuple[type[BaseException], SessionOutcome, str], ...]] = (
     (MechanismUnsupportedError, SessionOutcome.APPLICATION, "mechanism-unsupported"),
     (LocalProtocolError, SessionOutcome.APPLICATION, "local-protocol-error"),
 )
+CLOCK_BEHIND: Final = "clock-behind"
+"""Of a gap: by the meter's clock it is still to come. What it may bring shows much later."""
 _PERMANENT: Final = frozenset(
     {
-        "clock-behind",
         "data-access-object-undefined",
         "data-access-object-class-inconsistent",
         "data-access-read-write-denied",
@@ -166,6 +167,11 @@ def verdict(error: BaseException) -> Verdict:
     if isinstance(error, HesError):
         return Verdict(SessionOutcome.APPLICATION, "refused")
     return Verdict(SessionOutcome.APPLICATION, "internal-error")
+
+
+def ends_item(cause: str) -> bool:
+    """Whether it is of no use to ask for it again for this due item."""
+    return cause == CLOCK_BEHIND or is_permanent(cause)
 
 
 def is_permanent(cause: str) -> bool:
