@@ -34,9 +34,9 @@ from tests.simulation.wire import Line, Weather
 from tests.unit.hes_collectors.fakes import FakeStorage
 from tests.unit.hes_collectors.support import settings, wall_clock
 
-TROUBLED_S: Final = 6 * 3600.0
-CALM_S: Final = 2 * 3600.0
-_LOOK_S: Final = 30.0
+TROUBLED_S: Final = 5 * 3600.0
+CALM_S: Final = 1.5 * 3600.0
+_LOOK_S: Final = 60.0
 _OPERATOR_S: Final = 1800.0
 
 
@@ -152,7 +152,7 @@ class World:
             return await self._connect(process, self._by_address[host], meters)
 
         return Context(
-            settings=settings(holder=process.name, poll_interval_s=30.0, storage_retry_s=60.0),
+            settings=settings(holder=process.name, poll_interval_s=60.0, storage_retry_s=120.0),
             ports=self.database.ports(process),
             metrics=CollectorMetrics(CollectorRegistry()),
             gate=StorageGate(),
