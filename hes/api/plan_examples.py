@@ -57,6 +57,30 @@ PREVIEW: Final = schemas.PlanPreview(
     ],
 )
 
+RUNS: Final = schemas.PlanRunList(
+    [
+        schemas.PlanRun(
+            run_at=datetime(2026, 3, 28, 0, tzinfo=UTC),
+            timezone="Europe/Berlin",
+            deadline_at=datetime(2026, 3, 28, 4, tzinfo=UTC),
+            ends_at=datetime(2026, 3, 28, 6, tzinfo=UTC),
+            asked=False,
+            skipped=False,
+            members=9_800,
+            open=0,
+            done=9_755,
+            late=31,
+            failed=2,
+            expired=12,
+            cancelled=0,
+            ended_at=datetime(2026, 3, 28, 6, tzinfo=UTC),
+        )
+    ],
+    next_cursor=None,
+    has_more=False,
+    total_estimate=None,
+)
+
 CAPACITY: Final = schemas.Capacity(
     available_per_s=100.0,
     measured=False,

@@ -192,6 +192,41 @@ class PlanPreview:
 
 
 @attrs.frozen
+class PlanRun:
+    """
+    A run and how its items ended; counts are some seconds old while items are open.
+
+    `skipped`: nobody made it in time. `asked`: somebody asked for it; nothing is expected by its
+    deadline.
+    """
+
+    run_at: Time
+    timezone: str
+    deadline_at: Time
+    ends_at: Time
+    asked: bool
+    skipped: bool
+    members: int
+    open: int
+    done: int
+    late: int
+    failed: int
+    expired: int
+    cancelled: int
+    ended_at: Time | None
+
+
+@attrs.frozen
+class PlanRunList:
+    """The last runs of a plan in all zones, newest first."""
+
+    items: Sequence[PlanRun]
+    next_cursor: str | None
+    has_more: bool
+    total_estimate: int | None
+
+
+@attrs.frozen
 class PlanNeed:
     """What a plan needs at its busiest."""
 

@@ -13,7 +13,8 @@ from hes.api import plan_examples as examples
 from hes.api import plan_schemas as schemas
 from hes.api.problems import InvalidField, ProblemError
 from hes.api.routes import Call, IfMatch, Nothing, Routes
-from hes.domain.plans import Selection, Terms
+from hes.api.schemas import Limit
+from hes.domain.plans import RunRecord, Selection, Terms
 from hes.domain.work import Priority, Read
 from hes.plans.capacity import Capacity
 from hes.plans.plan import BadPlanError, reads_of, recurrence_of, usual_times
@@ -38,6 +39,11 @@ class PlanPath:
 @attrs.frozen
 class PreviewQuery:
     runs: schemas.Count = 10
+
+
+@attrs.frozen
+class RunsQuery:
+    limit: Limit = 100
 
 
 @routes.route(
@@ -202,6 +208,27 @@ def disable_plan(call: Call[Nothing, PlanPath]) -> schemas.Plan:
 
 
 @routes.route(
+    "GET",
+    "/v1/plans/{id}/runs",
+    path_types=PlanPath,
+    query=RunsQuery,
+    returns={200: schemas.PlanRunList},
+    problems=["plan_not_found", *_AWAY],
+    scope="plans:read",
+    example=examples.RUNS,
+)
+def list_plan_runs(call: Call[RunsQuery, PlanPath]) -> schemas.PlanRunList:
+    """List the last runs of a plan in all zones, newest first, and how their items ended."""
+    records = call.services.plans.runs(call.path.id, call.query.limit + 1)
+    return schemas.PlanRunList(
+        [_run(record) for record in records[: call.query.limit]],
+        next_cursor=None,
+        has_more=len(records) > call.query.limit,
+        total_estimate=None,
+    )
+
+
+@routes.route(
     "POST",
     "/v1/plans/{id}/run",
     path_types=PlanPath,
@@ -295,6 +322,26 @@ def _read(read: Read) -> schemas.Read:
             schemas.Attribute(each.class_id, str(each.obis), each.attribute_index)
             for each in read.attributes
         ],
+    )
+
+
+def _run(record: RunRecord) -> schemas.PlanRun:
+    run = record.run
+    return schemas.PlanRun(
+        run_at=run.run_at.astimezone(UTC),
+        timezone=run.zone,
+        deadline_at=run.deadline_at.astimezone(UTC),
+        ends_at=run.ends_at.astimezone(UTC),
+        asked=run.asked,
+        skipped=record.skipped,
+        members=record.members,
+        open=record.open,
+        done=record.done,
+        late=record.late,
+        failed=record.failed,
+        expired=record.expired,
+        cancelled=record.cancelled,
+        ended_at=None if record.ended_at is None else record.ended_at.astimezone(UTC),
     )
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from hes.diagnosis import ServiceReport
 from hes.domain.life import MeterState
-from hes.domain.plans import Terms
+from hes.domain.plans import RunRecord, Terms
 from hes.meters import (
     ExchangeWish,
     Format,
@@ -198,6 +198,9 @@ class Plans(Protocol):
 
     def remove(self, plan_id: int, revision: int | None = None, *, dry_run: bool = False) -> int:
         """Let go of one; how many items were cancelled."""
+
+    def runs(self, plan_id: int, limit: int) -> Sequence[RunRecord]:
+        """What its last runs have come to."""
 
     def run_now(self, plan_id: int) -> PlanView:
         """Have one run now."""

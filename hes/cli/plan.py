@@ -24,6 +24,10 @@ _LIST: Final = (
     "target", "reads",
 )  # fmt: skip
 _RUN: Final = ("zone", "members", "run_at", "local", "deadline_at", "clocks")
+_RECORD: Final = (
+    "run_at", "zone", "deadline_at", "asked", "skipped", "members", "open", "done", "late",
+    "failed", "expired", "cancelled",
+)  # fmt: skip
 _HOUR: Final = ("hour", "sessions_per_s", "available_per_s", "fits")
 _PRIORITIES: Final = {
     "high": Priority.HIGH,
@@ -182,6 +186,29 @@ def rm(name: str, dry_run: bool) -> None:
         cancelled = service.remove(kept.plan_id, kept.revision, dry_run=dry_run)
     would = "would be removed" if dry_run else "removed"
     click.echo(f"{name} {would}; {cancelled} due items cancelled", err=True)
+
+
+@plan.command()
+@click.argument("name")
+@click.option(
+    "--last", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many."
+)
+@output_option
+def runs(name: str, last: int, output: str) -> None:
+    """List the last runs, and how their items ended."""
+    with _service() as service:
+        found = service.runs(service.find(name).plan.plan_id, last)
+    rows = [
+        {
+            "run_at": each.run.run_at,
+            "zone": each.run.zone,
+            "deadline_at": each.run.deadline_at,
+            "asked": each.run.asked,
+            **{column: getattr(each, column) for column in _RECORD[4:]},
+        }
+        for each in found
+    ]
+    write_rows(rows, _RECORD, output)
 
 
 @plan.command()

@@ -97,6 +97,32 @@ class Run:
     asked: bool = False
 
 
+@attrs.frozen
+class RunRecord:
+    """
+    What a run has come to: how many items it had, and how they ended; the rest are open.
+
+    Args:
+        members: none where it was `skipped`: nobody made it in time.
+        ended_at: when the last of its items ended, None: some are open, or not counted yet.
+    """
+
+    run: Run
+    skipped: bool
+    members: int
+    done: int
+    late: int
+    failed: int
+    expired: int
+    cancelled: int
+    ended_at: datetime | None
+
+    @property
+    def open(self) -> int:
+        """Items that have not ended."""
+        return self.members - (self.done + self.late + self.failed + self.expired + self.cancelled)
+
+
 def turn_s(meter_id: UUID, plan_id: int, spread_s: int) -> float:
     """
     How many seconds after a run begins a meter has its turn: the same each time.

@@ -11,12 +11,12 @@ from zoneinfo import available_timezones
 import attrs
 
 from hes.domain.errors import PermanentError
-from hes.domain.plans import SITE, Plan, Terms
+from hes.domain.plans import SITE, Plan, RunRecord, Terms
 from hes.plans import capacity
 from hes.plans.capacity import Capacity, Load
 from hes.plans.plan import BadPlanError, Fault, check
 from hes.plans.preview import ComingRun, coming
-from hes.storage import due_items, plan_load
+from hes.storage import due_items, plan_load, plan_runs
 from hes.storage import plans as store
 from hes.storage.database import Connection, Database
 from hes.storage.tenants import DEFAULT_TENANT
@@ -161,6 +161,17 @@ class PlanService:
             if dry_run:
                 connection.rollback()
         return cancelled
+
+    def runs(self, plan_id: int, limit: int) -> Sequence[RunRecord]:
+        """
+        What the last runs of a plan have come to, the newest first; counted every few seconds.
+
+        Raises: UnknownPlanError, StorageUnavailableError.
+        """
+        with self._database.connection() as connection:
+            if store.get(connection, plan_id) is None:
+                raise UnknownPlanError(f"there is no plan {plan_id}")
+            return plan_runs.latest(connection, plan_id, limit)
 
     def run_now(self, plan_id: int) -> PlanView:
         """

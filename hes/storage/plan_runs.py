@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from hes.domain.plans import SITE, Plan, Run
+from hes.domain.plans import SITE, Plan, Run, RunRecord
 from hes.storage.database import Connection
 from hes.storage.due_items import lock, refresh
 
@@ -33,6 +33,12 @@ INSERT INTO plan_run (plan_id, zone, run_at, deadline_at, ends_at, skipped, ende
 SELECT *, true, now()
 FROM unnest(%s::int4[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[]) AS run
 ON CONFLICT DO NOTHING
+"""
+
+_LATEST: Final = """
+SELECT run_at, zone, deadline_at, ends_at, asked, skipped, members, done, late, failed, expired,
+       cancelled, ended_at
+FROM plan_run WHERE plan_id = %s ORDER BY run_at DESC, zone LIMIT %s
 """
 
 # Of a connection that makes one run at a time.
@@ -111,6 +117,15 @@ def note_skipped(connection: Connection, runs: Sequence[Run]) -> None:
             (run.plan_id, run.zone, run.run_at, run.deadline_at, run.ends_at) for run in runs
         ]
         connection.execute(_NOTE, [list(column) for column in zip(*columns, strict=True)])
+
+
+def latest(connection: Connection, plan_id: int, limit: int) -> Sequence[RunRecord]:
+    """The last runs of a plan in all zones, the newest first."""
+    rows = connection.execute(_LATEST, (plan_id, limit))
+    return [
+        RunRecord(Run(run_at, plan_id, zone, deadline_at, ends_at, asked), *counted)
+        for run_at, zone, deadline_at, ends_at, asked, *counted in rows
+    ]
 
 
 def begin(connection: Connection, run: Run) -> int:

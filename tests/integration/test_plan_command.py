@@ -87,6 +87,14 @@ def test_the_next_runs_and_what_they_need(hes: Hes, add_meter: Callable[..., UUI
     assert "100 available (assumed)" in needed.err
 
 
+def test_a_run_besides_the_recurrence(hes: Hes, add_meter: Callable[..., UUID]) -> None:
+    add_meter("S1")
+    hes("add", "daily", *DAILY)
+    assert "1 meters would be read" in hes("run", "daily", "--dry-run").err
+    assert "1 meters are read now, within 4800 s" in hes("run", "daily").err
+    assert hes("runs", "daily", "-o", "json").json == []  # no scheduler makes it here
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -215,6 +215,8 @@ def test_a_run_is_asked_for_besides_the_recurrence(
     assert run(database, "SELECT plan_id FROM due_item WHERE kind = 'plan'") == [(plan.plan_id,)]
     ((run_at, asked, members_then),) = run(database, "SELECT run_at, asked, members FROM plan_run")
     assert (run_at, asked, members_then) == (service.get(plan.plan_id).plan.asked_at, True, 1)
+    (record,) = service.runs(plan.plan_id, 10)
+    assert (record.run.run_at, record.run.asked, record.open) == (run_at, True, 1)
     service.enable(plan.plan_id, False)
     with pytest.raises(PlanDisabledError):
         service.run_now(plan.plan_id)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 
-from hes.domain.plans import Plan, Selection, Terms
+from hes.domain.plans import Plan, RunRecord, Selection, Terms
 from hes.domain.recurrence import parse
 from hes.domain.work import Read, ReadKind
 from hes.plans.capacity import Capacity, Load, needed, pace
+from hes.plans.expansion import run_of
 from hes.plans.plan import BadPlanError, check
 from hes.plans.preview import coming
 from hes.plans.service import (
@@ -102,6 +103,17 @@ class FakePlans:
         self._find(plan_id, revision)
         del self._plans[plan_id]
         return 12
+
+    def runs(self, plan_id: int, limit: int) -> Sequence[RunRecord]:
+        plan = self._find(plan_id, None)
+        return [
+            RunRecord(
+                run_of(plan, "UTC", self._now - timedelta(minutes=15 * number)),
+                skipped=False, members=100, done=90, late=3, failed=1, expired=2, cancelled=0,
+                ended_at=None,
+            )
+            for number in range(min(limit, 3))
+        ]  # fmt: skip
 
     def run_now(self, plan_id: int) -> PlanView:
         plan = self._find(plan_id, None)

@@ -74,6 +74,14 @@ def test_a_run_is_asked_for(api: Api) -> None:
     assert refusal(api.ask("/v1/plans/9/run", "POST")) == (404, "plan_not_found")
 
 
+def test_what_runs_have_come_to(api: Api) -> None:
+    page = api.ask("/v1/plans/1/runs?limit=2").json()
+    assert (len(page["items"]), page["has_more"]) == (2, True)
+    assert page["items"][0]["run_at"] == "2026-11-21T12:07:30Z"
+    assert (page["items"][0]["open"], page["items"][0]["timezone"]) == (4, "UTC")
+    assert refusal(api.ask("/v1/plans/9/runs")) == (404, "plan_not_found")
+
+
 def test_a_name_is_one_plans(api: Api) -> None:
     taken = {**DAILY, "name": "everything"}
     assert refusal(api.ask("/v1/plans", "POST", body=taken)) == (409, "plan_exists")
