@@ -3,7 +3,8 @@ Row `dial-in-storm`: ten thousand meters call at once, after an outage, and all 
 
 HLS-GMAC; each says who it is by a ciphered push. They are let in at a pace, verified, and some of
 them, whose turn it is then, are read. `hes collect dlms` and `hes sim run` are processes as an
-operator starts them. Fault rows 39 and 40. `HES_BENCH_DIAL_IN` says how many, `HES_BENCH_TLS=1` by TLS.
+operator starts them. Fault rows 39 and 40. `HES_BENCH_DIAL_IN` says how many, `HES_BENCH_TLS=1` by
+TLS.
 """
 
 from __future__ import annotations

@@ -6,14 +6,16 @@ is the meter replaces one that stands already; one that merely says so does not,
 that one has ended. Rule 2: whoever only says that it is a meter costs the meter nothing: a session
 that comes to no association over such a line gives the lease back as it was, and where it came
 from may not claim that meter again for a while, longer each time. Rule 3: no secret goes out in
-clear to whoever calls: LLS only over the meter's configured line. Rule 4: leases are asked for all
-idle lines at once.
+clear to whoever calls: LLS only over the meter's configured line. Rule 4: leases are asked for many
+idle lines at once, those first that have waited longest: ten thousand cost no more than a thousand.
 
 Does not own connections (`connection`) nor what a session does.
 """
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from ipaddress import ip_network
@@ -41,6 +43,7 @@ from hes_protocol.models import FirstSpeaker, Model
 _FIRST_SUSPICION_S: Final = 30.0
 _MOST_SUSPICION_S: Final = 86_400.0
 _MOST_SUSPECTS: Final = 10_000
+_ASKED_AT_ONCE: Final = 1000
 # Those who have just called are asked for together.
 _GATHER_S: Final = 0.05
 _PRESENCE_S: Final = 30.0
@@ -75,13 +78,18 @@ class Turn:
 
 @attrs.define(eq=False)
 class Caller:
-    """A meter, or who says so, on its own connection. `turn` waits until the line is free."""
+    """
+    A meter, or who says so, on its own connection. `turn` waits until the line is free.
+
+    `asked_at`: when it was last asked whether it is this meter's turn, on trio's clock.
+    """
 
     meter: Meter
     connection: Connection
     proven: bool
     turn: Turn | None = None
     busy: bool = False
+    asked_at: float = -math.inf
 
 
 def dials_in(meter: Meter, model: Model | None) -> bool:
@@ -198,12 +206,19 @@ class Dialled:
 
     async def _hand_out(self) -> None:
         context, settings = self._context, self._context.settings
-        idle = [one for one in self._callers.values() if not one.busy and one.turn is None]
+        idle = heapq.nsmallest(
+            _ASKED_AT_ONCE,
+            (one for one in self._callers.values() if not one.busy and one.turn is None),
+            key=lambda one: one.asked_at,
+        )
         waiting = sum(one.turn is not None for one in self._callers.values())
         free = settings.max_sessions - self._running - waiting
         if not idle or free <= 0:
             return
-        until = trio.current_time() + settings.lease_s
+        now = trio.current_time()
+        until = now + settings.lease_s
+        for one in idle:
+            one.asked_at = now
         taken = await context.outbound_threads.run(
             self._take, [one.meter.meter_id for one in idle], free
         )
@@ -258,6 +273,7 @@ class Dialled:
         finally:
             self._running -= 1
             caller.busy = False
+            caller.asked_at = -math.inf  # there may be more
             self._called.set()
         if result is None:
             return "crashed"

@@ -519,6 +519,25 @@ async def test_so_many_sessions_run_at_once_and_no_more(autojump_clock: MockCloc
     assert setup.rows == len(meters[0].truth())
 
 
+async def test_lines_are_asked_for_by_turns(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, each query is about so many; who has waited longest comes first."""
+    monkeypatch.setattr("hes_collectors.dlms.dialled._ASKED_AT_ONCE", 2)
+    meters = [SimulatedMeter.of(index) for index in range(5)]
+    setup = Setup(*meters)
+    async with setup.at_work():
+        for meter in meters:
+            await setup.dial(meter, hello(meter), peer=f"192.0.2.{meter.meter.identity.index}")
+        await setup.read(5)
+        for meter in meters:
+            setup.add_item(meter)
+        before = trio.current_time()
+        await setup.read(10)
+        assert trio.current_time() - before < 10
+    assert len({report.meter_id for report in setup.sessions}) == 5
+
+
 async def test_cancellation_gives_leases_back_and_releases_the_meter(
     autojump_clock: MockClock,
 ) -> None:
