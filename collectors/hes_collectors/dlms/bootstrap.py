@@ -48,14 +48,15 @@ _NO_ANSWER: Final = (
 )
 
 
-def counter_objects(quirks: Quirks, client_sap: int) -> tuple[Obis, ...]:
+def counter_objects(quirks: Quirks, association: Association) -> tuple[Obis, ...]:
     """
-    Where the counter of a client may be.
+    Where the counter of a client may be: as the inventory says, else the meter's model.
 
-    Without a model's word both places that meters use: instance 0, and the one that has the
+    Without a word of theirs both places that meters use: instance 0, and the one that has the
     client's SAP in value group E. Of two answers the higher one is no worse a hint.
     """
-    known = quirks.counter_object.get(client_sap)
+    client_sap = association.client_sap
+    known = association.counter_object or quirks.counter_object.get(client_sap)
     if known is not None:
         return (known,)
     return tuple(Obis(bytes((0, 0, 43, 1, e, 255))) for e in dict.fromkeys((0, client_sap & 0xFF)))
@@ -119,7 +120,7 @@ async def _ask(context: Context, meter: Meter, exchange: Exchange) -> int | None
         return None
     answers = [
         await read(exchange, _CLASS_DATA, obis, 2)
-        for obis in counter_objects(context.quirks_of(meter), meter.association.client_sap)
+        for obis in counter_objects(context.quirks_of(meter), meter.association)
     ]
     found = [
         answer.value

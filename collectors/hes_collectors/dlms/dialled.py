@@ -275,8 +275,6 @@ class Dialled:
             caller.busy = False
             caller.asked_at = -math.inf  # there may be more
             self._called.set()
-        if result is None:
-            return "crashed"
         if not believed:
             await self._tell_unproven(caller, result)
             return "unproven"

@@ -177,8 +177,7 @@ class _Outbound:
             if wait_s:
                 await trio.sleep(wait_s)
             result = await serve(self._context, self._settler, lease, until, known=known)
-            # Storage says nothing of the meter, a crash neither.
-            reached = result is None or result.verdict.outcome is not SessionOutcome.TRANSPORT
+            reached = result.verdict.outcome is not SessionOutcome.TRANSPORT
         finally:
             now = trio.current_time()
             self._throttle.ended(lease.segment, now, reached=reached)

@@ -5,7 +5,7 @@ What a session means for the items that were due and for its meter. Pure; random
   goes on at once, if the session came any further.
 - What the meter refuses for now is tried again later, and failed at the third try; what it refuses
   for good fails at once. Where the meter's answer has ended the session, that goes for the items of
-  the step at which it broke; where there was no step yet, for all.
+  the step at which it broke; where there was no step yet, for all, and the meter rests as below.
 - Transport: nothing is counted, the meter rests below a bound that doubles. The items at which it
   broke come after the others, so that what hangs on one question still answers the rest.
 - Security: the meter rests, and is quarantined the second time in a row: it may count wrong
@@ -27,7 +27,7 @@ from typing import Final
 
 from hes.domain.ports import Finished, Lease, SecurityFinding, SessionOutcome
 from hes.domain.work import UNHARMED, DueItem, ItemResult, ItemState, MeterAfter
-from hes_collectors.dlms.outcomes import HOPELESS, Verdict, is_permanent
+from hes_collectors.dlms.outcomes import HOPELESS, Verdict, ends_item
 from hes_collectors.dlms.session import SessionResult
 from hes_collectors.dlms.settings import Backoff
 
@@ -104,7 +104,8 @@ class _Judge:
             failures = 0 if self._result.stored else lease.failures
             return MeterAfter(failures + 1, self._later(failures), why)
         if outcome is SessionOutcome.APPLICATION and self._result.planned is None:
-            return MeterAfter(lease.failures + 1, None, why)
+            # It came to nothing that could be counted by step: a refused association, our own bug.
+            return MeterAfter(lease.failures + 1, self._later(lease.failures), why)
         return UNHARMED
 
     def _of(self, item: DueItem) -> ItemResult | None:
@@ -127,7 +128,7 @@ class _Judge:
         if len(outcomes) < len(steps):
             return None  # it broke before
         if refusals:
-            permanent = next(filter(is_permanent, refusals), None)
+            permanent = next(filter(ends_item, refusals), None)
             return self._tried(item, permanent or refusals[0], permanent=permanent is not None)
         if not all(outcome.complete for outcome in outcomes):
             at = self._now if self._result.stored else self._later(item.attempts)

@@ -7,17 +7,19 @@ Outbound and dialled meters are served alike; all that differs is the line.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
 
 import structlog
 import trio
 from structlog.contextvars import bound_contextvars
 
 from hes.domain.errors import StorageUnavailableError
-from hes.domain.ports import Finished, Lease, SessionOutcome
+from hes.domain.ports import Finished, Lease, SessionOutcome, SessionPhase, SessionReport
 from hes_collectors.dlms.briefing import Brief
 from hes_collectors.dlms.context import Context
 from hes_collectors.dlms.lines import Line
-from hes_collectors.dlms.outcomes import log_crash
+from hes_collectors.dlms.outcomes import Verdict, log_crash
 from hes_collectors.dlms.retries import conclude
 from hes_collectors.dlms.session import Session, SessionResult
 from hes_collectors.dlms.session_pushes import SessionPushes
@@ -35,16 +37,17 @@ async def serve(
     line: Line | None = None,
     known: Brief | None = None,
     believed: Callable[[SessionResult], bool] | None = None,
-) -> SessionResult | None:
+) -> SessionResult:
     """
     Talk to a meter under its lease, and end the lease.
 
     Args: until: when the lease ends, on trio's clock. line, known: see `Session`. believed: says
         whether it was the meter that was talked to; if not, nothing is kept of the session.
-    Returns: how it went; None: we have crashed, and the lease ends by itself.
-    Raises: trio.Cancelled: the meter is released, the lease given back as it was.
+    Returns: how it went. Raises: trio.Cancelled: the meter is released, the lease given back as it
+        was.
     """
     session = Session(context, lease, until, line, known)
+    started_at = context.now()
     with bound_contextvars(meter_id=str(lease.meter.meter_id), session_id=str(session.session_id)):
         try:
             result = await session.run()
@@ -54,7 +57,8 @@ async def serve(
             raise
         except Exception as error:  # noqa: BLE001 - a session must not harm the others
             log_crash(error)
-            return None
+            inbound = line is not None and line.inbound
+            result = _crashed(lease, session.session_id, started_at, context.now(), inbound=inbound)
         if believed is not None and not believed(result):
             settler.release(lease)
             return result
@@ -66,6 +70,31 @@ async def serve(
         finally:
             settler.settle(finished)
     return result
+
+
+def _crashed(
+    lease: Lease, session_id: UUID, started_at: datetime, ended_at: datetime, *, inbound: bool
+) -> SessionResult:
+    """A session of which nothing is known but that we have crashed: it is told like any other."""
+    outcome, cause = SessionOutcome.APPLICATION, "internal-error"
+    return SessionResult(
+        SessionReport(
+            session_id=session_id,
+            meter_id=lease.meter.meter_id,
+            inbound=inbound,
+            started_at=started_at,
+            ended_at=ended_at,
+            phase=SessionPhase.CONNECT,
+            outcome=outcome,
+            cause=cause,
+            octets_in=0,
+            octets_out=0,
+        ),
+        Verdict(outcome, cause),
+        read=False,
+        backlog=False,
+        stored=0,
+    )
 
 
 async def _store_rest(context: Context, pushes: SessionPushes) -> None:

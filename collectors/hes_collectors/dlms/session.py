@@ -63,6 +63,8 @@ from hes_protocol.errors import RemoteProtocolError, SecurityError
 # Frames and protection around the smallest blocks double an answer; pushes come in between.
 _ARRIVING_PER_RESULT: Final = 2
 _ARRIVING_BESIDE: Final = 0x20000
+# A sixteenth of all invocation counters is left: years at our pace, time to change the key.
+_COUNTER_ALARM: Final = 0xF000_0000
 _NOTHING_KNOWN: Final = MeterKnowledge((), ())
 
 
@@ -330,7 +332,14 @@ class Session:
             await self._pin(answer.server_system_title)
             await counters.keep()
         self._pushes.believe()
+        self._watch_counters(counters.highest, exchange.server_counter)
         return answer
+
+    def _watch_counters(self, ours: int, theirs: int | None) -> None:
+        """Neither side may ever count past 2^32 - 1 under one key: say so long before."""
+        for whose, counter in (("ours", ours), ("the meter's", theirs or 0)):
+            if counter >= _COUNTER_ALARM:
+                self._finding("counter-near-its-end", f"{whose} is at {counter}: change the key")
 
     async def _pin(self, title: bytes | None) -> None:
         """

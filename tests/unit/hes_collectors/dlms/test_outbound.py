@@ -15,12 +15,14 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+import hes_simulators as sim
 from hes.domain.meters import Secrets
 from hes.domain.ports import SessionOutcome, SessionPhase
 from hes.domain.work import Read, ReadKind, WorkKind
 from hes.storage.due_items import NewItem
 from hes_collectors.dlms import Context
 from hes_collectors.dlms.outbound import run_outbound
+from hes_collectors.dlms.session import Session
 from hes_collectors.dlms.settler import settling
 from hes_protocol.server import GetRequested
 from hes_protocol.xdlms import DataNotification
@@ -200,6 +202,79 @@ async def test_a_wrong_key_is_tried_once_more_and_then_quarantined(
             assert complete(storage, [meter])
     finished = [line for line in captured if line["event"] == "meter_session_finished"]
     assert [line["quarantine"] is not None for line in finished[:3]] == [False, True, False]
+
+
+async def test_a_session_that_crashes_is_told_like_any_other(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where nothing catches it: a bug must be seen by operators, and be paced."""
+
+    async def crash(_: Session) -> None:
+        raise AttributeError("a bug")
+
+    monkeypatch.setattr(Session, "run", crash)
+    storage, [meter] = fleet(1)
+    async with collecting(storage, [meter]):
+        await trio.sleep(600)
+    causes = {(report.outcome, report.cause) for report in storage.reports}
+    assert causes == {(SessionOutcome.APPLICATION, "internal-error")}
+    assert 3 <= len(storage.reports) <= 30
+    assert storage.work[meter.meter_id].failures == len(storage.reports)
+    assert storage.work[meter.meter_id].rests_why == "application: internal-error"
+
+
+async def test_a_meter_whose_counter_went_back_is_quarantined(autojump_clock: MockClock) -> None:
+    """Row 15: its board was swapped or restored; nothing that it says is believed."""
+    storage, [meter] = fleet(1)
+    storage.accepted[meter.meter_id] = 5_000_000
+    async with collecting(storage, [meter]):
+        await trio.sleep(3600)
+    assert meter.connections == 2
+    assert set(storage.due.quarantined) == {meter.meter_id}
+    assert {event.code for event in storage.events} == {"counter-replayed"}
+    assert not storage.values
+    assert storage.accepted[meter.meter_id] == 5_000_000
+
+
+@pytest.mark.parametrize("left", [0, 2, 40])
+async def test_our_counter_is_never_wrapped(left: int, autojump_clock: MockClock) -> None:
+    """Row 18: what is left is used, then the key must be changed; nothing is sent before."""
+    storage, [meter] = fleet(1)
+    last = 2**32 - 1
+    storage.own_counters[meter.meter_id] = last - left
+    meter.meter.state.counters[1] = last - left
+    async with collecting(storage, [meter], counter_block_size=16):
+        await trio.sleep(3600)
+    assert meter.meter.state.counters[1] <= last
+    assert storage.due.quarantined == {meter.meter_id: "counter-exhausted"}
+    codes = {event.code for event in storage.events}
+    assert "counter-exhausted" in codes
+    assert ("counter-near-its-end" in codes) == (left >= 16)
+
+
+async def test_a_counter_of_the_meters_near_its_end_is_told(autojump_clock: MockClock) -> None:
+    """Row 18, the meter's side: told while there is time; a wrapped one is a replay."""
+    storage, [meter] = fleet(1)
+    meter.meter.state.next_counter = 0xF000_0000
+    async with collecting(storage, [meter], every_s=1e6):
+        await trio.sleep(30)
+    assert complete(storage, [meter])
+    [event] = storage.events
+    assert event.code == "counter-near-its-end"
+    assert "the meter's" in event.detail
+
+
+async def test_a_meter_that_knows_no_ciphering_any_more_is_left_alone(
+    autojump_clock: MockClock,
+) -> None:
+    """Row 21: set back to its defaults, or another one; it is never spoken to more weakly."""
+    storage, [meter] = fleet(1)
+    weak = SimulatedMeter.of(0, sim.Security.LLS)
+    async with collecting(storage, [weak]):
+        await trio.sleep(3600)
+    assert 3 <= weak.connections <= 40
+    assert storage.work[meter.meter_id].failures >= 3
+    assert not storage.values
 
 
 async def test_failures_are_tried_again_later_and_later(autojump_clock: MockClock) -> None:
