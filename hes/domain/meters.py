@@ -100,7 +100,8 @@ class Meter:
     address or network, by which a push without any identity in its frame is known. `id_object`
     is the object whose value in a push names this meter (its `serial`, unless the model says
     otherwise). `timezone` is an IANA name. `association` is the one that a collector reads by.
-    `model` is what an operator said, else what the meter was recognised as.
+    `transport` is that of `association` where it has one of its own. `model` is what an operator
+    said, else what the meter was recognised as.
     """
 
     meter_id: UUID

@@ -37,7 +37,8 @@ _ASSOCIATION: Final = """SELECT client_sap, server_sap, mechanism, suite, policy
 
 METER_SOURCE: Final = f"meter m CROSS JOIN LATERAL ({_ASSOCIATION}) a"
 
-METER_COLUMNS: Final = """m.meter_id, m.serial, m.timezone, m.transport, m.commissioned_at,
+METER_COLUMNS: Final = """m.meter_id, m.serial, m.timezone,
+    coalesce(a.transport, m.transport), m.commissioned_at,
     m.system_title, m.address, m.port, coalesce(m.model, m.recognised_model), m.id_object,
     abbrev(m.peer), a.client_sap, a.server_sap, a.mechanism, a.suite, a.policy, a.role,
     a.transport, a.counter_object"""

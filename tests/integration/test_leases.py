@@ -12,7 +12,7 @@ from uuid import UUID
 import attrs
 import pytest
 
-from hes.domain.meters import Mechanism
+from hes.domain.meters import Mechanism, Transport
 from hes.domain.work import ItemState, WorkKind
 from hes.meters import Inventory
 from hes.storage import due_items, leases
@@ -198,6 +198,16 @@ def test_a_meter_is_called_as_management_then_as_reader_then_as_the_public_clien
     execute("UPDATE association SET role = 'public' WHERE client_sap = 16")
     saps = {lease.meter.meter_id: lease.meter.association.client_sap for lease in bench.take()}
     assert saps == {managed: 32, read: 2, public: 16}
+
+
+def test_a_meter_is_talked_to_by_what_carries_its_association(
+    bench: LeaseBench, execute: Execute
+) -> None:
+    meter_id = bench.add_meter("S1", counter_object="0.0.43.1.7.255")
+    execute("UPDATE association SET transport = 'hdlc'")
+    [lease] = bench.take()
+    assert (lease.meter.meter_id, lease.meter.transport) == (meter_id, Transport.HDLC)
+    assert lease.meter.association.counter_object == Obis.parse("0.0.43.1.7.255")
 
 
 def test_takers_at_once_get_different_meters_and_no_segment_too_many(

@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 import hes_simulators as sim
+from hes.domain.meters import Association
 from hes.domain.ports import SessionOutcome
 from hes_collectors.dlms.bootstrap import counter_objects
 from hes_collectors.dlms.session import Session, SessionResult
@@ -206,7 +207,18 @@ async def test_the_counter_is_asked_for_where_the_model_has_it(
     assert set(asked) == {place}
 
 
-def test_without_a_model_both_usual_places_are_asked() -> None:
-    assert counter_objects(STANDARD, 48) == (STANDARD_OBJECT, Obis.parse("0.0.43.1.48.255"))
-    assert counter_objects(STANDARD, 1) == (STANDARD_OBJECT, Obis.parse("0.0.43.1.1.255"))
-    assert counter_objects(STANDARD, 256) == (STANDARD_OBJECT,)
+@pytest.mark.parametrize(("client_sap", "other"), [(48, "0.0.43.1.48.255"), (1, "0.0.43.1.1.255")])
+def test_without_a_model_both_usual_places_are_asked(client_sap: int, other: str) -> None:
+    found = counter_objects(STANDARD, Association(client_sap=client_sap))
+    assert found == (STANDARD_OBJECT, Obis.parse(other))
+
+
+def test_a_client_beyond_value_group_e_has_one_place() -> None:
+    assert counter_objects(STANDARD, Association(client_sap=256)) == (STANDARD_OBJECT,)
+
+
+def test_the_inventory_knows_better_than_the_model() -> None:
+    said, by_model = Obis.parse("0.0.43.1.7.255"), Obis.parse("0.0.43.1.2.255")
+    quirks = Quirks(counter_object=ByClient(None, {1: by_model}))
+    assert counter_objects(quirks, Association()) == (by_model,)
+    assert counter_objects(quirks, Association(counter_object=said)) == (said,)
