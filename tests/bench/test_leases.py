@@ -2,7 +2,7 @@
 What taking leases costs while a snapshot is held open, with a floor and without.
 
 A backup holds the snapshot; behind it 40,000 leases have left their dead rows. Each run is the p95
-of twenty takes of a hundred leases, alternately with the floor of `hes.storage.due_floor` and without.
+of twenty takes of a hundred leases, by turns with the floor of `hes.storage.due_floor` and without.
 """
 
 from __future__ import annotations
