@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC
 from typing import Final
 
 import attrs
-import msgspec
 
+from hes.api import plan_answers as answers
 from hes.api import plan_examples as examples
 from hes.api import plan_schemas as schemas
-from hes.api.problems import InvalidField, ProblemError
 from hes.api.routes import Call, IfMatch, Nothing, Routes
 from hes.api.schemas import Limit
-from hes.domain.plans import RunRecord, Selection, Terms
-from hes.domain.work import Priority, Read
-from hes.plans.capacity import Capacity
-from hes.plans.plan import BadPlanError, reads_of, recurrence_of, usual_times
-from hes.plans.service import PlanView, ZonePreview
+from hes.plans.plan import BadPlanError
 
 routes = Routes("plans")
 
-_PRIORITIES: Final[dict[schemas.PriorityName, Priority]] = {
-    "high": Priority.HIGH,
-    "normal": Priority.NORMAL,
-    "low": Priority.LOW,
-}
-_PRIORITY_NAMES: Final = {value: name for name, value in _PRIORITIES.items()}
 _AWAY: Final = ("storage_unavailable", "overloaded")
 
 
@@ -56,7 +43,7 @@ class RunsQuery:
 )
 def list_plans(call: Call[Nothing, Nothing]) -> schemas.PlanList:
     """List all plans, the most important first."""
-    items = [_plan(view) for view in call.services.plans.plans()]
+    items = [answers.plan_of(view) for view in call.services.plans.plans()]
     return schemas.PlanList(items, next_cursor=None, has_more=False, total_estimate=len(items))
 
 
@@ -75,11 +62,11 @@ def create_plan(call: Call[Nothing, Nothing], body: schemas.PlanBody) -> schemas
 
     Its first run is the next one: none is made up for.
     """
-    terms = _terms(body)
+    terms = answers.terms_of(body)
     try:
-        return _plan(call.services.plans.add(terms))
+        return answers.plan_of(call.services.plans.add(terms))
     except BadPlanError as exc:
-        raise _invalid(exc) from exc
+        raise answers.invalid(exc) from exc
 
 
 @routes.route(
@@ -98,11 +85,11 @@ def try_plan(call: Call[PreviewQuery, Nothing], body: schemas.PlanBody) -> schem
 
     It may be meant to take the place of one with the same name.
     """
-    terms = _terms(body)
+    terms = answers.terms_of(body)
     try:
-        return _preview(call.services.plans.trial(terms, call.query.runs))
+        return answers.preview_of(call.services.plans.trial(terms, call.query.runs))
     except BadPlanError as exc:
-        raise _invalid(exc) from exc
+        raise answers.invalid(exc) from exc
 
 
 @routes.route(
@@ -119,7 +106,7 @@ def get_capacity(call: Call[Nothing, Nothing]) -> schemas.Capacity:
 
     Where it does not fit, give plans more time or more spread, or run more collectors.
     """
-    return _capacity(call.services.plans.capacity())
+    return answers.capacity_of(call.services.plans.capacity())
 
 
 @routes.route(
@@ -133,7 +120,7 @@ def get_capacity(call: Call[Nothing, Nothing]) -> schemas.Capacity:
 )
 def get_plan(call: Call[Nothing, PlanPath]) -> schemas.Plan:
     """Get one plan."""
-    return _plan(call.services.plans.get(call.path.id))
+    return answers.plan_of(call.services.plans.get(call.path.id))
 
 
 @routes.route(
@@ -154,11 +141,11 @@ def change_plan(call: Call[Nothing, PlanPath], body: schemas.PlanBody) -> schema
     Runs that are under way keep their members, turns and deadlines; what they read is what the plan
     says now. What is open of a plan that is disabled is cancelled.
     """
-    terms = _terms(body)
+    terms = answers.terms_of(body)
     try:
-        return _plan(call.services.plans.change(call.path.id, terms, call.revision))
+        return answers.plan_of(call.services.plans.change(call.path.id, terms, call.revision))
     except BadPlanError as exc:
-        raise _invalid(exc) from exc
+        raise answers.invalid(exc) from exc
 
 
 @routes.route(
@@ -189,7 +176,7 @@ def remove_plan(call: Call[Nothing, PlanPath]) -> schemas.PlanRemoved:
 )
 def enable_plan(call: Call[Nothing, PlanPath]) -> schemas.Plan:
     """Have a plan run, from its next run on."""
-    return _plan(call.services.plans.enable(call.path.id, True, call.revision))
+    return answers.plan_of(call.services.plans.enable(call.path.id, True, call.revision))
 
 
 @routes.route(
@@ -204,7 +191,7 @@ def enable_plan(call: Call[Nothing, PlanPath]) -> schemas.Plan:
 )
 def disable_plan(call: Call[Nothing, PlanPath]) -> schemas.Plan:
     """Have a plan run no more; what is open of it is cancelled."""
-    return _plan(call.services.plans.enable(call.path.id, False, call.revision))
+    return answers.plan_of(call.services.plans.enable(call.path.id, False, call.revision))
 
 
 @routes.route(
@@ -221,7 +208,7 @@ def list_plan_runs(call: Call[RunsQuery, PlanPath]) -> schemas.PlanRunList:
     """List the last runs of a plan in all zones, newest first, and how their items ended."""
     records = call.services.plans.runs(call.path.id, call.query.limit + 1)
     return schemas.PlanRunList(
-        [_run(record) for record in records[: call.query.limit]],
+        [answers.run_of(record) for record in records[: call.query.limit]],
         next_cursor=None,
         has_more=len(records) > call.query.limit,
         total_estimate=None,
@@ -244,7 +231,7 @@ def run_plan(call: Call[Nothing, PlanPath]) -> schemas.Plan:
     The scheduler makes the run within seconds; turns are spread as ever. Nothing is expected by its
     deadline.
     """
-    return _plan(call.services.plans.run_now(call.path.id))
+    return answers.plan_of(call.services.plans.run_now(call.path.id))
 
 
 @routes.route(
@@ -259,136 +246,4 @@ def run_plan(call: Call[Nothing, PlanPath]) -> schemas.Plan:
 )
 def preview_plan(call: Call[PreviewQuery, PlanPath]) -> schemas.PlanPreview:
     """Get the next runs of a plan by zone, whether it is enabled or not."""
-    return _preview(call.services.plans.preview(call.path.id, call.query.runs))
-
-
-def _terms(body: schemas.PlanBody) -> Terms:
-    """Raises: ProblemError: plan_invalid."""
-    window_s, spread_s = usual_times(body.deadline_s, body.window_s, body.spread_s)
-    try:
-        return Terms(
-            name=body.name,
-            reads=reads_of(msgspec.to_builtins(body.reads)),
-            selection=Selection(**msgspec.to_builtins(body.selection)),
-            recurrence=recurrence_of(body.recurrence),
-            window_s=window_s,
-            spread_s=spread_s,
-            deadline_s=body.deadline_s,
-            zone=body.zone,
-            priority=_PRIORITIES[body.priority],
-            target=body.target,
-            enabled=body.enabled,
-        )
-    except BadPlanError as exc:
-        raise _invalid(exc) from exc
-
-
-def _invalid(exc: BadPlanError) -> ProblemError:
-    fields = [InvalidField(f"/body/{fault.field}", fault.message) for fault in exc.faults]
-    return ProblemError("plan_invalid", str(exc), fields)
-
-
-def _plan(view: PlanView) -> schemas.Plan:
-    plan = view.plan
-    return schemas.Plan(
-        id=plan.plan_id,
-        name=plan.name,
-        enabled=plan.enabled,
-        priority=_PRIORITY_NAMES[plan.priority],
-        reads=[_read(read) for read in plan.reads],
-        selection=schemas.Selection(
-            plan.selection.all_meters,
-            plan.selection.groups,
-            plan.selection.tags,
-            plan.selection.models,
-        ),
-        recurrence=str(plan.recurrence),
-        zone=plan.zone,
-        window_s=plan.window_s,
-        spread_s=plan.spread_s,
-        deadline_s=plan.deadline_s,
-        target=plan.target,
-        members=view.members,
-        since=plan.since.astimezone(UTC),
-        revision=plan.revision,
-    )
-
-
-def _read(read: Read) -> schemas.Read:
-    return schemas.Read(
-        read.kind.value,
-        None if read.source is None else str(read.source),
-        [
-            schemas.Attribute(each.class_id, str(each.obis), each.attribute_index)
-            for each in read.attributes
-        ],
-    )
-
-
-def _run(record: RunRecord) -> schemas.PlanRun:
-    run = record.run
-    return schemas.PlanRun(
-        run_at=run.run_at.astimezone(UTC),
-        timezone=run.zone,
-        deadline_at=run.deadline_at.astimezone(UTC),
-        ends_at=run.ends_at.astimezone(UTC),
-        asked=run.asked,
-        skipped=record.skipped,
-        members=record.members,
-        open=record.open,
-        done=record.done,
-        late=record.late,
-        failed=record.failed,
-        expired=record.expired,
-        cancelled=record.cancelled,
-        ended_at=None if record.ended_at is None else record.ended_at.astimezone(UTC),
-    )
-
-
-def _preview(zones: Sequence[ZonePreview]) -> schemas.PlanPreview:
-    return schemas.PlanPreview(
-        sum(zone.members for zone in zones),
-        [
-            schemas.ZonePreview(
-                zone.zone,
-                zone.members,
-                [
-                    schemas.ComingRun(
-                        each.run_at,
-                        each.local,
-                        each.deadline_at,
-                        None if each.shift is None else each.shift.value,
-                    )
-                    for each in zone.runs
-                ],
-            )
-            for zone in zones
-        ],
-    )
-
-
-def _capacity(capacity: Capacity) -> schemas.Capacity:
-    return schemas.Capacity(
-        available_per_s=round(capacity.pace.per_s, 3),
-        measured=capacity.pace.measured,
-        peak_per_s=round(capacity.peak_per_s, 3),
-        fits=capacity.fits,
-        plans=[
-            schemas.PlanNeed(
-                need.plan.plan_id,
-                need.plan.name,
-                need.members,
-                need.values_per_day,
-                round(need.needed_per_s, 3),
-            )
-            for need in capacity.plans
-        ],
-        hours=[
-            schemas.HourNeed(
-                hour.starts_at,
-                round(hour.needed_per_s, 3),
-                hour.needed_per_s <= capacity.pace.per_s,
-            )
-            for hour in capacity.hours
-        ],
-    )
+    return answers.preview_of(call.services.plans.preview(call.path.id, call.query.runs))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
 
+from hes.cli import plan_terms
 from hes.cli.output import output_option, write_document, write_rows
 from hes.domain.plans import Selection, Terms
-from hes.domain.work import Priority, Read, ReadKind
 
 if TYPE_CHECKING:
     from hes.domain.plans import Plan
@@ -29,74 +27,6 @@ _RECORD: Final = (
     "failed", "expired", "cancelled",
 )  # fmt: skip
 _HOUR: Final = ("hour", "sessions_per_s", "available_per_s", "fits")
-_PRIORITIES: Final = {
-    "high": Priority.HIGH,
-    "normal": Priority.NORMAL,
-    "low": Priority.LOW,
-}
-_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd]?)", re.ASCII)
-# Value of a register (class_id 3) unless something else is said.
-_REGISTER: Final = 3
-_VALUE: Final = 2
-_ATTRIBUTE: Final = re.compile(r"(?:([0-9]{1,5})/)?([0-9.]{1,23})(?:/([0-9]{1,3}))?", re.ASCII)
-
-Command = TypeVar("Command", bound=Callable[..., object])
-
-
-class _Duration(click.ParamType[int]):
-    """Seconds, as `900`, `15m`, `4h`, `1d`."""
-
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        match = _DURATION.fullmatch(str(value))
-        if match is None:
-            self.fail("expected a duration such as 900, 15m, 4h, 1d", param, ctx)
-        return int(match[1]) * _UNITS_S[match[2]]
-
-
-class _Percent(click.ParamType[Decimal]):
-    """Per cent, exact."""
-
-    name = "percent"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Decimal:
-        try:
-            return Decimal(str(value))
-        except InvalidOperation:
-            self.fail("expected per cent such as 98.0", param, ctx)
-
-
-def _terms_options(command: Command) -> Command:
-    """What can be said of a plan; all None or empty where nothing is said."""
-    options = (
-        click.option(
-            "--read", "reads", multiple=True, metavar="KIND[:OBIS[,OBIS]]",
-            help=f"What: {', '.join(ReadKind)}. With an OBIS code only that profile or log; "
-            "of registers only these, CLASS/OBIS/ATTRIBUTE where it is not 3/OBIS/2.",
-        ),
-        click.option("--all", "all_meters", is_flag=True, help="Of all meters in service."),
-        click.option("--group", "groups", multiple=True, help="Of meters in one of these groups."),
-        click.option("--tag", "tags", multiple=True, help="Of meters with one of these tags."),
-        click.option("--model", "models", multiple=True, help="Of meters of one of these models."),
-        click.option("--when", help='"every 15m", or "cron 0 1 * * *".'),
-        click.option("--zone", help="Zone of the runs: site (each site's own), or an IANA name."),
-        click.option("--deadline", type=_Duration(), help="By when it counts as in time."),
-        click.option("--window", type=_Duration(), help="How long it is tried."),
-        click.option("--spread", type=_Duration(), help="Over how long turns are spread."),
-        click.option("--priority", type=click.Choice(list(_PRIORITIES)), help="Which goes first."),
-        click.option("--target", type=_Percent(), help="Per cent to be there by the deadline."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be; keep nothing.")
 
 
@@ -124,13 +54,13 @@ def show(name: str, output: str) -> None:
 
 @plan.command()
 @click.argument("name")
-@_terms_options
+@plan_terms.terms_options
 @click.option("--disabled", is_flag=True, help="Do not run it yet.")
 @_dry_run
 @output_option
 def add(name: str, disabled: bool, dry_run: bool, output: str, **said: Any) -> None:
     """Make a plan. Its first run is the next one."""
-    from hes.plans.plan import usual_times
+    from hes.plans.plan import recurrence_of, usual_times
 
     for needed in ("reads", "when", "deadline"):
         if not said[needed]:
@@ -139,21 +69,21 @@ def add(name: str, disabled: bool, dry_run: bool, output: str, **said: Any) -> N
         window_s, spread_s = usual_times(said["deadline"], said["window"], said["spread"])
         terms = Terms(
             name=name,
-            reads=_reads(said["reads"]),
-            selection=_selection(said) or Selection(),
-            recurrence=_recurrence(said["when"]),
+            reads=plan_terms.reads(said["reads"]),
+            selection=plan_terms.selection(said) or Selection(),
+            recurrence=recurrence_of(said["when"]),
             deadline_s=said["deadline"],
             window_s=window_s,
             spread_s=spread_s,
             enabled=not disabled,
         )
-        view = service.add(attrs.evolve(terms, **_changes(said)), dry_run=dry_run)
+        view = service.add(attrs.evolve(terms, **plan_terms.changes(said)), dry_run=dry_run)
         _write(view, output)
 
 
 @plan.command("set")
 @click.argument("name")
-@_terms_options
+@plan_terms.terms_options
 @click.option("--name", "new_name", help="Call it so from now on.")
 @click.option("--enable/--disable", "enabled", default=None, help="Have it run, or not.")
 @_dry_run
@@ -168,7 +98,7 @@ def set_(
     disabled is cancelled.
     """
     with _service() as service, _as_usage():
-        changes = _changes({**said, "name": new_name, "enabled": enabled})
+        changes = plan_terms.changes({**said, "name": new_name, "enabled": enabled})
         if not changes:
             raise click.UsageError("nothing to change: see --help")
         kept = service.find(name).plan
@@ -299,60 +229,6 @@ def _as_usage() -> Iterator[None]:
         yield
     except BadPlanError as error:
         raise click.UsageError(str(error)) from None
-
-
-def _changes(said: dict[str, Any]) -> dict[str, Any]:
-    """What was said, as fields of `Terms`."""
-    times = {"deadline": "deadline_s", "window": "window_s", "spread": "spread_s"}
-    plain = (*times, "zone", "target", "name", "enabled")
-    found = {times.get(name, name): said.get(name) for name in plain}
-    if said["priority"] is not None:
-        found["priority"] = _PRIORITIES[said["priority"]]
-    if said["reads"]:
-        found["reads"] = _reads(said["reads"])
-    if said["when"] is not None:
-        found["recurrence"] = _recurrence(said["when"])
-    found["selection"] = _selection(said)
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _selection(said: dict[str, Any]) -> Selection | None:
-    """None: nobody was named."""
-    chosen = Selection(said["all_meters"], said["groups"], said["tags"], said["models"])
-    return None if chosen == Selection() else chosen
-
-
-def _recurrence(text: str) -> Any:
-    from hes.plans.plan import recurrence_of
-
-    return recurrence_of(text)
-
-
-def _reads(texts: Sequence[str]) -> tuple[Read, ...]:
-    from hes.plans.plan import reads_of
-
-    entries: list[dict[str, object]] = []
-    for text in texts:
-        kind, _, codes = text.partition(":")
-        entry: dict[str, object] = {"kind": kind}
-        if kind == ReadKind.REGISTERS:
-            entry["attributes"] = [_attribute(code) for code in codes.split(",") if code]
-        else:
-            entry["source"] = codes
-        entries.append(entry)
-    return reads_of(entries)
-
-
-def _attribute(text: str) -> dict[str, object]:
-    """`OBIS` of a register's value, or `CLASS/OBIS/ATTRIBUTE`."""
-    match = _ATTRIBUTE.fullmatch(text.strip())
-    if match is None:
-        raise click.UsageError(f"--read: expected OBIS or CLASS/OBIS/ATTRIBUTE, not {text!r}")
-    return {
-        "class_id": int(match[1] or _REGISTER),
-        "obis": match[2],
-        "attribute_index": int(match[3] or _VALUE),
-    }
 
 
 def _row(view: PlanView) -> dict[str, object]:
