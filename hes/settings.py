@@ -126,7 +126,8 @@ class CollectorSettings:
     An empty system title means: the database's own, random and made once. With a certificate
     (PEM files) whoever connects to the listening port must speak TLS, with a client CA by a
     certificate that it has signed. Clocks that are off by more than `clock_above_s` are set, by at
-    most `clock_step_s` in a session.
+    most `clock_step_s` in a session. `connections_per_s` new connections to meters, and
+    `sessions_per_segment` sessions at once in a segment that has no limit of its own; 0: no limit.
     """
 
     listen_host: str = "127.0.0.1"
@@ -142,6 +143,8 @@ class CollectorSettings:
     )
     allowed_ports: tuple[str, ...] = attrs.field(default=("4059",), validator=_ports)
     max_sessions: Count = 200
+    connections_per_s: Annotated[float, Meta(ge=0)] = 0.0
+    sessions_per_segment: Annotated[int, Meta(ge=0)] = 0
     lease_s: Annotated[float, Meta(gt=0, le=900)] = 180.0
     connect_s: Seconds = 5.0
     associate_s: Seconds = 10.0

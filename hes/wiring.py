@@ -354,6 +354,8 @@ def _collector_settings(chosen: Settings, system_title: bytes) -> CollectorSetti
         listen_udp=told.listen_udp,
         tls=_tls(chosen),
         max_sessions=told.max_sessions,
+        connections_per_s=told.connections_per_s or None,
+        sessions_per_segment=told.sessions_per_segment or None,
         worker_threads=threads,
         lease_s=told.lease_s,
         max_counter_jump=told.max_counter_jump,
