@@ -60,6 +60,8 @@ async def test_its_intervals_and_no_others_are_stored(
     assert (outcome.refused, outcome.complete) == (None, True)
     assert stored(storage) == true(meter, wanted)
     assert len({at for at, _ in stored(storage)}) == intervals
+    # What lies between mark and gap was not asked for.
+    assert (meter.meter_id, LOAD_PROFILE) not in storage.marks
     # Once more: nothing new, nothing else.
     before = dict(storage.values)
     await served(storage, meter, gap=wanted)
@@ -107,3 +109,16 @@ async def test_a_gap_of_an_unknown_profile_is_refused(autojump_clock: MockClock)
     wanted = gap(SINCE, 1, Obis.parse("1.0.99.7.0.255"))
     [(_, outcome)] = (await served(storage_with(meter), meter, gap=wanted)).served
     assert outcome.refused == "profile-unknown"
+
+
+async def test_a_meter_whose_clock_is_behind_a_gap_is_not_said_to_lack_it(
+    autojump_clock: MockClock,
+) -> None:
+    meter = SimulatedMeter.of()
+    storage = storage_with(meter)
+    wanted = gap(START.replace(minute=0), 1)  # seven minutes ago
+    meter.meter.advance(START)
+    now_us = meter.meter.now_us
+    meter.meter.time.set(now_us, meter.meter.time.shown_us(now_us) - 600_000_000)
+    [(_, outcome)] = (await served(storage, meter, gap=wanted)).served
+    assert outcome.refused == "clock-behind"
