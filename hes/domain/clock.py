@@ -33,7 +33,8 @@ class ClockChange:
 
     At `at` (ours) it showed `before_at`, and `after_at` at once afterwards. Intervals that the
     meter captures with a time in [min of both, max of both + period) are shorter or longer than
-    their period, or never come.
+    their period, or never come. Of a change that was only SEEN, `at` is when: it happened at some
+    time since the session before.
     """
 
     meter_id: UUID

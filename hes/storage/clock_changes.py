@@ -175,10 +175,14 @@ def order(connection: Connection, meter_id: UUID, *, reason: str, ordered_by: st
 def touching(
     connection: Connection, meter_ids: Collection[UUID], since: datetime
 ) -> Sequence[tuple[UUID, datetime, datetime]]:
-    """What clocks of these meters showed before and after changes since then, not refused ones."""
+    """
+    What clocks of these meters showed before and after our changes since then, not refused ones.
+
+    When somebody else has set a clock nobody knows; the meter's own status tells the interval.
+    """
     return connection.execute(
         "SELECT meter_id, before_at, after_at FROM clock_change"
-        " WHERE meter_id = ANY(%s) AND at >= %s AND outcome <> 'refused'",
+        " WHERE meter_id = ANY(%s) AND at >= %s AND outcome <> 'refused' AND how <> 'seen'",
         (list(meter_ids), since),
     ).fetchall()
 

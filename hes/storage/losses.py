@@ -56,8 +56,7 @@ class Loss:
 
 _DAY_S: Final = 86_400
 
-# What of the spans is to be lost, locked so that nobody stores it meanwhile. A clock that was set
-# forward has never shown the times between: the latest change that covers an interval is why.
+# What of the spans is to be lost, locked so that nobody stores it meanwhile.
 _LACKING: Final = """
 SELECT c.meter_id, c.source, c.capture_period_s, c.day, gone.reason,
        (c.overdue & ~c.bits & ~coalesce(c.lost, c.bits # c.bits)
@@ -81,14 +80,22 @@ WHERE c.meter_id = gone.meter_id AND c.source = gone.source
   AND c.capture_period_s = gone.capture_period_s AND c.day = gone.day
 """
 
+# A clock that was set forward has never shown the times between. Of one that somebody else has set
+# it is known only between which sessions, and by how much.
 _INSERT: Final = """
 INSERT INTO interval_loss (meter_id, source, capture_period_s, from_at, to_at, reason)
 SELECT meter_id, source, capture_period_s, from_at, to_at,
        CASE WHEN reason = 'not-in-buffer' AND EXISTS (
            SELECT FROM clock_change AS k
-           WHERE k.meter_id = gone.meter_id AND k.outcome <> 'refused'
-             AND k.before_at < gone.from_at AND gone.to_at <= k.after_at + make_interval(
-                 secs => gone.capture_period_s)
+           CROSS JOIN LATERAL make_interval(secs => gone.capture_period_s) AS period
+           WHERE k.meter_id = gone.meter_id AND k.outcome <> 'refused' AND k.before_at < k.after_at
+             AND CASE k.how WHEN 'seen' THEN
+                 gone.to_at <= k.after_at + period
+                 AND gone.to_at - gone.from_at <= k.after_at - k.before_at + period
+                 AND gone.from_at > (
+                     SELECT max(s.started_at) FROM session AS s WHERE s.meter_id = k.meter_id
+                       AND s.started_at < k.at AND s.clock_drift_s IS NOT NULL)
+             ELSE k.before_at < gone.from_at AND gone.to_at <= k.after_at + period END
        ) THEN 'clock-change' ELSE reason END
 FROM unnest(%s::uuid[], %s::bytea[], %s::int4[], %s::timestamptz[], %s::timestamptz[], %s::text[])
     AS gone (meter_id, source, capture_period_s, from_at, to_at, reason)

@@ -233,7 +233,7 @@ def test_times_that_a_clock_never_showed_are_lost_for_that(database: Database, m
     run(
         database,
         "INSERT INTO clock_change (meter_id, at, before_at, after_at, how, outcome)"
-        " VALUES (%s, %s, %s, %s, 'seen', 'done')",
+        " VALUES (%s, %s, %s, %s, 'set', 'done')",
         meter, DAY + HOUR, DAY + HOUR - timedelta(minutes=1), DAY + HOUR + 2 * QUARTER,
     )  # fmt: skip
     with database.connection() as connection:
