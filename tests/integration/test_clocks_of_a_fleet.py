@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -46,7 +47,7 @@ async def test_clocks_are_set_and_what_they_touched_is_marked(
     def now() -> datetime:
         return datetime.now(UTC) - behind[0]
 
-    def execute(statement: str, *values: object) -> list[tuple[object, ...]]:
+    def execute(statement: str, *values: object) -> list[tuple[Any, ...]]:
         with database.connection() as connection:
             found = connection.execute(statement, values)
             return found.fetchall() if found.description else []
@@ -96,11 +97,11 @@ async def test_clocks_are_set_and_what_they_touched_is_marked(
     serial_of = {meter.identity.serial: meter for meter in (right, slow, forward, back)}
     assert len(serial_of) == 4
 
-    def changes(meter: object) -> list[tuple[object, ...]]:
+    def changes(meter: Any) -> list[tuple[Any, ...]]:
         return execute(
             "SELECT how, outcome, round(extract(epoch FROM after_at - before_at)) FROM clock_change"
             " JOIN meter USING (meter_id) WHERE serial = %s ORDER BY at",
-            meter.identity.serial,  # type: ignore[attr-defined]
+            meter.identity.serial,
         )
 
     assert changes(right) == []
