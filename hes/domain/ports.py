@@ -19,6 +19,7 @@ import attrs
 
 from hes.domain.clock import ClockChange, ClockOutcome
 from hes.domain.meters import Meter, MeterKnowledge, Secrets
+from hes.domain.reach import IPNetwork
 from hes.domain.readings import ReadingBatch, Receipt, VerifiedCounter
 from hes.domain.work import UNHARMED, DueItem, ItemResult, MeterAfter
 from hes_protocol.cosem import Obis
@@ -33,7 +34,8 @@ class Lease:
     when the last session began that has read all that was due: what the meter had captured by then
     is committed, whatever its clock showed. `items` are all that are due, most urgent first;
     `failures` counts sessions in a row that came to nothing, `rests_why` is what the last of them
-    said (see `MeterAfter`); `segment` is the part of the network whose limits the meter shares.
+    said (see `MeterAfter`); `segment` is the part of the network whose limits the meter shares,
+    `networks` are those in which its meters are called (none: wherever the settings allow it).
     """
 
     meter: Meter
@@ -45,6 +47,7 @@ class Lease:
     items: tuple[DueItem, ...] = ()
     failures: int = 0
     segment: str | None = None
+    networks: tuple[IPNetwork, ...] = ()
     rests_why: str | None = None
 
 

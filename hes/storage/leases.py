@@ -19,6 +19,7 @@ from uuid import UUID
 
 from hes.domain.errors import StorageUnavailableError
 from hes.domain.ports import NO_LIMITS, Finished, Lease, Limits
+from hes.domain.reach import IPNetwork
 from hes.domain.work import DueItem, Priority
 from hes.storage import due_items, epochs
 from hes.storage.clock_watch import ClockWatch
@@ -92,6 +93,8 @@ SELECT {METER_COLUMNS} FROM {METER_SOURCE} WHERE m.meter_id = ANY(%s)
 """  # noqa: S608 - constants only
 
 _MARKS: Final = "SELECT meter_id, source, captured_at FROM mark WHERE meter_id = ANY(%s)"
+
+_NETWORKS: Final = "SELECT name, networks FROM segment WHERE name = ANY(%s)"
 
 _RELEASE: Final = """
 UPDATE due_work AS w
@@ -357,6 +360,11 @@ def _leases(
     for meter_id, source, captured_at in connection.execute(_MARKS, (meter_ids,)):
         marks.setdefault(meter_id, []).append((Obis(source), captured_at))
 
+    segments = sorted({one.segment for one in chosen if one.segment is not None})
+    networks: dict[str, Sequence[IPNetwork]] = {}
+    if segments:
+        networks = dict(connection.execute(_NETWORKS, (segments,)).fetchall())
+
     def lease(candidate: Candidate) -> Lease:
         token, failures, rests_why, read_at = taken[candidate.meter_id]
         due = items[candidate.meter_id]
@@ -370,6 +378,7 @@ def _leases(
             items=due,
             failures=failures,
             segment=candidate.segment,
+            networks=tuple(networks.get(candidate.segment or "", ())),
             rests_why=rests_why,
         )
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from uuid import UUID
 
 import attrs
@@ -208,6 +209,14 @@ def test_a_meter_is_talked_to_by_what_carries_its_association(
     [lease] = bench.take()
     assert (lease.meter.meter_id, lease.meter.transport) == (meter_id, Transport.HDLC)
     assert lease.meter.association.counter_object == Obis.parse("0.0.43.1.7.255")
+
+
+def test_a_lease_tells_the_networks_of_its_segment(bench: LeaseBench, execute: Execute) -> None:
+    execute("INSERT INTO segment (name, networks) VALUES ('cell', '{10.1.0.0/16, fd00:1::/32}')")
+    bench.add_meter("S1", segment="cell")
+    bench.add_meter("S2")
+    networks = {lease.meter.serial: lease.networks for lease in bench.take()}
+    assert networks == {"S1": (ip_network("10.1.0.0/16"), ip_network("fd00:1::/32")), "S2": ()}
 
 
 def test_takers_at_once_get_different_meters_and_no_segment_too_many(

@@ -18,7 +18,7 @@ import trio.abc
 
 from hes.domain.errors import AddressNotAllowedError
 from hes.domain.meters import Meter
-from hes.domain.reach import canonical
+from hes.domain.reach import IPNetwork, canonical
 from hes_collectors.dlms.context import Context
 
 
@@ -42,10 +42,15 @@ class Line(Protocol):
 
 @attrs.frozen
 class Dialling:
-    """We connect to the address of the meter, each time anew, and close what we have opened."""
+    """
+    We connect to the address of the meter, each time anew, and close what we have opened.
+
+    `networks` are those of the meter's segment: where it is beside all that the settings allow.
+    """
 
     context: Context
     meter: Meter
+    networks: tuple[IPNetwork, ...] = ()
     inbound: bool = False
 
     @asynccontextmanager
@@ -54,8 +59,12 @@ class Dialling:
         context, meter = self.context, self.meter
         assert meter.address is not None, "only meters with an address are leased"
         assert meter.port is not None
-        with trio.fail_after(context.settings.deadlines.connect_s):
-            stream = await context.connect(meter.address, meter.port, context.settings)
+        settings = context.settings
+        if self.networks:
+            reach = settings.reach.within(self.networks)
+            settings = attrs.evolve(settings, allowed_networks=reach.networks)
+        with trio.fail_after(settings.deadlines.connect_s):
+            stream = await context.connect(meter.address, meter.port, settings)
         try:
             yield stream
         finally:

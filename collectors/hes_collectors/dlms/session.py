@@ -117,7 +117,7 @@ class Session:
     ) -> None:
         self._context = context
         self._lease = lease
-        self._line: Line = line or Dialling(context, lease.meter)
+        self._line: Line = line or Dialling(context, lease.meter, lease.networks)
         self._known = known
         self._guard = LeaseGuard(until, context.gate)
         self.session_id = uuid4()
