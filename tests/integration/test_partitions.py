@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import timedelta
+from pathlib import Path as FilePath
 from uuid import uuid4
 
 import psycopg
@@ -12,6 +13,8 @@ import pytest
 
 from hes.domain.errors import StorageUnavailableError
 from hes.domain.ports import SessionOutcome, SessionPhase, SessionReport
+from hes.keys import KeyService
+from hes.meters import Inventory
 from hes.storage.database import Database
 from hes.storage.features import (
     Chunk,
@@ -23,11 +26,13 @@ from hes.storage.features import (
     reconcile,
     retention,
 )
+from hes.storage.leases import LeaseStore
 from hes.storage.meter_changes import MeterChangeStore
 from hes.storage.migrations import migrate
 from hes.storage.sessions import SessionStore
 from tests.batches import DAY, add_meters, plain
 from tests.chunked import CUT, OLD, WEEK, put, rows
+from tests.unit.hes_collectors.lease_contracts import done
 
 
 @pytest.fixture
@@ -212,3 +217,17 @@ def test_a_session_makes_the_partition_that_it_needs(partitioned: Database) -> N
     for _ in range(2):
         store.record(report)
     assert store.latest(meter_id, limit=9) == [report]
+
+
+def test_a_session_that_ends_with_its_lease_makes_it_too(
+    partitioned: Database, tmp_path: FilePath
+) -> None:
+    inventory = Inventory(partitioned, KeyService.open(partitioned, tmp_path / "kek"))
+    row = '{"serial":"S1","timezone":"UTC","address":"127.16.0.1","port":4159}'
+    assert inventory.import_file([row]).created == 1
+    leases = LeaseStore(partitioned)
+    [lease] = leases.take(holder="a", limit=1, lease_s=60)
+    told = done(lease, OLD)
+    assert not leases.finish([told])
+    assert not leases.finish([told])
+    assert SessionStore(partitioned).latest(lease.meter.meter_id, limit=9) == [told.report]
