@@ -6,8 +6,8 @@ still has the standard load profile, and those that its model has. Where it has 
 refuses to say it (capture objects, capture period, scaler_unit), the model's tables stand in, never
 in place of what it does say, nor for an object that it does not have. A column whose scaler_unit
 nobody tells is kept unscaled and without a unit. Of profiles without a period, logs and billing are
-kept (`hes.domain.kinds`); whatever has no clock among its columns, or no readable columns, is left
-out.
+kept (`hes.domain.kinds`); whatever has no clock among its columns, or no readable columns, or more
+than any meter captures, is left out.
 
 Questions go together where the meter takes that: after the object list the periods of all profiles
 and the device name, then what else is asked of the profiles, then the scaler_units.
@@ -47,6 +47,9 @@ _DEVICE_NAME: Final = Attribute(1, Obis.parse("0.0.42.0.0.255"), 2)
 LOAD_PROFILE_1: Final = Obis.parse("1.0.99.1.0.255")
 
 _DEVICE_NAME_LENGTH: Final = 32
+# Each is asked for: a list without end would take every session to its deadline.
+_MOST_PROFILES: Final = 128
+_MOST_COLUMNS: Final = 256
 
 # Which attribute of which class is scaled, by which attribute: register, extended register, and
 # the current and last average of a demand register (IEC 62056-6-2, class_id 3, 4, 5).
@@ -115,6 +118,7 @@ class _Explorer:
             names.extend(self._profiles)
         if LOAD_PROFILE_1 not in names:
             names.append(LOAD_PROFILE_1)
+        names = list(dict.fromkeys(names))[:_MOST_PROFILES]
         periods = [Attribute(_CLASS_PROFILE, name, 4) for name in names]
         *answers, device_name = await self._ask([*periods, _DEVICE_NAME])
         periods_s = {
@@ -181,9 +185,10 @@ class _Explorer:
     def _columns(self, name: Obis, answer: Data | DataAccessResult) -> tuple[CaptureObject, ...]:
         if isinstance(answer, Data):
             try:
-                return tuple(map(CaptureObject.from_data, elements(answer)))
+                found = tuple(map(CaptureObject.from_data, elements(answer)))
             except EncodingError:
                 return ()  # it must not take the meter's other profiles with it
+            return found if len(found) <= _MOST_COLUMNS else ()
         profile = None if answer in _NOT_THERE else self._profiles.get(name)
         return () if profile is None else profile.capture_objects
 

@@ -136,3 +136,26 @@ async def test_profiles_of_a_meter_that_hides_its_objects_are_asked_for_by_the_m
     assert Attribute(7, SECOND, 4) in meter.asked
     assert [profile.obis for profile in knowledge.profiles] == [FIRST]
     assert knowledge.objects == ()
+
+
+async def test_a_list_without_end_is_asked_for_to_some_length() -> None:
+    """Thousands of profiles, and columns by the hundred, take no session to its deadline."""
+    names = [Obis((7).to_bytes() + number.to_bytes(4) + b"\xff") for number in range(3000)]
+    columns = array(*[CaptureObject(8, CLOCK, 2, 0).to_data()] * 300)
+    meter = TalkingMeter({})
+    many: dict[Attribute, Data] = {
+        LIST: array(*(ObjectListEntry(7, 1, name).to_data() for name in (FIRST, *names))),
+        COLUMNS: columns,
+    }
+
+    async def ask(get: Get) -> GetCompleted:
+        found = {**EVERYTHING, **many}.get(get.attribute)
+        meter.asked.append(get.attribute)
+        if found is None:
+            return GetCompleted(0, UNDEFINED)
+        return GetCompleted(0, DataAccessResult.SUCCESS, encode(found))
+
+    meter.ask = ask  # type: ignore[method-assign]
+    knowledge = await learn(cast("Exchange", meter))
+    assert knowledge.profiles == ()
+    assert len(meter.asked) < 150
