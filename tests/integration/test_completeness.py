@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hes.domain.work import Gap
+from hes.pipeline import DirectBus
 from hes.plans import judging
 from hes.plans.gaps import GapRules
 from hes.readings.completeness import Expected
@@ -22,7 +23,7 @@ from hes.storage import completeness, losses, marks
 from hes.storage.database import Database
 from hes.storage.losses import LossReason, Lost
 from hes.storage.marks import DayOfIntervals
-from tests.batches import LOAD_PROFILE, add_meters
+from tests.batches import LOAD_PROFILE, add_meters, batch, channel, series
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
@@ -188,6 +189,24 @@ def test_gaps_are_asked_for_once_and_what_the_meter_lacks_is_lost(
     assert (held, lost, is_open) == (bits(0, 2, *range(4, 20)), bits(1, 3), True)
     assert find_gaps(database, now) == 1
     assert gaps_of(database, meter) == [("05:00", "06:00")]
+
+
+def test_late_values_land_in_their_own_intervals(database: Database, meter: UUID) -> None:
+    """Users' complaint 20: missing hours, and then two hours booked into one."""
+    counted = series(channel(meter))
+    now = datetime.now(UTC)
+    begins = (now - timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    run(database, "UPDATE expectation SET since = %s, changed_at = %s", begins, begins)
+    with DirectBus(database) as bus:
+        bus.publish(batch([(counted, begins + slot * QUARTER, slot) for slot in range(4, 8)]))
+        a_run(database, begins + 2 * HOUR)
+        judge(database, begins + 3 * HOUR)
+        bus.publish(batch([(counted, begins + slot * QUARTER, slot) for slot in (2, 0, 3)]))
+    assert run(database, "SELECT captured_at, value FROM reading ORDER BY captured_at") == [
+        (begins + slot * QUARTER, slot) for slot in (0, 2, 3, 4, 5, 6, 7)
+    ]
+    assert day_of(database, meter) == (bits(0, *range(2, 8)), bits(0, 1, 2, 3), None, True)
+    assert run(database, "SELECT count(*) FROM reading_revision") == [(0,)]
 
 
 def test_what_comes_after_all_is_lost_no_more(database: Database, meter: UUID) -> None:
