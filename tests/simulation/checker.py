@@ -92,7 +92,7 @@ def nothing_is_doubled(outcome: Outcome) -> Iterator[str]:
 
 def done_means_held(outcome: Outcome) -> Iterator[str]:
     """
-    When a run of a plan is done on a meter, all is stored that its buffer held at the beginning.
+    When a run of a plan is done on a meter, all is stored that its buffer held when it was leased.
 
     Rows that showed a time later than that machine's clock had nobody asked for yet.
     """
@@ -102,7 +102,6 @@ def done_means_held(outcome: Outcome) -> Iterator[str]:
     for event in outcome.history.events:
         if event.what in _TAKEN:
             kinds.update(event.facts["items"])
-        elif event.what == "connected":
             begun[event.facts["token"]] = event
         elif event.what == "leases.finish" and any(
             state == "done" and kinds[item] in ("plan", "first")
@@ -214,23 +213,33 @@ def leases_are_exclusive(outcome: Outcome) -> Iterator[str]:
 
 
 def nothing_leaves_without_a_lease(outcome: Outcome) -> Iterator[str]:
-    """Octets leave only under a lease that holds, but for what a stopped process had in hand."""
+    """
+    Octets leave only under a lease that holds, but for what a stopped process had in hand.
+
+    Who has dialled in is asked who he is before, without a key.
+    """
     until: dict[int, float] = {}
+    inbound: set[int] = set()
     for event in outcome.history.events:
-        if event.what in _TAKEN:
+        if event.what == "connected" and event.facts["inbound"]:
+            inbound.add(event.facts["connection"])
+        elif event.what in _TAKEN:
             until[event.facts["token"]] = event.at_s + event.facts["lease_s"]
         elif event.what in _ENDED and event.facts["said"] in ("ok", "unknown"):
             until[event.facts["token"]] = 0.0
         elif (
             event.what == "sent"
             and not event.facts["held"]
+            and (event.facts["counters"] or event.facts["connection"] not in inbound)
             and event.at_s > until.get(event.facts["token"], 0.0)
         ):
             yield f"{event.actor} sends to meter {event.facts['meter']} at {event.at_s:.1f} s"
 
 
 def one_conversation_at_a_time(outcome: Outcome) -> Iterator[str]:
-    """A meter has one connection, and carries nothing out for a lease after a later one's."""
+    """
+    A meter is dialled once at a time, and carries nothing out for a lease after a later one's.
+    """
     open_: dict[int, tuple[str, int]] = {}
     stopped: set[str] = set()
     tokens: dict[int, int] = {}
@@ -240,9 +249,12 @@ def one_conversation_at_a_time(outcome: Outcome) -> Iterator[str]:
         match event.what:
             case "connected":
                 other = open_.get(facts["meter"])
+                if facts["inbound"]:
+                    continue
                 if other is not None and other[0] not in stopped:
                     yield f"meter {facts['meter']}: {event.actor} connects beside {other[0]}"
                 open_[facts["meter"]] = event.actor, facts["connection"]
+            case "sent":
                 tokens[facts["connection"]] = facts["token"]
             case "closed":
                 if open_.get(facts["meter"]) == (event.actor, facts["connection"]):
@@ -299,7 +311,7 @@ RULES: Final[tuple[Callable[[Outcome], Iterator[str]], ...]] = (
     no_counter_twice,
     no_task_crashed,
 )
-_TAKEN: Final = ("leases.take", "leases.take_meter")
+_TAKEN: Final = ("leases.take", "leases.take_dialled")
 _ENDED: Final = ("leases.finish", "leases.give_back", "leases.release")
 
 
@@ -319,7 +331,7 @@ def _first_stored(outcome: Outcome) -> dict[tuple[int, str, datetime], float]:
 
 
 def _readable(rows: list[TruthRow], start: Event) -> list[TruthRow]:
-    """The rows that stood in the buffer when a connection was made, and had come to pass."""
+    """The rows that stood in the buffer when a lease was taken, and had come to pass."""
     begun_at = START + timedelta(seconds=start.at_s)
     held = [row for row in rows if (row.true_at or row.captured_at) <= begun_at][-ENTRIES:]
     shown = begun_at + timedelta(seconds=start.facts["skew_s"]) - 2 * _SECOND

@@ -29,7 +29,7 @@ _LOST_RATE: Final = 0.03
 _UNKNOWN_RATE: Final = 0.03
 # Nobody repeats these: a report is part of `finish`.
 _TOLD_ONCE: Final = frozenset({"sessions.record", "sessions.security_event"})
-_TAKES: Final = frozenset({"leases.take", "leases.take_meter"})
+_TAKES: Final = frozenset({"leases.take", "leases.take_dialled"})
 
 
 def _taken(*_: Any, lease_s: float, result: Any, **__: Any) -> Iterator[dict[str, Any]]:
@@ -100,7 +100,7 @@ def values_of(batch: ReadingBatch) -> Iterator[tuple[int, str, int, int | None]]
 # What is noted of a call, by port and method; of others nothing is.
 _FACTS: Final[dict[str, Callable[..., Iterator[dict[str, Any]]]]] = {
     "leases.take": _taken,
-    "leases.take_meter": _taken,
+    "leases.take_dialled": _taken,
     "leases.finish": _finished,
     "leases.release": _released,
     "leases.give_back": _given_back,
@@ -128,12 +128,11 @@ class Unreliable:
     def ports(self, process: Process) -> Ports:
         """What a process is given."""
         inner = self.storage.ports()
+        known = {field.name: getattr(inner, field.name) for field in attrs.fields(Ports)}
         return Ports(
             **{
-                field.name: cast(
-                    "Any", _Port(self, process, field.name, getattr(inner, field.name))
-                )
-                for field in attrs.fields(Ports)
+                name: port and cast("Any", _Port(self, process, name, port))
+                for name, port in known.items()
             }
         )
 
@@ -181,6 +180,8 @@ class Unreliable:
     ) -> None:
         if name in _FACTS:
             for facts in _FACTS[name](*args, **kwargs, result=result):
+                if name in _TAKES:
+                    facts["skew_s"] = process.skew_s
                 self._history.note(process.name, name, said=said, **facts)
 
 

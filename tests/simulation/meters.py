@@ -39,6 +39,7 @@ from tests.simulation.wire import Line
 from tests.unit.hes_collectors.support import OUR_TITLE, START, wall_clock
 
 _IDLE_S: Final = 300.0
+_LINE_IDLE_S: Final = 900.0
 _ZONE: Final = ZoneInfo("Europe/Berlin")
 _connection: ContextVar[int] = ContextVar("connection")
 
@@ -99,7 +100,8 @@ class SimulatedMeter:
     One meter with what the inventory knows of it.
 
     Args: index: its number from 0. troubled: whether anything may go wrong with it.
-        hdlc, pdu_octets: None: as the seed says.
+        hdlc, pdu_octets: None: as the seed says. may_dial: it may be one that dials in, and has
+        no address.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class SimulatedMeter:
         troubled: bool,
         hdlc: bool | None = None,
         pdu_octets: int | None = None,
+        may_dial: bool = False,
     ) -> None:
         self._random = stream(seed, f"meter-{index}")
         self._faulty = troubled
@@ -132,6 +135,7 @@ class SimulatedMeter:
         assert isinstance(self.meter, WatchedMeter)
         self.meter.history = history
         self._lines: list[Line] = []
+        self.dials_in = may_dial and self._random.random() < 0.25
 
     @property
     def meter_id(self) -> UUID:
@@ -151,8 +155,8 @@ class SimulatedMeter:
             ),
             commissioned_at=START - timedelta(days=30),
             system_title=identity.system_title,
-            address=f"127.16.0.{identity.index + 1}",
-            port=4059,
+            address=None if self.dials_in else f"127.16.0.{identity.index + 1}",
+            port=None if self.dials_in else 4059,
         )
 
     def secrets(self) -> Secrets:
@@ -225,7 +229,11 @@ class SimulatedMeter:
                     await reset(stream_)
                 else:
                     await sim.serve_stream(
-                        stream_, self.meter, sim.SessionSummary(), _IDLE_S, misdeeds
+                        stream_,
+                        self.meter,
+                        sim.SessionSummary(),
+                        _LINE_IDLE_S if self.dials_in else _IDLE_S,
+                        misdeeds,
                     )
         finally:
             stream_.hang_up()

@@ -42,6 +42,8 @@ class Process:
         self.alive = True
         self.scope = trio.CancelScope()
         self.tokens: dict[UUID, int] = {}
+        # Takes connections of meters that dial in; None: nobody listens.
+        self.listener: Callable[[trio.abc.Stream], None] | None = None
         self._lines: list[Line] = []
         self._goes_on: trio.Event | None = None
 
@@ -59,6 +61,7 @@ class Process:
         """
         self.history.note(self.name, "killed", power=power)
         self.alive = False
+        self.listener = None
         for line in self._lines:
             if power:
                 line.weather.silent_after = 0

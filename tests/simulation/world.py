@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Address
 from itertools import count
 from random import Random
 from typing import Any, Final
@@ -22,6 +23,8 @@ from trio.testing import MockClock
 import hes_simulators as sim
 from hes.domain.errors import StorageUnavailableError
 from hes_collectors.dlms import CollectorMetrics, CollectorSettings, Context, StorageGate
+from hes_collectors.dlms.dialled import Dialled
+from hes_collectors.dlms.inbound import InboundServer
 from hes_collectors.dlms.outbound import run_outbound
 from hes_collectors.dlms.settler import settling
 from tests.simulation.database import Unreliable
@@ -36,6 +39,7 @@ from tests.unit.hes_collectors.support import settings, wall_clock
 
 TROUBLED_S: Final = 5 * 3600.0
 CALM_S: Final = 1.5 * 3600.0
+_PEER: Final = IPv4Address("192.0.2.7")
 _LOOK_S: Final = 60.0
 _OPERATOR_S: Final = 1800.0
 
@@ -60,6 +64,20 @@ def simulate(seed: int, *, troubled: bool = True) -> Outcome:
     return world.outcome(logs)
 
 
+async def _collect(process: Process, context: Context) -> None:
+    """What `hes_collectors.dlms.run` starts, without a socket."""
+    async with settling(context) as settler, trio.open_nursery() as nursery:
+        dialled = Dialled(context, settler)
+        server = InboundServer(context, dialled)
+
+        def listener(stream: trio.abc.Stream) -> None:
+            nursery.start_soon(server.serve, stream, _PEER)
+
+        process.listener = listener
+        nursery.start_soon(dialled.run)
+        nursery.start_soon(run_outbound, context, settler)
+
+
 class World:
     """Everything there is."""
 
@@ -73,7 +91,7 @@ class World:
         self.database = Unreliable(self.storage, self.chances, self.history)
         self.scheduler = Scheduler(self.storage, self.history)
         self.meters = [
-            SimulatedMeter(seed, index, self.history, troubled=troubled)
+            SimulatedMeter(seed, index, self.history, troubled=troubled, may_dial=True)
             for index in range(random.randint(1, 3))
         ]
         self._connected = trio.Event()
@@ -97,6 +115,9 @@ class World:
             nursery.start_soon(self._operate)
             for name in self._names:
                 nursery.start_soon(self._collector, name, meters)
+            for meter in self.meters:
+                if meter.dials_in:
+                    nursery.start_soon(self._dial_in, meter)
             with trio.move_on_after(TROUBLED_S):
                 await self._troubles()
             self._calm()
@@ -139,8 +160,8 @@ class World:
             self.history.note(name, "starts")
             context = self._context(process, random, meters)
             with process.scope:
-                async with settling(context) as settler:
-                    await run_outbound(context, settler)
+                await _collect(process, context)
+            process.listener = None
             process.alive = False
             await trio.sleep(random.choice((0.5, 5.0, 60.0)))
 
@@ -179,20 +200,39 @@ class World:
         await trio.sleep(delay_s)
         if meter.is_dark:
             raise ConnectionRefusedError
-        line, number = Line(self._weather(delay_s)), next(self._connections)
+        line = Line(self._weather(delay_s))
+        stream, number = self._plug_in(process, meter, line, inbound=False)
         meters.start_soon(meter.serve, line, number)
+        return stream
+
+    async def _dial_in(self, meter: SimulatedMeter) -> None:
+        """A meter calls, and calls again when its line has ended."""
+        random = self._line_random
+        while True:
+            await trio.sleep(random.uniform(5.0, 60.0))
+            process = self._processes[random.choice(self._names)]
+            if process.listener is not None and not meter.is_dark:
+                line = Line(self._weather(0.02))
+                stream, number = self._plug_in(process, meter, line, inbound=True)
+                process.listener(stream)
+                await meter.serve(line, number)
+
+    def _plug_in(
+        self, process: Process, meter: SimulatedMeter, line: Line, *, inbound: bool
+    ) -> tuple[trio.abc.Stream, int]:
+        """The process's end of a line, and its number."""
+        number = next(self._connections)
         self.history.note(
             process.name,
             "connected",
             meter=meter.meter_id.int,
             connection=number,
-            token=process.tokens.get(meter.meter_id),
-            skew_s=process.skew_s,
+            inbound=inbound,
         )
         self._last_connected = process
         self._connected.set()
         self._connected = trio.Event()
-        return process.stream(line, meter.meter_id, number, meter.keys_seen())
+        return process.stream(line, meter.meter_id, number, meter.keys_seen()), number
 
     def _weather(self, delay_s: float) -> Weather:
         random, weather = self._line_random, Weather(lambda: delay_s)
