@@ -157,6 +157,8 @@ def _problem(request: web.Request, error: ProblemError) -> web.Response:
         content_type=CONTENT_TYPE,
     )
     response.headers[hdrs.CACHE_CONTROL] = "no-store"
+    if error.kind.status == 408:
+        response.force_close()  # what is left of the request will never come
     if error.kind.retry_after_s is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.kind.retry_after_s)
     return response

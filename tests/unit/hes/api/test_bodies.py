@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ import attrs
 import pytest
 from aiohttp import web
 
-from hes.api import bodies
+from hes.api import bodies, server
 from hes.api.bodies import Body, Upload, decode_json, serve_uploads
 from hes.api.edge import edge
 from hes.api.problems import ProblemError
@@ -45,7 +46,8 @@ def take(_: Call[Nothing, Nothing], upload: Upload) -> Echo:
 
 
 @pytest.fixture
-def api() -> Iterator[Api]:
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    monkeypatch.setattr(server, "_LINGER_S", 0.05)
     app = web.Application(middlewares=[edge(None)], client_max_size=4096)
     app[SERVICES] = None  # type: ignore[misc] # nothing here asks for any
     app[WORKERS] = Workers(threads=1)
@@ -118,12 +120,10 @@ def test_a_file_that_stops_arriving_holds_no_place_for_long(
 ) -> None:
     monkeypatch.setattr(bodies, "_IDLE_S", 0.05)
     monkeypatch.setattr(bodies, "_AT_ONCE", 1)
+    where = urlsplit(api.url)
+    head = b"POST /v1/file HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
     for _ in range(2):  # the second finds the first one's place free
-        where = urlsplit(api.url)
-        connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=10)
-        connection.putrequest("POST", "/v1/file")
-        connection.putheader("Content-Type", "text/csv")
-        connection.putheader("Content-Length", "100")
-        connection.endheaders(b"only this")
-        assert connection.getresponse().status == 408
-        connection.close()
+        with socket.create_connection((str(where.hostname), where.port), timeout=10) as line:
+            line.sendall(head + b"Content-Length: 100\r\n\r\nonly this")
+            with line.makefile("rb") as answer:
+                assert answer.read().startswith(b"HTTP/1.1 408 ")  # to its end: it hangs up

@@ -49,7 +49,9 @@ def test_reads_a_row_as_the_simulator_writes_it() -> None:
     assert spec.associations[0].association == Association(
         1, 17, Mechanism.HLS_GMAC, 0, Policy.AUTHENTICATED_ENCRYPTED
     )
-    assert spec.associations[0].secrets == Secrets(b"00000000", bytes.fromhex(EK), bytes.fromhex(AK))
+    assert spec.associations[0].secrets == Secrets(
+        b"00000000", bytes.fromhex(EK), bytes.fromhex(AK)
+    )
     assert spec.system_title == bytes.fromhex("48455330000000A1")
     assert (spec.address, spec.port, spec.transport) == ("127.16.0.1", 4159, Transport.HDLC)
     assert (spec.id_object, spec.id_value) == (Obis.parse("0.0.96.1.0.255"), "ABC 1")
