@@ -162,8 +162,10 @@ class InboundConnection:
             if unread and not await self._take(unread):
                 return "refused"
             if known:
+                # Who waits for a line that another one holds does not wait for ever.
+                if calling.is_line or not self._heard:
+                    self._set_idle()
                 self._heard = True
-                self._set_idle()
             elif not (pushes or unread):
                 return "silent"
         if not calling.has_turn:

@@ -43,6 +43,9 @@ from hes_protocol.models import FirstSpeaker, Model
 _FIRST_SUSPICION_S: Final = 30.0
 _MOST_SUSPICION_S: Final = 86_400.0
 _MOST_SUSPECTS: Final = 10_000
+_CLAIMS_OF_A_SOURCE: Final = 10
+_MOST_DOUBLINGS: Final = 16
+_NEVER: Final = (0, 0.0)
 _ASKED_AT_ONCE: Final = 1000
 # Those who have just called are asked for together.
 _GATHER_S: Final = 0.05
@@ -322,29 +325,40 @@ class Dialled:
 
 
 class _Suspects:
-    """Who claims to be which meter and could not show it; bounded, the oldest is forgotten."""
+    """
+    Who claims to be which meter and could not show it; bounded, the oldest is forgotten.
+
+    A source whose claims came to nothing again and again rests as a whole.
+    """
 
     def __init__(self) -> None:
-        self._until: OrderedDict[tuple[Source, UUID], tuple[int, float]] = OrderedDict()
+        self._until: OrderedDict[tuple[Source, UUID | None], tuple[int, float]] = OrderedDict()
 
     def rests(self, source: Source, meter_id: UUID) -> bool:
         """Whether this claim is not looked at now."""
-        _, until = self._until.get((source, meter_id), (0, 0.0))
-        return trio.current_time() < until
+        now = trio.current_time()
+        keys = (source, meter_id), (source, None)
+        return any(now < self._until.get(key, _NEVER)[1] for key in keys)
 
-    def note(self, source: Source, meter_id: UUID) -> float:
-        """One more claim that came to nothing; returns for how long the next is not looked at."""
-        key = (source, meter_id)
-        failures, _ = self._until.pop(key, (0, 0.0))
-        rests_s: float = min(_FIRST_SUSPICION_S * 2**failures, _MOST_SUSPICION_S)
-        self._until[key] = (min(failures + 1, 16), trio.current_time() + rests_s)
+    def note(self, source: Source, meter_id: UUID) -> None:
+        """One more claim has come to nothing."""
+        self._note((source, meter_id), 0)
+        self._note((source, None), _CLAIMS_OF_A_SOURCE)
+
+    def _note(self, key: tuple[Source, UUID | None], free: int) -> None:
+        failures = self._until.pop(key, _NEVER)[0] + 1
+        doublings = min(failures - 1 - free, _MOST_DOUBLINGS)
+        rests_s = (
+            0.0 if doublings < 0 else min(_FIRST_SUSPICION_S * 2**doublings, _MOST_SUSPICION_S)
+        )
+        self._until[key] = failures, trio.current_time() + rests_s
         if len(self._until) > _MOST_SUSPECTS:
             self._until.popitem(last=False)
-        return rests_s
 
     def clear(self, source: Source, meter_id: UUID) -> None:
         """It was the meter."""
         self._until.pop((source, meter_id), None)
+        self._until.pop((source, None), None)
 
 
 def _is_line(line: str, peer: IPAddress) -> bool:

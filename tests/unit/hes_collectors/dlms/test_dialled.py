@@ -368,6 +368,39 @@ async def test_who_only_claims_to_be_a_meter_costs_it_nothing(autojump_clock: Mo
     assert setup.rows == len(meter.truth())
 
 
+async def test_who_claims_to_be_one_meter_after_the_other_is_not_listened_to(
+    autojump_clock: MockClock,
+) -> None:
+    meters = [SimulatedMeter.of(index) for index in range(14)]
+    setup = Setup(*meters)
+    for meter in meters:
+        setup.storage.secrets[meter.meter_id] = attrs.evolve(meter.secrets(), ek=bytes(16))
+    async with setup.at_work():
+        for meter in meters:
+            await setup.dial(meter)
+            await trio.sleep(1)
+        await trio.sleep(20)
+        assert setup.codes == ["dial-in-unproven"] * 11
+        # From elsewhere it may still be the meter.
+        setup.storage.secrets[meters[-1].meter_id] = meters[-1].secrets()
+        await setup.dial(meters[-1], peer=OTHER)
+        await setup.read()
+
+
+async def test_who_waits_for_a_line_that_another_holds_does_not_wait_for_ever(
+    autojump_clock: MockClock,
+) -> None:
+    meter = SimulatedMeter.of()
+    setup = Setup(meter, limits={"idle_s": 100})
+    async with setup.at_work():
+        first = await setup.dial(meter, hello(meter, 900))
+        await setup.read()
+        second = await setup.dial(meter, peer=OTHER)
+        await second.closed.wait()
+        assert 100 <= second.closed_at <= 130
+        assert not first.closed.is_set()
+
+
 async def test_a_line_with_a_valid_tag_takes_the_place_of_another_and_no_other_does(
     autojump_clock: MockClock,
 ) -> None:
