@@ -48,7 +48,7 @@ def true(meter: SimulatedMeter, wanted: Gap) -> dict[tuple[datetime, str], objec
     [STANDARD, Quirks(deviation=Deviation.REFUSED), Quirks(selection=SelectionBy.ENTRY)],
     ids=["range", "without deviation", "entry"],
 )
-@pytest.mark.parametrize("intervals", [1, 7, 120])
+@pytest.mark.parametrize("intervals", [1, 120])
 async def test_its_intervals_and_no_others_are_stored(
     quirks: Quirks, intervals: int, autojump_clock: MockClock
 ) -> None:
