@@ -383,6 +383,9 @@ class ClockPort(Protocol):
     def changed(self, change_id: int, outcome: ClockOutcome, drift_s: float | None) -> None:
         """Note what came of it, and how far the clock was off afterwards, read back."""
 
+    def may_try(self, meter_id: UUID) -> bool:
+        """Whether it is worth trying: the meter has not refused lately."""
+
     def ordered(self, meter_id: UUID) -> bool:
         """Whether an operator wants this clock set however far it is off; the order holds once."""
 

@@ -24,6 +24,11 @@ INSERT INTO clock_change (meter_id, at, before_at, after_at, how, outcome, sessi
 VALUES (%s, %s, %s, %s, %s, 'sent', %s) RETURNING change_id
 """
 
+_MAY_TRY: Final = """
+SELECT outcome <> 'refused' OR at < now() - interval '1 day' FROM clock_change
+WHERE meter_id = %s AND how <> 'seen' ORDER BY at DESC, change_id DESC LIMIT 1
+"""
+
 # Drift that leaps between two sessions of a meter though we have set nothing: somebody else did.
 _SEEN: Final = """
 INSERT INTO clock_change (meter_id, at, before_at, after_at, how, outcome, drift_s, session_id)
@@ -140,6 +145,17 @@ class ClockStore:
                     " (SELECT meter_id FROM clock_change WHERE change_id = %s)",
                     (change_id,),
                 )
+
+    def may_try(self, meter_id: UUID) -> bool:
+        """
+        Whether it is worth trying to set this clock: a meter that refuses is tried once a day.
+
+        Raises:
+            StorageUnavailableError: the database is away.
+        """
+        with self._database.connection() as connection:
+            row = connection.execute(_MAY_TRY, (meter_id,)).fetchone()
+        return row is None or bool(row[0])
 
     def ordered(self, meter_id: UUID) -> bool:
         """

@@ -76,6 +76,15 @@ def test_an_order_holds_until_it_is_carried_out(database: Database, clocks: Cloc
         clock_changes.order(connection, uuid4(), reason="far off", ordered_by="me")
 
 
+def test_a_meter_that_refuses_is_tried_once_a_day(database: Database, clocks: ClockPort) -> None:
+    (meter_id,) = add_meters(database, 1)
+    assert clocks.may_try(meter_id)
+    clocks.changed(clocks.changing(change(meter_id)), ClockOutcome.REFUSED, None)
+    assert not clocks.may_try(meter_id)
+    run(database, "UPDATE clock_change SET at = at - interval '25 hours'")
+    assert clocks.may_try(meter_id)
+
+
 def test_what_others_do_to_clocks_is_seen(database: Database, clocks: ClockPort) -> None:
     set_by_us, set_by_others, drifts = add_meters(database, 3)
     for meter_id, drift_s in ((set_by_us, -40.0), (set_by_others, 2400.0), (drifts, 8.0)):

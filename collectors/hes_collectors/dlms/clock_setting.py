@@ -39,8 +39,8 @@ _TIME: Final = Attribute(_CLASS_CLOCK, _CLOCK, 2)
 _SHIFT_TIME: Final = Method(_CLASS_CLOCK, _CLOCK, 6)
 _MOST_SHIFT_S: Final = 900
 _HOUR_S: Final = 3600
-# Reading it, moving it, and reading it again; once more for a meter that cannot be shifted.
-_MOST_REQUESTS: Final = 5
+# Reading it, moving it, and reading it again: so many must fit before the session's deadline.
+_REQUESTS: Final = 3
 # Its resolution is a second, and one more may pass before it is read.
 _SURE_S: Final = 2.5
 
@@ -57,13 +57,15 @@ async def set_if_due(talk: Talk) -> ClockOutcome | None:
     rules, seen = talk.context.settings.clock, talk.clock
     if seen is None or not rules.sets or abs(seen.drift_s) <= rules.above_s:
         return None
-    if talk.meter.association.role is not Role.MANAGEMENT or not _in_time(talk, rules.wait_s):
+    if talk.meter.association.role is not Role.MANAGEMENT or not _in_time(talk):
         return None
     clocks, meter_id = talk.context.ports.clocks, talk.meter.meter_id
-    if abs(seen.drift_s) > rules.ordered_s:
-        if not await talk.hop(clocks.ordered, meter_id):
+    far = abs(seen.drift_s) > rules.ordered_s
+    if not await talk.hop(clocks.ordered if far else clocks.may_try, meter_id):
+        if far:
             _log.warning("clock_far_off", drift_s=round(seen.drift_s))
-            return None
+        return None
+    if far:
         if (looked := await _look(talk)) is None:
             return None
         return await _move(talk, *looked, ClockStep(round(-looked[0].drift_s)))
@@ -78,13 +80,15 @@ async def set_if_due(talk: Talk) -> ClockOutcome | None:
             return None
         if not step.wait_s:
             return await _move(talk, seen, shown, step)
+        if not _in_time(talk, step.wait_s):
+            return None
         await trio.sleep(step.wait_s)
     return None
 
 
-def _in_time(talk: Talk, wait_s: float) -> bool:
+def _in_time(talk: Talk, wait_s: float = 0.0) -> bool:
     """Whether all of it fits before the session's deadline: clocks are set when there is time."""
-    most_s = wait_s + _MOST_REQUESTS * talk.context.settings.deadlines.request_s
+    most_s = wait_s + _REQUESTS * talk.context.settings.deadlines.request_s
     return trio.current_time() + most_s <= talk.progress.until
 
 
@@ -111,7 +115,8 @@ async def _move(
     outcome = None
     if Conformance.ACTION in conformance and abs(step.step_s) <= _MOST_SHIFT_S:
         outcome = await _changed(talk, seen, shown, step, ClockHow.SHIFT)
-    if outcome in (None, ClockOutcome.REFUSED) and Conformance.SET in conformance:
+    refused = outcome in (None, ClockOutcome.REFUSED)
+    if refused and Conformance.SET in conformance and _in_time(talk):
         outcome = await _changed(talk, seen, shown, step, ClockHow.SET)
     return outcome
 

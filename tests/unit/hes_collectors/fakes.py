@@ -587,6 +587,11 @@ class FakeClocks:
         if outcome is not ClockOutcome.REFUSED:
             self.storage.clock_orders.discard(kept.change.meter_id)
 
+    def may_try(self, meter_id: UUID) -> bool:
+        self.storage.enter("may_try")
+        tried = [one for one in self.storage.clock_changes if one.change.meter_id == meter_id]
+        return not tried or tried[-1].outcome is not ClockOutcome.REFUSED
+
     def ordered(self, meter_id: UUID) -> bool:
         self.storage.enter("ordered")
         return meter_id in self.storage.clock_orders

@@ -20,7 +20,8 @@ from hes.domain.ports import SessionOutcome
 from hes.models import models
 from hes_collectors.dlms.clock_steps import ClockRules
 from hes_collectors.dlms.session import Session, SessionResult
-from hes_protocol.server import ActionRequested
+from hes_protocol.server import ActionRequested, ActionResult, SetRequested, SetResult
+from hes_protocol.xdlms.results import DataAccessResult
 from hes_simulators.scenario.local import step_clock
 from tests.unit.hes_collectors.fakes import ClockChanged, FakeStorage
 from tests.unit.hes_collectors.simulated import SimulatedMeter, meter_kind, network
@@ -141,6 +142,26 @@ async def test_where_shifting_is_refused_it_is_set(
         (ClockHow.SET, ClockOutcome.DONE),
     ]
     assert abs(scene.drift_s) <= 1
+
+
+async def test_a_meter_that_refuses_is_not_asked_each_time(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(_: sim.Meter, event: ActionRequested | SetRequested) -> ActionResult | SetResult:
+        if isinstance(event, SetRequested):
+            return SetResult(event.invoke_id, DataAccessResult.READ_WRITE_DENIED)
+        return invoke(_, event if event.method.class_id != CLOCK_CLASS else nowhere(event))
+
+    def nowhere(event: ActionRequested) -> ActionRequested:
+        return attrs.evolve(event, method=attrs.evolve(event.method, index=7))
+
+    invoke = sim.Meter.action
+    monkeypatch.setattr(sim.Meter, "action", refuses)
+    monkeypatch.setattr(sim.Meter, "set", refuses)
+    scene = Scene(-40.0)
+    for _ in range(3):
+        await scene.session()
+    assert [one.outcome for one in scene.changes] == [ClockOutcome.REFUSED] * 2
 
 
 async def test_a_meter_that_does_not_do_what_it_says_is_told_of(
