@@ -23,6 +23,8 @@ from hes.storage.tenants import DEFAULT_TENANT
 
 MAX_ZONES: Final = 20
 
+_METERS_AT_ONCE: Final = 2_000
+
 DISABLED: Final = "plan-disabled"
 REMOVED: Final = "plan-removed"
 
@@ -126,11 +128,11 @@ class PlanService:
             if store.find(connection, plan.tenant_id, terms.name) not in (None, plan_id):
                 raise PlanExistsError(f"there is a plan {terms.name!r} already")
             store.change(connection, plan, terms)
-            if plan.enabled and not terms.enabled:
-                due_items.cancel(connection, cause=DISABLED, plan_id=plan_id)
             view = _view(connection, plan_id)
             if dry_run:
                 connection.rollback()
+        if plan.enabled and not terms.enabled and not dry_run:
+            self._cancel(plan_id, DISABLED)
         return view
 
     def enable(self, plan_id: int, enabled: bool, revision: int | None = None) -> PlanView:
@@ -143,9 +145,11 @@ class PlanService:
             plan = _locked(connection, plan_id, revision)
             if plan.enabled != enabled:
                 store.change(connection, plan, attrs.evolve(plan, enabled=enabled))
-                if not enabled:
-                    due_items.cancel(connection, cause=DISABLED, plan_id=plan_id)
-            return _view(connection, plan_id)
+            view = _view(connection, plan_id)
+        if not enabled:
+            # Also where somebody was interrupted in it before.
+            self._cancel(plan_id, DISABLED)
+        return view
 
     def remove(self, plan_id: int, revision: int | None = None, *, dry_run: bool = False) -> int:
         """
@@ -155,12 +159,29 @@ class PlanService:
         Raises: UnknownPlanError, PlanChangedError, StorageUnavailableError.
         """
         with self._database.connection() as connection:
-            _locked(connection, plan_id, revision)
-            cancelled = due_items.cancel(connection, cause=REMOVED, plan_id=plan_id)
-            store.remove(connection, plan_id)
+            plan = _locked(connection, plan_id, revision)
             if dry_run:
-                connection.rollback()
+                return store.open_items(connection, plan_id)
+            # Nobody makes a run of it meanwhile.
+            store.change(connection, plan, attrs.evolve(plan, enabled=False))
+        cancelled = self._cancel(plan_id, REMOVED)
+        with self._database.connection() as connection:
+            _locked(connection, plan_id, None)
+            cancelled += due_items.cancel(connection, cause=REMOVED, plan_id=plan_id)
+            store.remove(connection, plan_id)
         return cancelled
+
+    def _cancel(self, plan_id: int, cause: str) -> int:
+        """Cancel what is open, in transactions that hold up nobody for long."""
+        total = 0
+        while True:
+            with self._database.connection() as connection:
+                cancelled = due_items.cancel(
+                    connection, cause=cause, plan_id=plan_id, meters_at_most=_METERS_AT_ONCE
+                )
+            if not cancelled:
+                return total
+            total += cancelled
 
     def runs(self, plan_id: int, limit: int) -> Sequence[RunRecord]:
         """

@@ -198,18 +198,25 @@ def cancel(
     cause: str,
     meter_ids: Collection[UUID] | None = None,
     plan_id: int | None = None,
+    meters_at_most: int | None = None,
 ) -> int:
     """
     Cancel what is open of these meters, of a plan, or of both.
 
     A session that is at it already goes on; what it says of these items counts no more.
+    Args: meters_at_most: cancel only that of so many meters; call it again until it finds none.
     Returns: how many.
     """
     found = connection.execute(
         "SELECT DISTINCT meter_id FROM due_item"
         " WHERE (%(plan_id)s::int4 IS NULL OR plan_id = %(plan_id)s)"
-        "   AND (%(meter_ids)s::uuid[] IS NULL OR meter_id = ANY(%(meter_ids)s))",
-        {"plan_id": plan_id, "meter_ids": None if meter_ids is None else list(meter_ids)},
+        "   AND (%(meter_ids)s::uuid[] IS NULL OR meter_id = ANY(%(meter_ids)s))"
+        " LIMIT %(most)s",
+        {
+            "plan_id": plan_id,
+            "meter_ids": None if meter_ids is None else list(meter_ids),
+            "most": meters_at_most,
+        },
     )
     touched = sorted(meter_id for (meter_id,) in found)
     lock(connection, touched)

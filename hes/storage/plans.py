@@ -116,6 +116,14 @@ def ask(connection: Connection, plan_id: int) -> None:
     connection.execute("UPDATE plan SET asked_at = now() WHERE plan_id = %s", (plan_id,))
 
 
+def open_items(connection: Connection, plan_id: int) -> int:
+    """How many due items of a plan are open."""
+    row = connection.execute(
+        "SELECT count(*) FROM due_item WHERE plan_id = %s", (plan_id,)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def remove(connection: Connection, plan_id: int) -> None:
     """Let go of a plan; what its runs came to stays."""
     connection.execute("DELETE FROM plan WHERE plan_id = %s", (plan_id,))

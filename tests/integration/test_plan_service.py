@@ -180,28 +180,35 @@ def test_runs_before_it_was_enabled_or_given_other_times_are_none_of_its(
 
 @pytest.mark.parametrize("how", ["disabled", "removed", "changed"])
 def test_what_is_open_is_cancelled_with_its_plan(
-    database: Database, service: PlanService, add_meter: AddMeter, how: str
+    database: Database,
+    service: PlanService,
+    add_meter: AddMeter,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
 ) -> None:
-    meter_id = add_meter("S1")
+    monkeypatch.setattr("hes.plans.service._METERS_AT_ONCE", 1)
+    add_meter("S1")
+    add_meter("S2")
     plan = service.add(TERMS).plan
     run(
         database,
         "INSERT INTO due_item (meter_id, kind, plan_id, zone, run_at, due_at, deadline_at,"
-        " expires_at, priority) SELECT %s, 'plan', %s, 'UTC', now(), now(), now(),"
-        " now() + interval '1 day', 20",
-        meter_id, plan.plan_id,
-    )  # fmt: skip
+        " expires_at, priority) SELECT meter_id, 'plan', %s, 'UTC', now(), now(), now(),"
+        " now() + interval '1 day', 20 FROM meter",
+        plan.plan_id,
+    )
+    assert service.remove(plan.plan_id, dry_run=True) == 2
     if how == "removed":
-        assert service.remove(plan.plan_id, 1) == 1
+        assert service.remove(plan.plan_id, 1) == 2
         assert service.plans() == []
     elif how == "disabled":
         service.enable(plan.plan_id, False, 1)
     else:
         service.change(plan.plan_id, attrs.evolve(TERMS, enabled=False), 1)
     assert run(database, "SELECT FROM due_item WHERE kind = 'plan'") == []
-    ((outcome, cause),) = run(database, "SELECT outcome, cause FROM due_result")
-    assert outcome == "cancelled"
-    assert cause == ("plan-removed" if how == "removed" else "plan-disabled")
+    cause = "plan-removed" if how == "removed" else "plan-disabled"
+    results = run(database, "SELECT outcome, cause FROM due_result")
+    assert results == [("cancelled", cause)] * 2
 
 
 def test_a_run_is_asked_for_besides_the_recurrence(
