@@ -69,7 +69,7 @@ def test_an_ack_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_token_is_not_looked_at_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever finishes a lease ends the one that there is."""
     monkeypatch.setattr(memory_due.MemoryDue, "_runs", staticmethod(lambda *_: True))
-    assert rules_broken() & {"leases_are_exclusive", "nothing_leaves_without_a_lease"}
+    assert rules_broken() & {"leases_are_exclusive", "nothing_is_done_twice"}
 
 
 def test_counters_are_handed_out_before_they_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -15,7 +16,8 @@ def test_a_seed_is_one_history() -> None:
     # Of other hashes of text, so that no set of names can decide anything.
     code = "from tests.simulation.world import simulate; print(simulate(5).history.digest())"
     run = [sys.executable, "-c", code]
-    said = subprocess.run(run, env={"PYTHONHASHSEED": "77"}, capture_output=True, text=True)
+    env = os.environ | {"PYTHONHASHSEED": "77"}
+    said = subprocess.run(run, env=env, capture_output=True, text=True)
     assert said.stdout.strip() == first, said.stderr
 
 
