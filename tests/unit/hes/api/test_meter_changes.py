@@ -95,35 +95,33 @@ def test_requests_become_acts(api: Api, changes: FakeChanges) -> None:
         assert changes.made.pop() == made
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body", "pointer"),
-    [
-        ("POST", "/v1/meters", {"serial": "S1"}, "/body"),
-        ("POST", "/v1/meters", NEW | {"colour": "red"}, "/body"),
-        ("POST", "/v1/meters", NEW | {"state": "retired"}, "/body/state"),
-        (
-            "POST",
-            "/v1/meters",
-            NEW | {"associations": [{"role": "x"}]},
-            "/body/associations/0/role",
-        ),
-        ("PATCH", METER, {"ek": "00"}, "/body"),
-        ("PATCH", METER, {"tags": ["a\nb"]}, "/body/tags/0"),
-        ("POST", f"{METER}/state", {"state": "lost", "reason": "x"}, "/body/state"),
-        ("POST", f"{METER}/state", {"state": "retired"}, "/body"),
-        ("POST", f"{METER}/state", {"state": "retired", "reason": ""}, "/body/reason"),
-        ("POST", f"{METER}/exchange", {"meter": NEW, "at": "now", "reason": "x"}, "/body/at"),
-        ("PUT", f"{METER}/associations/0", {}, "/path/client_sap"),
-        ("PUT", f"{METER}/children/65", {"child": str(ID)}, "/path/channel"),
-        ("PUT", f"{METER}/children/1", {"child": "me"}, "/body/child"),
-    ],
-)
-def test_what_is_no_request_reaches_nobody(
-    api: Api, changes: FakeChanges, method: str, path: str, body: object, pointer: str
-) -> None:
-    answer = api.ask(path, method, body=body)
-    assert answer.status == 400, answer.body
-    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+NO_REQUESTS: list[tuple[str, str, object, str]] = [
+    ("POST", "/v1/meters", {"serial": "S1"}, "/body"),
+    ("POST", "/v1/meters", NEW | {"colour": "red"}, "/body"),
+    ("POST", "/v1/meters", NEW | {"state": "retired"}, "/body/state"),
+    (
+        "POST",
+        "/v1/meters",
+        NEW | {"associations": [{"role": "x"}]},
+        "/body/associations/0/role",
+    ),
+    ("PATCH", METER, {"ek": "00"}, "/body"),
+    ("PATCH", METER, {"tags": ["a\nb"]}, "/body/tags/0"),
+    ("POST", f"{METER}/state", {"state": "lost", "reason": "x"}, "/body/state"),
+    ("POST", f"{METER}/state", {"state": "retired"}, "/body"),
+    ("POST", f"{METER}/state", {"state": "retired", "reason": ""}, "/body/reason"),
+    ("POST", f"{METER}/exchange", {"meter": NEW, "at": "now", "reason": "x"}, "/body/at"),
+    ("PUT", f"{METER}/associations/0", {}, "/path/client_sap"),
+    ("PUT", f"{METER}/children/65", {"child": str(ID)}, "/path/channel"),
+    ("PUT", f"{METER}/children/1", {"child": "me"}, "/body/child"),
+]
+
+
+def test_what_is_no_request_reaches_nobody(api: Api, changes: FakeChanges) -> None:
+    for method, path, body, pointer in NO_REQUESTS:
+        answer = api.ask(path, method, body=body)
+        assert answer.status == 400, (path, answer.body)
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer], path
     assert changes.made == []
 
 
