@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "plan": ("hes.cli.plan:plan", "What is read regularly."),
     "quarantine": ("hes.cli.quarantine:quarantine", "What became no reading."),
     "schedule": ("hes.cli.processes:schedule", "Plan what collectors do."),
+    "segment": ("hes.cli.segment:segment", "Parts of the network and their limits."),
     "sim": ("hes.cli.sim:sim", "Simulated meters."),
     "up": ("hes.cli.up:up", "Everything on one machine, with embedded servers."),
 }
