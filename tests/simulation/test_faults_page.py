@@ -24,7 +24,7 @@ def names(path: Path) -> set[str]:
 def test_each_row_has_tests_and_each_test_exists() -> None:
     page = PAGE.read_text()
     rows = dict(re.findall(r"^\| (\d+) \|.*\| ([^|]*) \|$", page, re.MULTILINE))
-    assert sorted(map(int, rows)) == list(ROWS)
+    assert set(map(int, rows)) >= set(ROWS)
     for row, tests in rows.items():
         assert re.search(r"`[\w/]+\.py::", tests), row
     for path, name in re.findall(r"`([\w/]+\.py)::([\w:]+)`", page):
