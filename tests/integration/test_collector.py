@@ -22,13 +22,18 @@ import structlog
 import trio
 from prometheus_client import CollectorRegistry
 
+from hes.domain.plans import Selection, Terms
+from hes.domain.recurrence import parse
+from hes.domain.work import Read, ReadKind, WorkKind
 from hes.keys import KeyService
 from hes.meters import Inventory
 from hes.models import models
 from hes.pipeline import DirectBus
+from hes.storage import due_items, plans
 from hes.storage.clock_changes import ClockStore
 from hes.storage.counters import CounterStore
 from hes.storage.database import Database
+from hes.storage.due_items import NewItem
 from hes.storage.inbound import InboundStore
 from hes.storage.knowledge import KnowledgeStore
 from hes.storage.leases import LeaseStore
@@ -182,6 +187,39 @@ async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
             await trio.sleep(0.05)
 
 
+async def keep_due(database: Database, every_s: float = 0.5) -> None:
+    """Let a run of a plan for load profiles begin on all meters, again and again."""
+    terms = Terms(
+        name="again and again",
+        reads=(Read(ReadKind.PROFILE),),
+        selection=Selection(all_meters=True),
+        recurrence=parse("every 900s"),
+        window_s=3600,
+        deadline_s=3600,
+        enabled=False,  # nobody else is to make its items
+    )
+    plan_id: list[int] = []
+
+    def begin() -> None:
+        now = utc_now()
+        later = now + timedelta(hours=1)
+        with database.connection() as connection:
+            if not plan_id:
+                plan_id.append(plans.add(connection, 1, terms))
+            meters = connection.execute("SELECT meter_id FROM due_work").fetchall()
+            items = [
+                NewItem(
+                    meter_id, WorkKind.PLAN, now, now, later, later, plan_id=plan_id[0], zone="UTC"
+                )
+                for (meter_id,) in meters
+            ]
+            due_items.add(connection, items)
+
+    while True:
+        await trio.to_thread.run_sync(begin)
+        await trio.sleep(every_s)
+
+
 # --- ports ------------------------------------------------------------------------------------
 
 
@@ -220,6 +258,7 @@ async def test_a_day_of_a_fleet_is_stored_once_and_whole(
     async with fleet_of(10, inventory, hdlc=hdlc) as fleet, trio.open_nursery() as nursery:
         await nursery.start(run, collector(ports))
         await until(lambda: missing(database, fleet, begun, begun) == 0)
+        nursery.start_soon(keep_due, database)
         sessions = fleet.counters.sessions
         await until(lambda: fleet.counters.sessions >= sessions + 20)
         assert missing(database, fleet, begun, begun) == 0
@@ -249,6 +288,7 @@ async def test_a_fleet_that_does_otherwise_is_read_by_its_model(
             meter.state.counters[1] = 250_000  # another head-end has talked to it before
         await nursery.start(run, surroundings)
         await until(lambda: missing(database, fleet, begun, begun) == 0)
+        nursery.start_soon(keep_due, database)
         sessions = fleet.counters.sessions
         await until(lambda: fleet.counters.sessions >= sessions + 6)
         nursery.cancel_scope.cancel()
@@ -278,6 +318,7 @@ async def test_what_a_clock_captured_twice_is_stored_twice(
     ):
         await nursery.start(run, surroundings)
         await until(lambda: missing(database, fleet, begun, begun) == 0)
+        nursery.start_soon(keep_due, database)
         set_back = fleet.meter(1)
         step_clock(set_back, now(), -100 * 60_000_000)
         for hours in (2.5, 2, 1, 0):
