@@ -2,10 +2,11 @@
 `hes up --scenario bad-day`, and afterwards what the head-end has against what happened.
 
 As long as HES_SOAK_SECONDS says (600). Every reading of a profile that is stored must be one that
-the meter captured, with that value; and between the first and the last capture that is stored none
-may be missing: what came before is beyond the head-end's first look, what came later it has yet to
-fetch. Times that a meter has captured twice, because its clock was set back, must be there with
-both values, in that order. Prints figures.
+the meter captured, with that value; and between the first capture that is stored and the profile's
+mark none may be missing: what came before is beyond the head-end's first look, what came later it
+has yet to fetch (or has fetched already as a gap). Times that a meter has captured twice, because
+its clock was set back, must be there with both values, in that order. The read-success board is
+held against the same truth, interval by interval. Prints figures.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ import pytest
 from hes_simulators.truth.compare import ReadingKey, Truth, difference, read
 from tests.conftest import SERVERS
 from tests.e2e.system import System, free_port, system, wait_until
+from tests.soak import board_truth
 
+PAST = timedelta(hours=12)
 SECONDS = float(os.environ.get("HES_SOAK_SECONDS", "600"))
 
 _STORED = """
@@ -42,6 +45,9 @@ ORDER BY r.revision_id
 _SESSIONS = """
 SELECT m.serial, max(s.started_at) FROM session s JOIN meter m USING (meter_id)
 WHERE s.outcome = 'ok' GROUP BY 1
+"""
+_MARKS = """
+SELECT m.serial, source, captured_at FROM mark JOIN meter m USING (meter_id)
 """
 # What an operator would see of it.
 _REPORTED = {
@@ -72,16 +78,22 @@ def test_a_bad_day(here: System, tmp_path: Path) -> None:
         "--port", str(free_port()), "--simulated-port", str(here.meter_port),
     )  # fmt: skip
     address = tmp_path / "data" / "run" / "database_url"
-    wait_until(lambda: " readings" in process.log.read_text(), 120, "the head-end is up")
+    wait_until(lambda: " readings" in process.log.read_text(), 300, "the head-end is up")
+    begins = expect_the_past(address.read_text().strip())
     time.sleep(SECONDS)
     simulator = tmp_path / "data" / "logs" / "sim.log"
     history = lambda: "sim_truth_history_written" in simulator.read_text()  # noqa: E731
     wait_until(history, 600, "the truth log has the history")
+    board = board_truth.snapshot(address.read_text().strip(), begins)
     with psycopg.connect(address.read_text().strip()) as connection:
         # One moment for both tables: a session may be about to store more.
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         stored = statements(connection)
         reached: dict[str, datetime] = dict(connection.execute(_SESSIONS).fetchall())
+        marks = {
+            (serial, ".".join(map(str, source))): at.astimezone(UTC)
+            for serial, source, at in connection.execute(_MARKS)
+        }
         for name, query in _REPORTED.items():
             told = {what: int(count) for what, count in connection.execute(query)}
             print(f"head-end, {name}: {told}")
@@ -89,10 +101,36 @@ def test_a_bad_day(here: System, tmp_path: Path) -> None:
     assert process.popen.wait(60) == 0
     assert "Traceback" not in process.log.read_text()
     # Whole only now: rows are written in quarters of an hour, the last of them at the end.
-    compare(read(log), stored, reached)
+    truth = read(log)
+    compare(truth, stored, reached, marks)
+    board_truth.compare(truth, board, begins)
 
 
-def compare(truth: Truth, stored: dict[ReadingKey, int], reached: dict[str, datetime]) -> None:
+def expect_the_past(url: str) -> datetime:
+    """Have the head-end expect some hours that it finds in the buffers, too: more to compare."""
+    with psycopg.connect(url) as connection:
+        past = {"past": PAST}
+        connection.execute("UPDATE plan SET since = since - %(past)s", past)
+        connection.execute("UPDATE meter_life SET since = since - %(past)s", past)
+        connection.execute(
+            "UPDATE meter SET created_at = created_at - %(past)s,"
+            " commissioned_at = least(commissioned_at, created_at - %(past)s)",
+            past,
+        )
+        connection.execute("DELETE FROM expectation")
+        connection.execute("DELETE FROM expectation_basis")
+        row = connection.execute("SELECT min(created_at) FROM meter").fetchone()
+    assert row is not None
+    begins: datetime = row[0]
+    return begins
+
+
+def compare(
+    truth: Truth,
+    stored: dict[ReadingKey, int],
+    reached: dict[str, datetime],
+    marks: dict[tuple[str, str], datetime],
+) -> None:
     """Compare, print the figures, and judge."""
     report(truth, stored, reached)
     known = {(key.profile, key.obis) for key in truth.readings}
@@ -107,7 +145,7 @@ def compare(truth: Truth, stored: dict[ReadingKey, int], reached: dict[str, date
         key: value
         for key, value in found.missing.items()
         if (span := spans.get((key.serial, key.profile)))
-        and span[0] <= truth.captured_at(key) <= span[1]
+        and span[0] <= truth.captured_at(key) <= min(span[1], marks[key.serial, key.profile])
     }
     twice = {key for key in truth.readings if key.nth}
     print(f"captured twice: {len(twice)} values of {len({key.serial for key in twice})} meters,")
