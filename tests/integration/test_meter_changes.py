@@ -15,6 +15,8 @@ import pytest
 from hes.domain.errors import UnknownMeterError
 from hes.domain.life import BadTransitionError, MeterState
 from hes.domain.meters import Role, Transport
+from hes.domain.ports import Finished, SessionOutcome, SessionPhase, SessionReport
+from hes.domain.work import ItemResult, ItemState, MeterAfter
 from hes.keys import KeyService
 from hes.meters import (
     ExchangeWish,
@@ -117,6 +119,28 @@ def test_a_session_may_quarantine_and_an_operator_releases(
     assert (detail.row.state, detail.life[0].reason) == ("quarantined", "wrong-key")
     changing.set_state(wrong, S.IN_SERVICE, reason="key corrected", actor="ada")
     assert inventory.get(wrong).row.state == "in_service"
+
+
+def test_a_meter_may_be_retired_while_somebody_talks_to_it(
+    changing: InventoryChanges, inventory: Inventory, add_meter: AddMeter, database: Database
+) -> None:
+    meter_id = add_meter("S1", **ADDRESS)
+    leases = LeaseStore(database)
+    [lease] = leases.take(holder="c", limit=1, lease_s=60)
+    changing.set_state(meter_id, S.RETIRED, reason="burnt", actor="ada")
+    [item] = lease.items
+    now = datetime.now(UTC)
+    report = SessionReport(
+        uuid4(), meter_id, False, now, now, SessionPhase.DONE, SessionOutcome.OK, None, 1, 1
+    )
+    done = (ItemResult(item.item_id, ItemState.DONE),)
+    suspect = MeterAfter(quarantine="wrong-key")
+    assert not leases.finish([Finished(lease, report, results=done, after=suspect)])
+    assert items(database, meter_id) == ["cancelled meter-gone"]
+    detail = inventory.get(meter_id)
+    assert (detail.row.state, detail.life[0].reason) == ("retired", "burnt")
+    assert len(detail.sessions) == 1
+    assert leases.take(holder="c", limit=1, lease_s=60) == []
 
 
 def test_a_corrected_key_releases_by_the_file_if_that_is_said(
