@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -12,29 +13,24 @@ from hes.storage.segments import KINDS
 
 _COLUMNS: Final = ("name", "kind", "meters", "running", "max_sessions", "connections_per_s")
 _NONE: Final = "none"
+_MOST: Final = 1_000_000
 
 
-class _Limit(click.ParamType[float | str]):
-    """A number above zero, or `none`."""
+def _limit(number: type[int] | type[float]) -> Callable[..., float | str | None]:
+    """Take a number above zero, or `none`."""
 
-    name = "number|none"
-
-    def __init__(self, number: type[int] | type[float], most: float) -> None:
-        self._number = number
-        self._most = most
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | str:
-        if value == _NONE:
-            return _NONE
+    def parse(_: click.Context, __: click.Parameter, value: str | None) -> float | str | None:
+        if value in (None, _NONE):
+            return value
         try:
-            number = self._number(value)
+            limit = number(value)
         except ValueError:
-            self.fail(f"{value!r} is no number, nor none", param, ctx)
-        if not 0 < number <= self._most:
-            self.fail(f"{value} is not above 0 and at most {self._most:g}", param, ctx)
-        return number
+            raise click.BadParameter(f"{value!r} is no number, nor none") from None
+        if not 0 < limit <= _MOST:
+            raise click.BadParameter(f"{value} is not above 0 and at most {_MOST:,}")
+        return limit
+
+    return parse
 
 
 @click.group()
@@ -56,10 +52,8 @@ def ls(output: str) -> None:
 
 @segment.command("set")
 @click.argument("name")
-@click.option("--max-sessions", type=_Limit(int, 1_000_000), help="At once; none: no limit.")
-@click.option(
-    "--connections-per-s", type=_Limit(float, 1_000_000), help="New ones; none: no limit."
-)
+@click.option("--max-sessions", callback=_limit(int), help="At once; none: no limit.")
+@click.option("--connections-per-s", callback=_limit(float), help="New ones; none: no limit.")
 @click.option("--kind", type=click.Choice(KINDS), help="What it is.")
 @click.option("--dry-run", is_flag=True, help="Only check.")
 def set_(name: str, dry_run: bool, **said: Any) -> None:
