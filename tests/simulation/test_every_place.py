@@ -15,9 +15,9 @@ import trio
 
 from hes.domain.ports import SessionOutcome
 from hes_simulators.faults.kinds import Hang, LateAnswer
-from tests.simulation.checker import repeated_counters
 from tests.simulation.one_session import LEASE_S, PATIENT, ROWS, Scene, learnt, run
 from tests.simulation.process import Process
+from tests.simulation.talking import repeated_counters
 from tests.simulation.wire import Weather
 
 VALUES = 5 * ROWS
