@@ -55,13 +55,14 @@ WITH open AS (
 UPDATE plan_run AS run
 SET done = counted.done, late = counted.late, failed = counted.failed,
     expired = counted.expired, cancelled = counted.cancelled,
-    ended_at = CASE WHEN total >= members THEN coalesce(last_at, expanded_at) END
+    ended_at = CASE WHEN total >= members OR ends_at < now() - interval '1 day'
+                    THEN coalesce(last_at, expanded_at) END
 FROM counted
 WHERE (run.plan_id, run.zone, run.run_at) = (counted.plan_id, counted.zone, counted.run_at)
   AND ((run.done, run.late, run.failed, run.expired, run.cancelled)
        IS DISTINCT FROM
        (counted.done, counted.late, counted.failed, counted.expired, counted.cancelled)
-       OR total >= members)
+       OR total >= members OR ends_at < now() - interval '1 day')
 """
 
 
@@ -100,6 +101,8 @@ def move(connection: Connection, ended: Sequence[Ended]) -> Counter[ItemState]:
 def count_runs(connection: Connection, *, limit: int = 1000) -> int:
     """
     Bring the counters of open runs up to date; a run whose items have all ended is over.
+
+    So is one whose end is a day ago, should anything have taken items away.
 
     Returns: how many runs changed.
     """
