@@ -13,10 +13,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -35,7 +36,6 @@ DAYS = 12
 SESSIONS = 200
 VALUES = 4 * 96
 _DAY = timedelta(days=1)
-_FIRST_AT_ONCE = 1000
 
 
 @attrs.frozen
@@ -54,9 +54,16 @@ class Collection:
 
     database: Database
     meters: int
+    records: Sequence[Mapping[str, Any]]
     _collector: subprocess.Popen[str]
     _fleet_pid: int
     _days: int = 1
+
+    def next_day(self) -> Gap:
+        """Of which day the next round is."""
+        end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+        end -= (self._days + 1) * _DAY
+        return Gap(LOAD_PROFILE, end - _DAY, end)
 
     def day(self, meters: int | None = None) -> Told:
         """
@@ -64,9 +71,8 @@ class Collection:
 
         All of the values must be there afterwards.
         """
+        gap = self.next_day()
         self._days += 1
-        end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - self._days * _DAY
-        gap = Gap(LOAD_PROFILE, end - _DAY, end)
         before = self.count("SELECT count(*) FROM reading")
         count = meters or self.meters
         self._make_due(gap, count)
@@ -153,9 +159,9 @@ def collection(
         assert served.stdout is not None
         port = int(served.stdout.readline())
         inventory = Inventory(database, KeyService.open(database, kek))
+        records = list(fleet(meters, DAYS, port).meter_file())
         report = inventory.import_file(
-            json.dumps({**record, "commissioned_at": "2026-01-01T00:00:00Z"})
-            for record in fleet(meters, DAYS, port).meter_file()
+            json.dumps({**record, "commissioned_at": "2026-01-01T00:00:00Z"}) for record in records
         )
         assert not report.errors, report.errors
         more = () if profile is None else ("--profile", profile)
@@ -163,7 +169,7 @@ def collection(
         try:
             assert collector.stdout is not None
             assert collector.stdout.readline() == "ready\n"
-            found = Collection(database, meters, collector, served.pid)
+            found = Collection(database, meters, records, collector, served.pid)
             found.explore()
             yield found
         finally:
