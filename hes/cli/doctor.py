@@ -24,6 +24,7 @@ import redis
 
 import hes
 from hes.diagnosis.services import ServiceState, report_cache
+from hes.plans.scheduler import LOCK
 from hes.readings.latest import TRUST_S
 from hes.services import mosquitto
 from hes.settings import Settings
@@ -139,9 +140,10 @@ def check_database(url: str | None) -> Iterator[Check]:
         return
     try:
         with psycopg.connect(url, connect_timeout=_PROBE_S) as connection:
-            *found, marked = _row(connection, _SERVER)
+            *found, marked, plans = _row(connection, _SERVER)
             used = features.look(connection)
             behind = rollups.backlog(connection) if marked else None
+            planned = _row(connection, _PLANNED) if plans else None
     except psycopg.Error as error:
         fix = _START.format(variable="HES_DATABASE_URL")
         yield Check("database", State.FAIL, _reason(error), fix)
@@ -160,6 +162,8 @@ def check_database(url: str | None) -> Iterator[Check]:
         yield Check("readings", State.WARN, f"in {used}: the server can do better", fix)
     if behind is not None:
         yield check_rollups(behind, server_time)
+    if planned is not None:
+        yield check_plans(*planned)
     off_s = abs((server_time - datetime.now(UTC)).total_seconds())
     if off_s > _CLOCK_OFF_S:
         detail = f"the database's clock is {off_s:.0f} s away from ours"
@@ -178,12 +182,31 @@ def check_rollups(behind: rollups.Backlog, now: datetime) -> Check:
     return Check("roll-ups", State.WARN, detail, fix)
 
 
+def check_plans(enabled: int, leads: bool) -> Check:
+    """Is anything read regularly: are there plans, and does somebody make their runs?"""
+    if not enabled:
+        fix = "enable one: hes plan ls, hes plan set NAME --enable"
+        return Check("plans", State.WARN, "none is enabled: meters are read once", fix)
+    if not leads:
+        detail = "nobody makes runs of them: meters are read once"
+        return Check("plans", State.WARN, detail, "start `hes schedule`")
+    return Check("plans", State.OK, f"{enabled} enabled")
+
+
+_PLANNED = f"""
+SELECT (SELECT count(*) FROM plan WHERE enabled),
+       EXISTS (SELECT FROM pg_locks AS held JOIN pg_database ON pg_database.oid = held.database
+               WHERE locktype = 'advisory' AND datname = current_database()
+                 AND classid = 0 AND objid = {LOCK} AND objsubid = 1 AND granted)
+"""  # noqa: S608 - constants only
+
 _SERVER = """
 SELECT current_setting('server_version_num')::int,
        current_setting('server_version'),
        to_regclass('schema_migration') IS NOT NULL,
        clock_timestamp(),
-       to_regclass('dirty_bucket') IS NOT NULL
+       to_regclass('dirty_bucket') IS NOT NULL,
+       to_regclass('plan_run') IS NOT NULL AND to_regclass('plan') IS NOT NULL
 """
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import attrs
 import pytest
 
+from hes.cli.doctor import Check, check_database
 from hes.domain.plans import Plan, Selection, Terms, turn_s
 from hes.domain.recurrence import parse
 from hes.domain.work import Attribute, Priority, Read, ReadKind
@@ -65,6 +66,11 @@ def members(database: Database, plan: Plan) -> dict[UUID, tuple[str, float]]:
         plan.plan_id,
     )
     return {meter_id: (zone, turn) for meter_id, zone, turn in rows}
+
+
+def doctor(url: str) -> Check:
+    """What `hes doctor` says of plans."""
+    return next(check for check in check_database(url) if check.name == "plans")
 
 
 def test_a_plan_is_kept_as_it_was_said(service: PlanService) -> None:
@@ -218,7 +224,10 @@ def test_a_run_is_asked_for_besides_the_recurrence(
     plan = service.add(TERMS).plan
     assert service.run_now(plan.plan_id).members == 1
     with Database(migrated_url, max_connections=1) as own:
-        Expander()(Leadership(own, LOCK).turn)
+        leadership = Leadership(own, LOCK)
+        assert "hes schedule" in doctor(migrated_url).fix
+        Expander()(leadership.turn)
+        assert doctor(migrated_url).detail == "1 enabled"
     assert run(database, "SELECT plan_id FROM due_item WHERE kind = 'plan'") == [(plan.plan_id,)]
     ((run_at, asked, members_then),) = run(database, "SELECT run_at, asked, members FROM plan_run")
     assert (run_at, asked, members_then) == (service.get(plan.plan_id).plan.asked_at, True, 1)

@@ -54,6 +54,12 @@ def test_roll_ups_that_lag() -> None:
     assert found[2].detail == "960 s behind, 7 series and days to take in"
 
 
+def test_plans_without_anybody_who_makes_runs() -> None:
+    found = [doctor.check_plans(*case) for case in ((2, True), (2, False), (0, True))]
+    assert [check.state for check in found] == [State.OK, State.WARN, State.WARN]
+    assert "hes schedule" in found[1].fix
+
+
 def test_missing_broker_is_no_failure_but_a_silent_one_is() -> None:
     assert doctor.check_mqtt(None).state is State.WARN
     assert doctor.check_mqtt("mqtt://127.0.0.1:1").state is State.FAIL
