@@ -6,21 +6,24 @@ The runs of plans are put there by hand; what expands them is tested elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hes.domain.work import Gap
+from hes.domain.ports import Finished, SessionOutcome, SessionPhase, SessionReport
+from hes.domain.work import Gap, ItemResult, ItemState
 from hes.pipeline import DirectBus
 from hes.plans import judging
 from hes.plans.gaps import GapRules
 from hes.readings.completeness import Expected
 from hes.storage import completeness, losses, marks
 from hes.storage.database import Database
+from hes.storage.leases import LeaseStore
 from hes.storage.losses import LossReason, Lost
 from hes.storage.marks import DayOfIntervals
 from tests.batches import LOAD_PROFILE, add_meters, batch, channel, series
@@ -207,6 +210,34 @@ def test_late_values_land_in_their_own_intervals(database: Database, meter: UUID
     ]
     assert day_of(database, meter) == (bits(0, *range(2, 8)), bits(0, 1, 2, 3), None, True)
     assert run(database, "SELECT count(*) FROM reading_revision") == [(0,)]
+
+
+def test_a_session_that_has_answered_for_a_gap_ends_it(
+    database: Database, add_meter: Callable[..., UUID]
+) -> None:
+    """From the judge over the lease to the loss, in the transaction that ends the session."""
+    meter_id = add_meter("S1", address="127.16.0.1", port=4159)
+    run(database, "DELETE FROM due_item")
+    expect(database, meter_id)
+    a_run(database, DAY + HOUR)
+    judge(database, DAY + 2 * HOUR)
+    now = datetime.now(UTC)
+    find_gaps(database, now, reach=now - DAY + HOUR)
+    leases = LeaseStore(database)
+    [lease] = leases.take(holder="test", limit=5, lease_s=60)
+    (item,) = lease.items
+    assert item.gap == Gap(LOAD_PROFILE, DAY, DAY + HOUR)
+    hold(database, meter_id, 0, 1, 2)  # what the meter had
+    report = SessionReport(
+        uuid4(), meter_id, False, now, now, SessionPhase.DONE, SessionOutcome.OK, None, 1, 1
+    )
+    done = ItemResult(item.item_id, ItemState.DONE)
+    assert not leases.finish([Finished(lease, report, (done,))])
+    held, overdue, lost, _ = day_of(database, meter_id)
+    assert (held, overdue, lost) == (bits(0, 1, 2), bits(0, 1, 2, 3), bits(3))
+    assert run(database, "SELECT reason FROM interval_loss") == [("not-in-buffer",)]
+    assert find_gaps(database, now) == 1
+    assert gaps_of(database, meter_id) == []
 
 
 def test_what_comes_after_all_is_lost_no_more(database: Database, meter: UUID) -> None:
