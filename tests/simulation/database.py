@@ -10,7 +10,6 @@ database is away nothing happens. Everything is noted as it was seen at the data
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any, Final, cast
 
@@ -64,16 +63,6 @@ def _released(leases: Sequence[Lease], *, result: Any, **_: Any) -> Iterator[dic
         yield {"meter": lease.meter.meter_id.int, "token": lease.token}
 
 
-def _given_back(
-    lease: Lease, *, read_at: datetime | None = None, result: Any, **_: Any
-) -> Iterator[dict[str, Any]]:
-    yield {
-        "meter": lease.meter.meter_id.int,
-        "token": lease.token,
-        "read_all": read_at is not None,
-    }
-
-
 def _published(batch: ReadingBatch, *, result: Any) -> Iterator[dict[str, Any]]:
     yield {
         "batch": batch.batch_key.int,
@@ -103,7 +92,6 @@ _FACTS: Final[dict[str, Callable[..., Iterator[dict[str, Any]]]]] = {
     "leases.take_dialled": _taken,
     "leases.finish": _finished,
     "leases.release": _released,
-    "leases.give_back": _given_back,
     "sink.publish": _published,
 }
 

@@ -13,7 +13,7 @@ from tests.simulation.history import History
 from tests.simulation.world import Outcome
 
 TAKEN: Final = ("leases.take", "leases.take_dialled")
-_ENDED: Final = ("leases.finish", "leases.give_back", "leases.release")
+_ENDED: Final = ("leases.finish", "leases.release")
 
 
 def leases_are_exclusive(outcome: Outcome) -> Iterator[str]:

@@ -14,7 +14,6 @@ from uuid import UUID
 
 import attrs
 import pytest
-import trio
 
 from hes.domain.ports import CounterBlock
 from hes.domain.readings import Receipt
@@ -41,7 +40,7 @@ def rules_broken() -> set[str]:
 
 
 def test_an_ack_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bus gives a receipt at once, and commits a second later, if anybody is still there."""
+    """A bus gives a receipt at once, and commits with the next call, if anybody is still there."""
     publish = database.Unreliable.transact
     soon: list[Callable[[], Any]] = []
 
@@ -49,21 +48,20 @@ def test_an_ack_before_commit(monkeypatch: pytest.MonkeyPatch) -> None:
         self: Any, process: Process, name: str, call: Any, *args: Any, **kwargs: Any
     ) -> Any:
         if name != "sink.publish":
-            for commit in soon:
-                commit()
+            for late in soon:
+                late()
             soon.clear()
             return publish(self, process, name, call, *args, **kwargs)
-        died_at = trio.current_time() + 1.0
 
         def commit() -> None:
-            if process.alive and trio.current_time() < died_at:
+            if process.alive:
                 call(*args, **kwargs)
 
         soon.append(commit)
         return publish(self, process, name, lambda _: Receipt(1, 1, 0, 0, 0), *args, **kwargs)
 
     monkeypatch.setattr(database.Unreliable, "transact", transact)
-    assert "nothing_acked_is_lost" in rules_broken()
+    assert rules_broken() & {"nothing_acked_is_lost", "done_means_held"}
 
 
 def test_the_token_is_not_looked_at_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
