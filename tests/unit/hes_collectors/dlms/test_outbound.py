@@ -106,6 +106,26 @@ async def test_every_meter_is_read_each_minute(autojump_clock: MockClock) -> Non
     assert storage.calls["save"] == 3  # learnt once
 
 
+async def test_a_session_costs_one_call_of_its_own(autojump_clock: MockClock) -> None:
+    """What it needs comes with the leases, what it says goes with others; it stores its rows."""
+    storage, meters = fleet(10)
+    async with collecting(storage, meters, every_s=900):
+        await trio.sleep(890)
+        before = storage.calls.copy()
+        reports = len(storage.reports)
+        await trio.sleep(60)
+    calls = storage.calls - before
+    assert len(storage.reports) == reports + 10
+    assert calls.pop("publish") == 10
+    assert calls.pop("take") <= 120  # it asks again and again whether anything is due
+    assert calls.pop("finish") <= 4
+    assert calls.pop("segments") <= 3
+    # Each for a batch of leases; asked for when there are any.
+    for batched in ("secrets_of", "counting", "load_many"):
+        assert calls.pop(batched) <= 4
+    assert not calls
+
+
 async def test_a_lease_is_ended_only_after_the_receipt(autojump_clock: MockClock) -> None:
     storage, meters = fleet(1)
     async with collecting(storage, meters):
