@@ -39,8 +39,8 @@ AREAS: Final = {
     ),
     "Readings": (
         "channel", "series", "reading", "reading_float", "reading_text", "reading_revision",
-        "batch", "mark", "expectation", "expectation_basis", "judged_run", "completeness", "interval_loss",
-        "clock_order", "clock_change", "event", "log_gap",
+        "batch", "mark", "expectation", "expectation_basis", "judged_run", "completeness",
+        "interval_loss", "clock_order", "clock_change", "event", "log_gap",
     ),
     "Roll-ups": (
         "dirty_bucket", "rollup_hour", "rollup_day", "rollup_month", "reading_hour",

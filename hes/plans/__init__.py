@@ -1,4 +1,6 @@
-"""Collection plans, expected intervals, the scheduler.
+"""
+Collection plans: what is read of whom, when and by when; what is expected, and what became of it.
 
-Its turn comes with the collection engine.
+`expansion`, `preview`, `capacity`, `plan`, `expecting` and `gaps` are pure; `service` is for people,
+`scheduler` and `steps` are what `hes schedule` does.
 """
