@@ -49,7 +49,7 @@ from hes_protocol.translator import TranslatorKeys, translate
 from hes_protocol.wrapper import WrapperFrame, WrapperReceiver
 from hes_protocol.xdlms import Ciphered, DataNotification, GeneralBlockTransfer, decode_apdu
 from hes_protocol.xdlms.assembler import BlockAssembler
-from tests.fuzz import machines, meters
+from tests.fuzz import inventory, machines, meters
 from tests.fuzz.seeds import APDUS, AXDR, PUSHES, acse
 
 Run = Callable[[bytes], Any]
@@ -423,5 +423,6 @@ TARGETS: Final[Mapping[str, Target]] = {
     "client": Target(machines.client, machines.CLIENT_SEEDS, extra_s=0.005),
     "server": Target(machines.server, machines.SERVER_SEEDS, extra_s=0.005),
     # A whole association; and a year's maxima by month cost a fresh meter 0.2 s, once.
+    "meter-file": Target(inventory.meter_file, inventory.SEEDS, extra_s=0.005),
     "simulated-meter": Target(meters.simulated_meter, meters.SEEDS, extra_s=0.1, most_octets=400),
 }
