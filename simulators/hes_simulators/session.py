@@ -37,7 +37,15 @@ class Session:
         link: another than the meter's own.
     """
 
-    __slots__ = ("_conversation", "_idle_timeout_s", "_scope", "_sending", "_sent", "_stream")
+    __slots__ = (
+        "_answering",
+        "_conversation",
+        "_idle_timeout_s",
+        "_scope",
+        "_sending",
+        "_sent",
+        "_stream",
+    )
 
     def __init__(
         self,
@@ -54,6 +62,7 @@ class Session:
         self._idle_timeout_s = idle_timeout_s
         self._scope = trio.CancelScope()
         self._sending = False
+        self._answering = False
         self._sent: trio.Event | None = None  # made by who has to wait: hardly ever
 
     async def serve(self) -> None:
@@ -69,14 +78,21 @@ class Session:
         conversation, server = self._conversation, self._conversation.server
         scope = self._scope
         scope.deadline = trio.current_time() + self._idle_timeout_s
-        with scope:
-            while data := await self._receive(server):
-                for number, answer in enumerate(conversation.receive(data)):
-                    self._wait_anew()
-                    if number:  # who asks for a list, or much at once, holds nobody else up
-                        await trio.lowlevel.checkpoint()
-                    await self._write(answer)
-                await self._write(server.data_to_send())
+        try:
+            with scope:
+                while data := await self._receive(server):
+                    self._answering = True
+                    for number, answer in enumerate(conversation.receive(data)):
+                        self._wait_anew()
+                        if number:  # who asks for a list, or much at once, holds nobody else up
+                            await trio.lowlevel.checkpoint()
+                        await self._write(answer)
+                    await self._write(server.data_to_send())
+                    self._answering = False
+                    self._wake()
+        finally:
+            self._answering = False
+            self._wake()
         late = trio.current_time() >= scope.deadline
         conversation.summary.timed_out = scope.cancelled_caught and late
 
@@ -98,6 +114,9 @@ class Session:
         Raises: LocalProtocolError: no such client. trio.BrokenResourceError, ClosedResourceError:
             the connection is not there any more.
         """
+        # What has a lower invocation counter goes first: a client takes them in no other order.
+        while self._answering or self._sending:
+            await self._wait()
         octets = b"".join(self._conversation.push(notify))
         await self._write(octets)
         return len(octets)
@@ -132,17 +151,24 @@ class Session:
         if not octets:
             return
         while self._sending:
-            if self._sent is None:
-                self._sent = trio.Event()
-            await self._sent.wait()
+            await self._wait()
         self._sending = True
         try:
             await self._stream.send_all(octets)
         finally:
             self._sending = False
-            if self._sent is not None:
-                self._sent.set()
-                self._sent = None
+            self._wake()
+
+    async def _wait(self) -> None:
+        """Until somebody has sent what he had to."""
+        if self._sent is None:
+            self._sent = trio.Event()
+        await self._sent.wait()
+
+    def _wake(self) -> None:
+        if self._sent is not None:
+            self._sent.set()
+            self._sent = None
 
 
 async def serve_stream(
