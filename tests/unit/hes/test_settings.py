@@ -67,6 +67,21 @@ def test_lists_come_from_toml_and_from_commas(tmp_path: Path) -> None:
             "HES_COLLECTOR_SYSTEM_TITLE",
         ),
         ({"HES_DATABASE_URL_FILE": "/nowhere"}, "database.url", "HES_DATABASE_URL_FILE"),
+        (
+            {"HES_COLLECTOR_ALLOWED_PORTS": "4059,70000"},
+            "collector.allowed_ports",
+            "HES_COLLECTOR_ALLOWED_PORTS",
+        ),
+        (
+            {"HES_COLLECTOR_TLS_CERTIFICATE": "a.pem"},
+            "collector.tls_certificate",
+            "HES_COLLECTOR_TLS_CERTIFICATE",
+        ),
+        (
+            {"HES_COLLECTOR_TLS_CLIENT_CA": "ca.pem"},
+            "collector.tls_client_ca",
+            "HES_COLLECTOR_TLS_CLIENT_CA",
+        ),
     ],
 )
 def test_a_bad_variable_is_named(environ: dict[str, str], setting: str, origin: str) -> None:
