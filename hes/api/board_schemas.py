@@ -56,7 +56,7 @@ class NamedCell:
 
 @attrs.frozen
 class Board:
-    """Cells of the whole UTC hours in [`from_at`, `to_at`), and all of it together."""
+    """Cells of intervals that begin in [`from_at`, `to_at`), and all of it together."""
 
     by: ByName
     from_at: Time

@@ -25,7 +25,7 @@ _DAY: Final = timedelta(days=1)
 From = Annotated[
     Time | None, Meta(description="From the hour of this time on; else the last 24 hours.")
 ]
-To = Annotated[Time | None, Meta(description="Up to the hour of this time, excluded; else now.")]
+To = Annotated[Time | None, Meta(description="Up to this time, excluded; else now.")]
 
 
 @attrs.frozen
@@ -61,8 +61,8 @@ def get_board(call: Call[BoardQuery, Nothing]) -> schemas.Board:
     """
     See how many of the expected intervals came in time, late, never; and why.
 
-    Counted are whole hours that are past, at most 92 days. A meter in several groups counts in each
-    of them, and once in `total`.
+    Counted are intervals that have begun, of at most 92 days. A meter in several groups counts in
+    each of them, and once in `total`.
     """
     from_, to = _span(call.query.from_, call.query.to)
     found: Board = call.services.boards.board(By(call.query.by), from_, to)

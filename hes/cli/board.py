@@ -47,7 +47,7 @@ class Time(click.ParamType[datetime]):
 )
 @click.option("--meter", metavar="SERIAL|ID", help="Only this one: profile by profile, day by day.")
 @click.option("--from", "from_", type=Time(), help="From the hour of this time on; else a day.")
-@click.option("--to", type=Time(), help="Up to the hour of this time; else now.")
+@click.option("--to", type=Time(), help="Up to this time; else now.")
 @output_option
 def board(
     by: str, meter: str | None, from_: datetime | None, to: datetime | None, output: str

@@ -97,7 +97,7 @@ def tally(
     hours: bool = True,
 ) -> Tally:
     """
-    Count what has become of intervals that begin in [from_, to), both whole hours.
+    Count what has become of intervals that begin in [from_, to); `from_` is a whole hour.
 
     Args: rows: what is expected. blocks, losses: of all days within, both ends included; what is
         not there was never held. hours: count by the hour, too; else these are all zero.

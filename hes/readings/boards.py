@@ -52,7 +52,7 @@ class NamedCell:
 
 @attrs.frozen
 class Board:
-    """The cells of [`from_`, `to`), whole UTC hours, and all of it together."""
+    """The cells of [`from_`, `to`), and all of it together; `from_` begins an hour of UTC."""
 
     from_: datetime
     to: datetime
@@ -110,7 +110,7 @@ class BoardReader:
 
     def board(self, by: By, from_: datetime, to: datetime) -> Board:
         """
-        The board of the hours that lie in [from_, to), as far as they are past.
+        The board of the intervals that begin in [from_'s hour, to), as far as they have begun.
 
         Raises:
             ValueError: more than `MOST_DAYS`.
@@ -172,8 +172,9 @@ class BoardReader:
         now = self._clock()
         from_ = from_.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         to = min(to, now).astimezone(UTC)
-        to = max(to.replace(minute=0, second=0, microsecond=0), from_ + hour)
-        if to - from_ > timedelta(days=MOST_DAYS):
+        if to <= from_:
+            to = from_ + hour
+        if to - from_ > timedelta(days=MOST_DAYS) + hour:
             raise ValueError(f"more than {MOST_DAYS} days")
         return from_, to
 
