@@ -366,6 +366,7 @@ async def test_two_collectors_share_a_fleet(
         for holder in ("one", "two"):
             await nursery.start(run, collector(ports, holder=holder, max_sessions=4))
         await until(lambda: missing(database, fleet, begun, begun) == 0)
+        nursery.start_soon(keep_due, database)
         await until(lambda: fleet.counters.sessions >= 60)
         nursery.cancel_scope.cancel()
     # Had they talked to one meter at once, a meter would have refused the lower counters.
@@ -509,7 +510,10 @@ async def test_a_killed_collector_loses_and_doubles_nothing(
             # the last leases of those killed must run out first.
             now = utc_now()
             of_each = f"SELECT count(DISTINCT meter_id) FROM session WHERE started_at > '{now}'"
-            await until(lambda: count(database, of_each) == 10)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(keep_due, database)
+                await until(lambda: count(database, of_each) == 10)
+                nursery.cancel_scope.cancel()
             running.send_signal(signal.SIGTERM)
             with trio.fail_after(10):
                 assert await running.wait() == 0
