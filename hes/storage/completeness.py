@@ -88,7 +88,8 @@ SELECT run.plan_id, run.zone, array_agg(run.run_at ORDER BY run.run_at),
        array_agg(run.deadline_at ORDER BY run.run_at), judged.run_at, judged.judged_at
 FROM plan_run AS run
 LEFT JOIN judged_run AS judged ON judged.plan_id = run.plan_id AND judged.zone = run.zone
-WHERE NOT run.asked AND run.deadline_at <= %(now)s AND run.run_at > coalesce(judged.run_at, '-infinity')
+WHERE NOT run.asked AND run.deadline_at <= %(now)s
+  AND run.run_at > coalesce(judged.run_at, '-infinity')
 GROUP BY run.plan_id, run.zone, judged.run_at, judged.judged_at
 ORDER BY run.plan_id, run.zone
 """
