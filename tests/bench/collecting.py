@@ -32,7 +32,7 @@ from tests.bench.collect_fleet import fleet
 
 ROOT = Path(__file__).resolve().parents[2]
 LOAD_PROFILE = Obis.parse("1.0.99.1.0.255")
-DAYS = 12
+DAYS = 14  # one that runs, one at rest, and one for each round
 SESSIONS = 200
 VALUES = 4 * 96
 _DAY = timedelta(days=1)
